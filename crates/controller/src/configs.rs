@@ -1,16 +1,20 @@
 //! Settings that are changed while the cluster runs: of a topic, of one broker,
-//! of all brokers, of a group.
+//! of all brokers, of a group, of a subscription to client metrics.
 
 use std::collections::BTreeSet;
 
+use ottla_base::config::{ConfigError, Kind, Layers, Overrides, Scope, Update, broker_key};
 use ottla_base::{BrokerId, Effects, GroupId, Machine, TopicName};
 
 use crate::record::Record;
 use crate::topics::repeated;
-use crate::{ControllerMachine, Mode, Overrides};
+use crate::{ControllerMachine, Mode};
 
 /// Most settings that one request may change, as in Kafka.
 pub const CHANGES_PER_REQUEST_MAX: usize = 10_000;
+
+/// Longest value, in Java's characters, as in Kafka.
+const VALUE_LENGTH_MAX: usize = 32_767;
 
 /// What settings belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +25,8 @@ pub enum Resource {
     Brokers,
     /// The group need not exist.
     Group(GroupId),
+    /// A subscription, by its name (KIP-714).
+    ClientMetrics(String),
 }
 
 /// The kinds of resources, as the protocol counts them.
@@ -28,6 +34,7 @@ pub enum Resource {
 pub enum ResourceKind {
     Topic,
     Broker,
+    ClientMetrics,
     Group,
 }
 
@@ -37,6 +44,7 @@ impl Resource {
             Self::Topic(_) => ResourceKind::Topic,
             Self::Broker(_) | Self::Brokers => ResourceKind::Broker,
             Self::Group(_) => ResourceKind::Group,
+            Self::ClientMetrics(_) => ResourceKind::ClientMetrics,
         }
     }
 }
@@ -46,7 +54,17 @@ impl ResourceKind {
         match self {
             Self::Topic => 2,
             Self::Broker => 4,
+            Self::ClientMetrics => 16,
             Self::Group => 32,
+        }
+    }
+
+    fn scope(self) -> Scope {
+        match self {
+            Self::Topic => Scope::Topic,
+            Self::Broker => Scope::Broker,
+            Self::ClientMetrics => Scope::ClientMetrics,
+            Self::Group => Scope::Group,
         }
     }
 }
@@ -95,8 +113,8 @@ pub enum AlterConfigError {
     UnknownTopic { name: TopicName },
     #[error("broker {id} is not registered")]
     UnknownBroker { id: BrokerId },
-    #[error("the name of a group is not given")]
-    UnnamedGroup,
+    #[error("the resource has no name")]
+    Unnamed,
     #[error("{source}")]
     Config {
         kind: ResourceKind,
@@ -104,13 +122,6 @@ pub enum AlterConfigError {
     },
     #[error("the request changes more than {CHANGES_PER_REQUEST_MAX} settings")]
     TooMany,
-}
-
-/// Why a setting is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} is refused")]
-pub struct ConfigError {
-    pub key: String,
 }
 
 impl ControllerMachine {
@@ -172,10 +183,13 @@ impl ControllerMachine {
             }
             ConfigChange::Edit(edits) => {
                 let named = named_once(edits.iter().map(|edit| &edit.name))?;
-                (named, edited(&before, edits).map_err(refused)?)
+                (
+                    named,
+                    edited(resource.kind().scope(), &before, edits).map_err(refused)?,
+                )
             }
         };
-        self.check(resource, &before, &after).map_err(refused)?;
+        self.check(resource, &after, &named).map_err(refused)?;
         Ok(difference(resource, &before, &after, &named))
     }
 
@@ -190,25 +204,97 @@ impl ControllerMachine {
             Resource::Broker(id) if self.image().broker(*id).is_none() => {
                 Err(AlterConfigError::UnknownBroker { id: *id })
             }
-            Resource::Group(id) if id.as_str().is_empty() => Err(AlterConfigError::UnnamedGroup),
-            Resource::Topic(_) | Resource::Broker(_) | Resource::Brokers | Resource::Group(_) => {
-                Ok(())
-            }
+            Resource::Group(id) if id.as_str().is_empty() => Err(AlterConfigError::Unnamed),
+            Resource::ClientMetrics(name) if name.is_empty() => Err(AlterConfigError::Unnamed),
+            Resource::Topic(_)
+            | Resource::Broker(_)
+            | Resource::Brokers
+            | Resource::Group(_)
+            | Resource::ClientMetrics(_) => Ok(()),
         }
     }
 
+    /// Whether `resource` may have the settings `after`.
     fn check(
         &self,
-        _resource: &Resource,
-        _before: &Overrides,
-        _after: &Overrides,
+        resource: &Resource,
+        after: &Overrides,
+        named: &BTreeSet<&String>,
     ) -> Result<(), ConfigError> {
-        Ok(())
+        after
+            .iter()
+            .try_for_each(|(name, value)| fits(name, value))?;
+        match resource {
+            Resource::Topic(_) => check_topic(self, after),
+            Resource::Group(_) | Resource::ClientMetrics(_) => {
+                let scope = resource.kind().scope();
+                after
+                    .iter()
+                    .try_for_each(|(name, value)| known(scope, name, value))
+            }
+            Resource::Broker(_) => check_broker(after, named, &[Update::ReadOnly]),
+            Resource::Brokers => check_broker(after, named, &[Update::ReadOnly, Update::PerBroker]),
+        }
     }
 }
 
 /// Whether a topic may have these settings.
-pub(crate) fn check_topic(_: &ControllerMachine, _: &Overrides) -> Result<(), ConfigError> {
+pub(crate) fn check_topic(
+    machine: &ControllerMachine,
+    overrides: &Overrides,
+) -> Result<(), ConfigError> {
+    overrides
+        .iter()
+        .try_for_each(|(name, value)| fits(name, value))?;
+    let layers = Layers {
+        fixed: &machine.settings().fixed,
+        cluster: &Overrides::new(),
+        broker: &Overrides::new(),
+    };
+    layers.topic_defaults()?.with(overrides)?;
+    Ok(())
+}
+
+/// Names that Kafka does not know are kept for plug-ins to find.
+fn check_broker(
+    after: &Overrides,
+    named: &BTreeSet<&String>,
+    forbidden: &[Update],
+) -> Result<(), ConfigError> {
+    let is_forbidden =
+        |name: &&String| broker_key(name).is_some_and(|key| forbidden.contains(&key.update));
+    let keys: Vec<_> = named
+        .iter()
+        .copied()
+        .filter(is_forbidden)
+        .cloned()
+        .collect();
+    if !keys.is_empty() {
+        return Err(ConfigError::NotDynamic { keys });
+    }
+    after.iter().try_for_each(|(name, value)| {
+        broker_key(name).map_or(Ok(()), |key| key.parse(value).map(|_| ()))
+    })
+}
+
+fn known(scope: Scope, name: &str, value: &str) -> Result<(), ConfigError> {
+    let key = scope.key(name).ok_or_else(|| ConfigError::UnknownKey {
+        scope: scope.name(),
+        key: name.to_owned(),
+    })?;
+    key.parse(value).map(|_| ())
+}
+
+/// The protocol's strings may be longer than a setting may be.
+fn fits(name: &str, value: &str) -> Result<(), ConfigError> {
+    let length = value.encode_utf16().count();
+    if length > VALUE_LENGTH_MAX {
+        return Err(ConfigError::TooLong {
+            key: name.to_owned(),
+            length,
+            limit: VALUE_LENGTH_MAX,
+        });
+    }
     Ok(())
 }
 
@@ -230,22 +316,58 @@ fn named_once<'a>(
     }
 }
 
-fn edited(before: &Overrides, edits: &[Edit]) -> Result<Overrides, ConfigError> {
+fn edited(scope: Scope, before: &Overrides, edits: &[Edit]) -> Result<Overrides, ConfigError> {
     let mut after = before.clone();
     for Edit { name, op } in edits {
-        match op {
-            EditOp::Set(value) => {
-                after.insert(name.clone(), value.clone());
-            }
-            EditOp::Delete => {
-                after.remove(name);
-            }
-            EditOp::Append(_) | EditOp::Subtract(_) => {
-                return Err(ConfigError { key: name.clone() });
-            }
-        }
+        let items = |op| list_of(scope, name, before, op);
+        let value = match op {
+            EditOp::Set(value) => Some(value.clone()),
+            EditOp::Delete => None,
+            EditOp::Append(added) => Some(with(items("APPEND")?, added)),
+            EditOp::Subtract(taken) => Some(without(items("SUBTRACT")?, taken)),
+        };
+        match value {
+            Some(value) => after.insert(name.clone(), value),
+            None => after.remove(name),
+        };
     }
     Ok(after)
+}
+
+/// The items that an append or a subtraction starts from.
+fn list_of(
+    scope: Scope,
+    name: &str,
+    before: &Overrides,
+    op: &'static str,
+) -> Result<Vec<String>, ConfigError> {
+    let key = scope.key(name).filter(|key| key.kind == Kind::List);
+    let key = key.ok_or_else(|| ConfigError::NotAList {
+        op,
+        key: name.to_owned(),
+    })?;
+    let text = before.get(name).map(String::as_str).or(key.default);
+    let items = text
+        .unwrap_or_default()
+        .split(',')
+        .filter(|item| !item.is_empty());
+    Ok(items.map(str::to_owned).collect())
+}
+
+fn with(mut items: Vec<String>, added: &str) -> String {
+    for item in added.split(',') {
+        if !items.iter().any(|known| known == item) {
+            items.push(item.to_owned());
+        }
+    }
+    items.join(",")
+}
+
+fn without(mut items: Vec<String>, taken: &str) -> String {
+    for item in taken.split(',') {
+        items.retain(|known| known != item);
+    }
+    items.join(",")
 }
 
 /// What to write to come from `before` to `after`. A broker reads a setting anew

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ottla_base::config::ConfigError;
 use ottla_base::{BrokerId, Effects, Machine, PartitionId, TopicId, TopicName};
 
 use crate::placement::{PlacementError, place};
 use crate::record::Record;
-use crate::{ConfigError, ControllerMachine, Image, Mode, Partition, Resource, Topic, configs};
+use crate::{ControllerMachine, Image, Mode, Partition, Resource, Topic, configs};
 
 /// The name of the metadata log, which is no topic.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";

@@ -34,12 +34,6 @@ impl Epochs {
         self.starts.push((epoch, start));
     }
 
-    /// Nothing from `end` on is in the log any more.
-    pub(crate) fn truncate_from_end(&mut self, end: Offset) {
-        let kept = self.starts.partition_point(|(_, start)| *start < end);
-        self.starts.truncate(kept);
-    }
-
     /// Nothing before `start` is in the log any more; the epoch that reaches
     /// across it begins there now.
     pub(crate) fn truncate_from_start(&mut self, start: Offset) {

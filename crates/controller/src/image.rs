@@ -3,7 +3,8 @@
 //! Knows no rule: whether a change is allowed was decided before its record was
 //! written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_base::{
@@ -11,24 +12,24 @@ use ottla_base::{
 };
 
 use crate::record::Record;
+use crate::sorted_map::SortedMap;
 use crate::{Registration, Resource};
 
 /// Settings that were given to one resource, by name.
 pub type Overrides = BTreeMap<String, String>;
 
-/// All that the metadata log says. A clone is a handful of reference counts; the
-/// first change after one copies the index it touches, which holds pointers only.
+/// All that the metadata log says. A clone is a handful of reference counts, and
+/// a change after one copies little: see [`SortedMap`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     cluster: Option<ClusterId>,
-    topics: Arc<BTreeMap<TopicId, Arc<Topic>>>,
+    topics: SortedMap<TopicId, Arc<Topic>>,
     /// The same topics as in `topics`.
-    by_name: Arc<BTreeMap<TopicName, Arc<Topic>>>,
-    /// Names that hold '.' or '_', under the form in which they could be
-    /// mistaken for one another.
-    unified: Arc<BTreeSet<(String, TopicName)>>,
+    by_name: SortedMap<TopicName, Arc<Topic>>,
+    /// The names that hold '.' or '_'.
+    confusable: SortedMap<Confusable, ()>,
     /// No resource has an empty set.
-    configs: Arc<BTreeMap<Resource, Arc<Overrides>>>,
+    configs: SortedMap<Resource, Arc<Overrides>>,
     brokers: Arc<BTreeMap<BrokerId, Arc<Registration>>>,
     /// The first producer id that no block holds yet.
     next_producer_id: ProducerId,
@@ -129,13 +130,17 @@ impl Image {
     }
 
     /// By rising name.
-    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
-        self.by_name.values()
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.iter().map(|(_, topic)| topic)
     }
 
     /// By rising name, from `first` on.
     pub fn topics_from(&self, first: &TopicName) -> impl Iterator<Item = &Arc<Topic>> {
-        self.by_name.range(first.clone()..).map(|(_, topic)| topic)
+        self.by_name.iter_from(first).map(|(_, topic)| topic)
+    }
+
+    pub fn topic_count(&self) -> usize {
+        self.by_name.len()
     }
 
     pub fn partition(&self, tp: TopicPartition) -> Option<&Partition> {
@@ -144,10 +149,12 @@ impl Image {
 
     /// The topic whose name differs from `name` in nothing but '.' and '_'.
     pub fn colliding(&self, name: &TopicName) -> Option<&TopicName> {
-        let unified = unify(name)?;
-        let from = (unified, TopicName::from(""));
-        let (found, other) = self.unified.range(&from..).next()?;
-        (*found == from.0).then_some(other)
+        let name = Confusable::new(name)?;
+        let (other, ()) = self
+            .confusable
+            .iter_from(&name.first_of_its_like())
+            .next()?;
+        other.is_like(&name).then_some(&other.0)
     }
 
     /// What was set on `resource`, or none if nothing was.
@@ -157,7 +164,7 @@ impl Image {
 
     /// Every resource that something was set on.
     pub fn configured(&self) -> impl Iterator<Item = &Resource> {
-        self.configs.keys()
+        self.configs.iter().map(|(resource, _)| resource)
     }
 
     pub fn broker(&self, id: BrokerId) -> Option<&Arc<Registration>> {
@@ -185,11 +192,10 @@ impl Image {
     }
 
     fn put_topic(&mut self, topic: &Arc<Topic>) -> Change {
-        let topics = Arc::make_mut(&mut self.topics);
-        let before = topics.insert(topic.id, Arc::clone(topic));
-        Arc::make_mut(&mut self.by_name).insert(topic.name.clone(), Arc::clone(topic));
-        if let Some(unified) = unify(&topic.name) {
-            Arc::make_mut(&mut self.unified).insert((unified, topic.name.clone()));
+        let before = self.topics.insert(topic.id, Arc::clone(topic));
+        self.by_name.insert(topic.name.clone(), Arc::clone(topic));
+        if let Some(name) = Confusable::new(&topic.name) {
+            self.confusable.insert(name, ());
         }
         match before {
             None => Change::TopicCreated(Arc::clone(topic)),
@@ -204,14 +210,14 @@ impl Image {
     }
 
     fn remove_topic(&mut self, id: TopicId) -> Change {
-        let Some(topic) = Arc::make_mut(&mut self.topics).remove(&id) else {
+        let Some(topic) = self.topics.remove(&id) else {
             return Change::Nothing;
         };
         // The name may have gone to a younger topic.
         if self.by_name.get(&topic.name).is_some_and(|at| at.id == id) {
-            Arc::make_mut(&mut self.by_name).remove(&topic.name);
-            if let Some(unified) = unify(&topic.name) {
-                Arc::make_mut(&mut self.unified).remove(&(unified, topic.name.clone()));
+            self.by_name.remove(&topic.name);
+            if let Some(name) = Confusable::new(&topic.name) {
+                self.confusable.remove(&name);
             }
         }
         Change::TopicDeleted(topic)
@@ -219,23 +225,18 @@ impl Image {
 
     fn put_config(&mut self, resource: &Resource, name: &str, value: Option<&str>) -> Change {
         let before = self.configs.get(resource);
-        // An unchanged value is a change all the same where it is to be read
-        // anew: a file that it names may hold something else.
         if before.is_none() && value.is_none() {
             return Change::Nothing;
         }
-        let configs = Arc::make_mut(&mut self.configs);
-        let overrides = Arc::make_mut(configs.entry(resource.clone()).or_default());
+        let mut overrides = before.map_or_else(Overrides::new, |before| Overrides::clone(before));
         match value {
-            Some(value) => {
-                overrides.insert(name.to_owned(), value.to_owned());
-            }
-            None => {
-                overrides.remove(name);
-            }
-        }
+            Some(value) => overrides.insert(name.to_owned(), value.to_owned()),
+            None => overrides.remove(name),
+        };
         if overrides.is_empty() {
-            configs.remove(resource);
+            self.configs.remove(resource);
+        } else {
+            self.configs.insert(resource.clone(), Arc::new(overrides));
         }
         Change::Config(resource.clone())
     }
@@ -286,7 +287,44 @@ fn is_internal(name: &TopicName) -> bool {
     .contains(&name.as_str())
 }
 
-fn unify(name: &TopicName) -> Option<String> {
-    let name = name.as_str();
-    name.contains(['.', '_']).then(|| name.replace('.', "_"))
+/// A name with a '.' or '_' in it. Kafka's metrics take the two for one
+/// character, so names that differ in nothing else are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Confusable(TopicName);
+
+impl Confusable {
+    fn new(name: &TopicName) -> Option<Self> {
+        name.as_str()
+            .contains(['.', '_'])
+            .then(|| Self(name.clone()))
+    }
+
+    /// The least of all names that are like this one: '.' sorts before '_'.
+    fn first_of_its_like(&self) -> Self {
+        Self(TopicName::new(self.0.as_str().replace('_', ".")))
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.unified().eq(other.unified())
+    }
+
+    fn unified(&self) -> impl Iterator<Item = u8> {
+        let unify = |byte| if byte == b'.' { b'_' } else { byte };
+        self.0.as_str().bytes().map(unify)
+    }
+}
+
+/// Names that are alike are next to each other.
+impl Ord for Confusable {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.unified()
+            .cmp(other.unified())
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Confusable {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }

@@ -15,6 +15,7 @@ mod partitions;
 mod placement;
 mod producer_ids;
 mod record;
+mod sorted_map;
 mod topics;
 
 pub use brokers::{BrokerEpoch, Endpoint, Registration, SecurityProtocol};

@@ -234,9 +234,8 @@ impl ControllerMachine {
     /// An upper bound: a topic that is refused counts too.
     fn partitions_asked(&self, topic: &NewTopic) -> usize {
         if topic.assignments.is_empty() {
-            let count = topic
-                .partitions
-                .unwrap_or(self.settings().partitions_default);
+            let default = self.settings().partitions_default;
+            let count = topic.partitions.unwrap_or(default);
             usize::try_from(count).unwrap_or(0)
         } else {
             topic.assignments.len()

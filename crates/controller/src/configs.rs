@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use ottla_base::config::{ConfigError, Kind, Layers, Overrides, Scope, Update, broker_key};
+use ottla_base::config::{
+    self, BrokerTarget, ConfigError, Layers, Overrides, Scope, check_broker_overrides,
+    check_client_metrics_overrides, check_group_overrides, check_topic_overrides,
+};
 use ottla_base::{BrokerId, Effects, GroupId, Machine, TopicName};
 
 use crate::record::Record;
@@ -12,9 +15,6 @@ use crate::{ControllerMachine, Mode};
 
 /// Most settings that one request may change, as in Kafka.
 pub const CHANGES_PER_REQUEST_MAX: usize = 10_000;
-
-/// Longest value, in Java's characters, as in Kafka.
-const VALUE_LENGTH_MAX: usize = 32_767;
 
 /// What settings belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,7 +189,7 @@ impl ControllerMachine {
                 )
             }
         };
-        self.check(resource, &after, &named).map_err(refused)?;
+        self.check(resource, &before, &after).map_err(refused)?;
         Ok(difference(resource, &before, &after, &named))
     }
 
@@ -214,88 +214,66 @@ impl ControllerMachine {
         }
     }
 
-    /// Whether `resource` may have the settings `after`.
+    /// Whether `resource` may have the settings `after` where it had `before`.
     fn check(
         &self,
         resource: &Resource,
+        before: &Overrides,
         after: &Overrides,
-        named: &BTreeSet<&String>,
     ) -> Result<(), ConfigError> {
-        after
-            .iter()
-            .try_for_each(|(name, value)| fits(name, value))?;
         match resource {
-            Resource::Topic(_) => check_topic(self, after),
-            Resource::Group(_) | Resource::ClientMetrics(_) => {
-                let scope = resource.kind().scope();
-                after
-                    .iter()
-                    .try_for_each(|(name, value)| known(scope, name, value))
+            Resource::Topic(_) => self.check_topic(before, after),
+            Resource::Group(_) => self.with_layers(|layers| check_group_overrides(&layers, after)),
+            Resource::ClientMetrics(_) => check_client_metrics_overrides(after),
+            Resource::Broker(_) => {
+                check_broker_overrides(BrokerTarget::One, after)?;
+                self.with_layers(|layers| resolves(&Layers { broker: after, ..layers }))
             }
-            Resource::Broker(_) => check_broker(after, named, &[Update::ReadOnly]),
-            Resource::Brokers => check_broker(after, named, &[Update::ReadOnly, Update::PerBroker]),
+            Resource::Brokers => {
+                check_broker_overrides(BrokerTarget::All, after)?;
+                self.with_layers(|layers| resolves(&Layers { cluster: after, ..layers }))
+            }
         }
     }
+
+    /// Whether a topic may have these settings where it had `before`.
+    pub(crate) fn check_topic(
+        &self,
+        before: &Overrides,
+        after: &Overrides,
+    ) -> Result<(), ConfigError> {
+        self.with_layers(|layers| {
+            check_topic_overrides(&layers, &layers.topic_defaults()?, before, after)
+        })
+    }
+
+    /// What a broker has that was given nothing of its own.
+    fn with_layers<T>(&self, look: impl FnOnce(Layers<'_>) -> T) -> T {
+        let none = Overrides::new();
+        look(Layers {
+            broker: &none,
+            cluster: self.image().overrides(&Resource::Brokers).map_or(&none, |set| set),
+            fixed: &self.settings().fixed,
+        })
+    }
 }
 
-/// Whether a topic may have these settings.
-pub(crate) fn check_topic(
-    machine: &ControllerMachine,
-    overrides: &Overrides,
-) -> Result<(), ConfigError> {
-    overrides
-        .iter()
-        .try_for_each(|(name, value)| fits(name, value))?;
-    let layers = Layers {
-        fixed: &machine.settings().fixed,
-        cluster: &Overrides::new(),
-        broker: &Overrides::new(),
-    };
-    layers.topic_defaults()?.with(overrides)?;
+/// A broker must be able to read what was written for it.
+fn resolves(layers: &Layers<'_>) -> Result<(), ConfigError> {
+    layers.broker_config()?;
+    layers.topic_defaults()?;
     Ok(())
 }
 
-/// Names that Kafka does not know are kept for plug-ins to find.
-fn check_broker(
-    after: &Overrides,
-    named: &BTreeSet<&String>,
-    forbidden: &[Update],
-) -> Result<(), ConfigError> {
-    let is_forbidden =
-        |name: &&String| broker_key(name).is_some_and(|key| forbidden.contains(&key.update));
-    let keys: Vec<_> = named
-        .iter()
-        .copied()
-        .filter(is_forbidden)
-        .cloned()
-        .collect();
-    if !keys.is_empty() {
-        return Err(ConfigError::NotDynamic { keys });
+impl EditOp {
+    fn as_change(&self) -> config::ConfigChange<'_> {
+        match self {
+            Self::Set(value) => config::ConfigChange::Set(value),
+            Self::Delete => config::ConfigChange::Delete,
+            Self::Append(items) => config::ConfigChange::Append(items),
+            Self::Subtract(items) => config::ConfigChange::Subtract(items),
+        }
     }
-    after.iter().try_for_each(|(name, value)| {
-        broker_key(name).map_or(Ok(()), |key| key.parse(value).map(|_| ()))
-    })
-}
-
-fn known(scope: Scope, name: &str, value: &str) -> Result<(), ConfigError> {
-    let key = scope.key(name).ok_or_else(|| ConfigError::UnknownKey {
-        scope: scope.name(),
-        key: name.to_owned(),
-    })?;
-    key.parse(value).map(|_| ())
-}
-
-/// The protocol's strings may be longer than a setting may be.
-fn fits(name: &str, value: &str) -> Result<(), ConfigError> {
-    let length = value.encode_utf16().count();
-    if length > VALUE_LENGTH_MAX {
-        return Err(ConfigError::TooLong {
-            key: name.to_owned(),
-            length,
-            limit: VALUE_LENGTH_MAX,
-        });
-    }
-    Ok(())
 }
 
 impl ConfigChange {
@@ -319,55 +297,13 @@ fn named_once<'a>(
 fn edited(scope: Scope, before: &Overrides, edits: &[Edit]) -> Result<Overrides, ConfigError> {
     let mut after = before.clone();
     for Edit { name, op } in edits {
-        let items = |op| list_of(scope, name, before, op);
-        let value = match op {
-            EditOp::Set(value) => Some(value.clone()),
-            EditOp::Delete => None,
-            EditOp::Append(added) => Some(with(items("APPEND")?, added)),
-            EditOp::Subtract(taken) => Some(without(items("SUBTRACT")?, taken)),
-        };
-        match value {
+        let current = before.get(name).map(String::as_str);
+        match op.as_change().apply(scope, name, current)? {
             Some(value) => after.insert(name.clone(), value),
             None => after.remove(name),
         };
     }
     Ok(after)
-}
-
-/// The items that an append or a subtraction starts from.
-fn list_of(
-    scope: Scope,
-    name: &str,
-    before: &Overrides,
-    op: &'static str,
-) -> Result<Vec<String>, ConfigError> {
-    let key = scope.key(name).filter(|key| key.kind == Kind::List);
-    let key = key.ok_or_else(|| ConfigError::NotAList {
-        op,
-        key: name.to_owned(),
-    })?;
-    let text = before.get(name).map(String::as_str).or(key.default);
-    let items = text
-        .unwrap_or_default()
-        .split(',')
-        .filter(|item| !item.is_empty());
-    Ok(items.map(str::to_owned).collect())
-}
-
-fn with(mut items: Vec<String>, added: &str) -> String {
-    for item in added.split(',') {
-        if !items.iter().any(|known| known == item) {
-            items.push(item.to_owned());
-        }
-    }
-    items.join(",")
-}
-
-fn without(mut items: Vec<String>, taken: &str) -> String {
-    for item in taken.split(',') {
-        items.retain(|known| known != item);
-    }
-    items.join(",")
 }
 
 /// What to write to come from `before` to `after`. A broker reads a setting anew

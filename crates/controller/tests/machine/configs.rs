@@ -178,6 +178,7 @@ fn values_and_names_are_checked() {
             "follower.replication.throttled.replicas",
             set(&"1:1,".repeat(9_000)),
         )]),
+        edit(vec![("remote.storage.enable", set("true"))]),
         replace(&[("min.insync.replicas", "0")]),
     ] {
         check(&a(), &[("segment.ms", "2")], change, None);

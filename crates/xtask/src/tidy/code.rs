@@ -160,7 +160,7 @@ mod tests {
         );
         assert_eq!(
             split.comments,
-            "                  // d \"e\n/* f /* g */ h */                 \n"
+            "                  // d \"e\n/* f /* g */ h */                  \n"
         );
     }
 

@@ -1,1 +1,3 @@
 //! Ottla: broker.
+
+pub mod cli;

@@ -1,3 +1,4 @@
 //! Ottla: broker.
 
 pub mod cli;
+pub mod logging;

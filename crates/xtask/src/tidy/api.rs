@@ -76,14 +76,12 @@ fn header_fault(name: &str, text: &str, code: &str) -> Option<String> {
             "the header says {versions:?}, SERVED says {served:?}"
         ));
     }
-    let changes: Vec<Versions> = lines.filter_map(Versions::of_change).collect();
+    let changes: Vec<Versions> = lines.flat_map(Versions::of_changes).collect();
     if changes.is_empty() && versions.first != versions.last {
-        return Some("say in a line `//! - vN: ...` what changed with which version".to_owned());
+        return Some("say in lines `//! - vN: ...` what changed with which version".to_owned());
     }
-    let stray = changes.iter().find(|change| !change.is_within(&versions))?;
-    Some(format!(
-        "the line of {stray:?} speaks of versions that are not served"
-    ))
+    let stray = changes.iter().find(|change| change.last > versions.last)?;
+    Some(format!("{stray:?} is spoken of, but not served"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,18 +91,21 @@ struct Versions {
 }
 
 impl Versions {
-    /// `Produce: v0-13.`
+    /// `Produce: v0-13.`, or with KIPs before the full stop.
     fn of_header(line: &str, name: &str) -> Option<Self> {
-        let versions = line.trim().strip_prefix(name)?.strip_prefix(':')?.trim();
-        Self::parse(versions.strip_suffix('.')?.strip_prefix('v')?, "-")
+        let after = line.trim().strip_prefix(name)?.strip_prefix(':')?;
+        after.ends_with('.').then(|| Self::of_word(after.trim()))?
     }
 
-    /// `- v4: ...`, `- v4-6: ...`, with or without the dash.
-    fn of_change(line: &str) -> Option<Self> {
-        let line = line.trim().trim_start_matches("- ");
-        let versions = line.strip_prefix('v')?;
-        let end = versions.find(|c: char| !c.is_ascii_digit() && c != '-')?;
-        Self::parse(&versions[..end], "-")
+    /// Every `v4` and `v4-6` of a line.
+    fn of_changes(line: &str) -> impl Iterator<Item = Self> {
+        line.split_whitespace().filter_map(Self::of_word)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let versions = word.strip_prefix('v')?;
+        let end = versions.find(|c: char| !c.is_ascii_digit() && c != '-');
+        Self::parse(&versions[..end.unwrap_or(versions.len())], "-")
     }
 
     /// `const SERVED: ... = 0..=13;`, where it is written in numbers.
@@ -125,10 +126,6 @@ impl Versions {
             first: first.trim().parse().ok()?,
             last: last.trim().parse().ok()?,
         })
-    }
-
-    const fn is_within(self, other: &Self) -> bool {
-        self.first >= other.first && self.last <= other.last
     }
 }
 
@@ -174,7 +171,7 @@ mod tests {
     fn a_handler_says_what_it_serves() {
         for header in [
             "//! Fetch: v4-18.\n//!\n//! - v7: sessions.",
-            "//! Fetch: v4-18.\n//! v12-13: topic ids.\n//! Not supported: nothing.",
+            "//! Fetch: v4-18 (KIP-227).\n//! v12-13: topic ids. v14, v15: none.",
         ] {
             check(header, ROUTES, "| Fetch |", &[]);
         }
@@ -201,13 +198,13 @@ mod tests {
             "//! Fetch: v4-18.",
             ROUTES,
             "| Fetch |",
-            &["fetch.rs:1: say in a line `//! - vN: ...` what changed with which version"],
+            &["fetch.rs:1: say in lines `//! - vN: ...` what changed with which version"],
         );
         check(
-            "//! Fetch: v4-18.\n//! - v3: max bytes.",
+            "//! Fetch: v4-18.\n//! - v7: sessions. v19: more.",
             ROUTES,
             "| Fetch |",
-            &["fetch.rs:1: the line of v3 speaks of versions that are not served"],
+            &["fetch.rs:1: v19 is spoken of, but not served"],
         );
     }
 

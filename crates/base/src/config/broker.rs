@@ -3,7 +3,8 @@
 
 use crate::config::Check::*;
 use crate::config::checks::{
-    CLEANUP_POLICIES, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS, ZSTD_LEVELS,
+    CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS,
+    ZSTD_LEVELS,
 };
 use crate::config::declare::config_keys;
 use crate::config::{CleanupPolicy, CompressionType, SecurityProtocol, TimestampType};
@@ -65,7 +66,7 @@ config_keys! {
             Medium, Dynamic, Applied, AtLeast(0);
         /// Connections allowed from single addresses, as `address:count`.
         max_connections_per_ip_overrides: String = "" as "max.connections.per.ip.overrides",
-            Medium, Dynamic, Applied, Any;
+            Medium, Dynamic, Applied, CONNECTIONS_BY_ADDRESS;
         /// Connections allowed in all.
         max_connections: i32 = "2147483647" as "max.connections",
             Medium, Dynamic, Applied, AtLeast(0);

@@ -1,5 +1,7 @@
 //! Rules that several settings share, by name.
 
+use crate::config::listeners::split_address;
+use crate::config::value::list;
 use crate::config::{Check, Value};
 
 /// A list, possibly empty, without duplicates.
@@ -55,6 +57,13 @@ pub(crate) const BOOTSTRAP_SERVERS: Check = Check::Rule {
     allows: "a list of host:port",
     holds: |value| holds_for_list(value, |items| items.iter().all(|item| is_address(item))),
 };
+pub(crate) const CONNECTIONS_BY_ADDRESS: Check = Check::Rule {
+    allows: "a list of address:count",
+    holds: |value| match value {
+        Value::Text(text) => list(text).iter().all(|item| is_count_by_address(item)),
+        Value::Boolean(_) | Value::Integer(_) | Value::Double(_) | Value::List(_) => false,
+    },
+};
 pub(crate) const OFFSET_RESET: Check = Check::Rule {
     allows: "earliest, latest or by_duration:PnDTnHnMn.nS",
     holds: |value| match value {
@@ -99,8 +108,14 @@ fn is_voter(item: &str) -> bool {
         .is_some_and(|(id, address)| is_number(id.trim()) && is_address(address))
 }
 
+fn is_count_by_address(item: &str) -> bool {
+    item.rsplit_once(':').is_some_and(|(host, count)| {
+        split_address(&format!("{host}:0")).is_some() && count.trim().parse::<i32>().is_ok()
+    })
+}
+
 fn is_address(item: &str) -> bool {
-    crate::config::listeners::split_address(item).is_some()
+    split_address(item).is_some()
 }
 
 /// ISO 8601, as Java's `Duration` reads it, and not negative: days, then hours,

@@ -31,6 +31,16 @@ impl Value {
     }
 }
 
+impl Value {
+    /// The number, if it is a whole one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(n) => Some(*n),
+            Self::Boolean(_) | Self::Double(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -114,12 +114,12 @@ fn compression(config: &TopicConfig) -> TargetCompression {
         CompressionType::Snappy => codec(Compression::Snappy, Level::Default),
         CompressionType::Gzip => codec(
             Compression::Gzip,
-            Level::Of(config.compression_gzip_level),
+            Level::Exactly(config.compression_gzip_level),
         ),
-        CompressionType::Lz4 => codec(Compression::Lz4, Level::Of(config.compression_lz4_level)),
+        CompressionType::Lz4 => codec(Compression::Lz4, Level::Exactly(config.compression_lz4_level)),
         CompressionType::Zstd => codec(
             Compression::Zstd,
-            Level::Of(config.compression_zstd_level),
+            Level::Exactly(config.compression_zstd_level),
         ),
     }
 }

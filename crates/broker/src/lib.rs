@@ -1,4 +1,6 @@
 //! Ottla: broker.
 
 pub mod cli;
+pub mod format;
+pub mod identity;
 pub mod logging;

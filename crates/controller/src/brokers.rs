@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ottla_base::config::SecurityProtocol;
 use ottla_base::{BrokerId, Effects, Machine};
 
 use crate::ControllerMachine;
@@ -43,43 +44,12 @@ pub struct Endpoint {
     pub protocol: SecurityProtocol,
 }
 
-/// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecurityProtocol {
-    Plaintext,
-    Ssl,
-    SaslPlaintext,
-    SaslSsl,
-}
-
 impl Registration {
     /// The endpoint of a listener, by its name.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
         self.listeners
             .iter()
             .find(|endpoint| endpoint.listener == listener)
-    }
-}
-
-impl SecurityProtocol {
-    /// Kafka's number for it.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Plaintext => 0,
-            Self::Ssl => 1,
-            Self::SaslPlaintext => 2,
-            Self::SaslSsl => 3,
-        }
-    }
-
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Plaintext),
-            1 => Some(Self::Ssl),
-            2 => Some(Self::SaslPlaintext),
-            3 => Some(Self::SaslSsl),
-            _ => None,
-        }
     }
 }
 

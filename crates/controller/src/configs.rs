@@ -1,13 +1,17 @@
 //! Settings that are changed while the cluster runs: of a topic, of one broker,
-//! of all brokers, of a group.
+//! of all brokers, of a group, of a subscription to client metrics.
 
 use std::collections::BTreeSet;
 
+use ottla_base::config::{
+    self, BrokerTarget, ConfigError, Layers, Overrides, Scope, check_broker_overrides,
+    check_client_metrics_overrides, check_group_overrides, check_topic_overrides,
+};
 use ottla_base::{BrokerId, Effects, GroupId, Machine, TopicName};
 
 use crate::record::Record;
 use crate::topics::repeated;
-use crate::{ControllerMachine, Mode, Overrides};
+use crate::{ControllerMachine, Mode};
 
 /// Most settings that one request may change, as in Kafka.
 pub const CHANGES_PER_REQUEST_MAX: usize = 10_000;
@@ -21,6 +25,8 @@ pub enum Resource {
     Brokers,
     /// The group need not exist.
     Group(GroupId),
+    /// A subscription, by its name (KIP-714).
+    ClientMetrics(String),
 }
 
 /// The kinds of resources, as the protocol counts them.
@@ -28,6 +34,7 @@ pub enum Resource {
 pub enum ResourceKind {
     Topic,
     Broker,
+    ClientMetrics,
     Group,
 }
 
@@ -37,6 +44,7 @@ impl Resource {
             Self::Topic(_) => ResourceKind::Topic,
             Self::Broker(_) | Self::Brokers => ResourceKind::Broker,
             Self::Group(_) => ResourceKind::Group,
+            Self::ClientMetrics(_) => ResourceKind::ClientMetrics,
         }
     }
 }
@@ -46,7 +54,17 @@ impl ResourceKind {
         match self {
             Self::Topic => 2,
             Self::Broker => 4,
+            Self::ClientMetrics => 16,
             Self::Group => 32,
+        }
+    }
+
+    fn scope(self) -> Scope {
+        match self {
+            Self::Topic => Scope::Topic,
+            Self::Broker => Scope::Broker,
+            Self::ClientMetrics => Scope::ClientMetrics,
+            Self::Group => Scope::Group,
         }
     }
 }
@@ -95,8 +113,8 @@ pub enum AlterConfigError {
     UnknownTopic { name: TopicName },
     #[error("broker {id} is not registered")]
     UnknownBroker { id: BrokerId },
-    #[error("the name of a group is not given")]
-    UnnamedGroup,
+    #[error("the resource has no name")]
+    Unnamed,
     #[error("{source}")]
     Config {
         kind: ResourceKind,
@@ -104,13 +122,6 @@ pub enum AlterConfigError {
     },
     #[error("the request changes more than {CHANGES_PER_REQUEST_MAX} settings")]
     TooMany,
-}
-
-/// Why a setting is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} is refused")]
-pub struct ConfigError {
-    pub key: String,
 }
 
 impl ControllerMachine {
@@ -172,7 +183,10 @@ impl ControllerMachine {
             }
             ConfigChange::Edit(edits) => {
                 let named = named_once(edits.iter().map(|edit| &edit.name))?;
-                (named, edited(&before, edits).map_err(refused)?)
+                (
+                    named,
+                    edited(resource.kind().scope(), &before, edits).map_err(refused)?,
+                )
             }
         };
         self.check(resource, &before, &after).map_err(refused)?;
@@ -190,26 +204,76 @@ impl ControllerMachine {
             Resource::Broker(id) if self.image().broker(*id).is_none() => {
                 Err(AlterConfigError::UnknownBroker { id: *id })
             }
-            Resource::Group(id) if id.as_str().is_empty() => Err(AlterConfigError::UnnamedGroup),
-            Resource::Topic(_) | Resource::Broker(_) | Resource::Brokers | Resource::Group(_) => {
-                Ok(())
+            Resource::Group(id) if id.as_str().is_empty() => Err(AlterConfigError::Unnamed),
+            Resource::ClientMetrics(name) if name.is_empty() => Err(AlterConfigError::Unnamed),
+            Resource::Topic(_)
+            | Resource::Broker(_)
+            | Resource::Brokers
+            | Resource::Group(_)
+            | Resource::ClientMetrics(_) => Ok(()),
+        }
+    }
+
+    /// Whether `resource` may have the settings `after` where it had `before`.
+    fn check(
+        &self,
+        resource: &Resource,
+        before: &Overrides,
+        after: &Overrides,
+    ) -> Result<(), ConfigError> {
+        match resource {
+            Resource::Topic(_) => self.check_topic(before, after),
+            Resource::Group(_) => self.with_layers(|layers| check_group_overrides(&layers, after)),
+            Resource::ClientMetrics(_) => check_client_metrics_overrides(after),
+            Resource::Broker(_) => {
+                check_broker_overrides(BrokerTarget::One, after)?;
+                self.with_layers(|layers| resolves(&Layers { broker: after, ..layers }))
+            }
+            Resource::Brokers => {
+                check_broker_overrides(BrokerTarget::All, after)?;
+                self.with_layers(|layers| resolves(&Layers { cluster: after, ..layers }))
             }
         }
     }
 
-    fn check(
+    /// Whether a topic may have these settings where it had `before`.
+    pub(crate) fn check_topic(
         &self,
-        _resource: &Resource,
-        _before: &Overrides,
-        _after: &Overrides,
+        before: &Overrides,
+        after: &Overrides,
     ) -> Result<(), ConfigError> {
-        Ok(())
+        self.with_layers(|layers| {
+            check_topic_overrides(&layers, &layers.topic_defaults()?, before, after)
+        })
+    }
+
+    /// What a broker has that was given nothing of its own.
+    fn with_layers<T>(&self, look: impl FnOnce(Layers<'_>) -> T) -> T {
+        let none = Overrides::new();
+        look(Layers {
+            broker: &none,
+            cluster: self.image().overrides(&Resource::Brokers).map_or(&none, |set| set),
+            fixed: &self.settings().fixed,
+        })
     }
 }
 
-/// Whether a topic may have these settings.
-pub(crate) fn check_topic(_: &ControllerMachine, _: &Overrides) -> Result<(), ConfigError> {
+/// A broker must be able to read what was written for it.
+fn resolves(layers: &Layers<'_>) -> Result<(), ConfigError> {
+    layers.broker_config()?;
+    layers.topic_defaults()?;
     Ok(())
+}
+
+impl EditOp {
+    fn as_change(&self) -> config::ConfigChange<'_> {
+        match self {
+            Self::Set(value) => config::ConfigChange::Set(value),
+            Self::Delete => config::ConfigChange::Delete,
+            Self::Append(items) => config::ConfigChange::Append(items),
+            Self::Subtract(items) => config::ConfigChange::Subtract(items),
+        }
+    }
 }
 
 impl ConfigChange {
@@ -230,20 +294,14 @@ fn named_once<'a>(
     }
 }
 
-fn edited(before: &Overrides, edits: &[Edit]) -> Result<Overrides, ConfigError> {
+fn edited(scope: Scope, before: &Overrides, edits: &[Edit]) -> Result<Overrides, ConfigError> {
     let mut after = before.clone();
     for Edit { name, op } in edits {
-        match op {
-            EditOp::Set(value) => {
-                after.insert(name.clone(), value.clone());
-            }
-            EditOp::Delete => {
-                after.remove(name);
-            }
-            EditOp::Append(_) | EditOp::Subtract(_) => {
-                return Err(ConfigError { key: name.clone() });
-            }
-        }
+        let current = before.get(name).map(String::as_str);
+        match op.as_change().apply(scope, name, current)? {
+            Some(value) => after.insert(name.clone(), value),
+            None => after.remove(name),
+        };
     }
     Ok(after)
 }

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ottla_base::config::Overrides;
 use ottla_base::{
     BrokerId, ClusterId, LeaderEpoch, PartitionId, ProducerId, TopicId, TopicName, TopicPartition,
 };
@@ -14,9 +15,6 @@ use ottla_base::{
 use crate::record::Record;
 use crate::sorted_map::SortedMap;
 use crate::{Registration, Resource};
-
-/// Settings that were given to one resource, by name.
-pub type Overrides = BTreeMap<String, String>;
 
 /// All that the metadata log says. A clone is a handful of reference counts, and
 /// a change after one copies little: see [`SortedMap`].

@@ -18,13 +18,13 @@ mod record;
 mod sorted_map;
 mod topics;
 
-pub use brokers::{BrokerEpoch, Endpoint, Registration, SecurityProtocol};
+pub use brokers::{BrokerEpoch, Endpoint, Registration};
 pub use configs::{
-    AlterConfigError, Alteration, CHANGES_PER_REQUEST_MAX, ConfigChange, ConfigError, Edit, EditOp,
-    Resource, ResourceKind,
+    AlterConfigError, Alteration, CHANGES_PER_REQUEST_MAX, ConfigChange, Edit, EditOp, Resource,
+    ResourceKind,
 };
 pub use features::{FEATURES, Feature, METADATA_VERSION};
-pub use image::{Change, Image, Overrides, Partition, Topic};
+pub use image::{Change, Image, Partition, Topic};
 pub use machine::{BootstrapError, ControllerMachine, Input, Mode, Reply, Settings};
 pub use partitions::{CreatePartitionsError, NewPartitions};
 pub use placement::PlacementError;

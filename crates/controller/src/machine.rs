@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ottla_base::config::Overrides;
 use ottla_base::{BrokerId, ClusterId, Effects, Machine, Millis, ReplyToken};
 
 use crate::features::FEATURES;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub partitions_default: i32,
     /// `default.replication.factor`.
     pub replication_factor_default: i16,
+    /// All that was set at the start of the node.
+    pub fixed: Arc<Overrides>,
 }
 
 /// Something that asks for a decision. Every input is answered exactly once, by

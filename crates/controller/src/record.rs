@@ -12,10 +12,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_base::config::SecurityProtocol;
 use ottla_base::{BrokerId, ClusterId, GroupId, LeaderEpoch, ProducerId, TopicId, TopicName};
 
 use crate::codec::{Reader, Writer};
-use crate::{BrokerEpoch, Endpoint, Partition, Registration, Resource, SecurityProtocol, Topic};
+use crate::{BrokerEpoch, Endpoint, Partition, Registration, Resource, Topic};
 
 pub use crate::codec::RecordError;
 
@@ -202,6 +203,7 @@ fn write_resource(key: Writer, resource: &Resource) -> Writer {
         Resource::Broker(id) => key.byte(1).int(id.0.into()),
         Resource::Brokers => key.byte(0),
         Resource::Group(id) => key.str(id.as_str()),
+        Resource::ClientMetrics(name) => key.str(name),
     }
 }
 
@@ -214,6 +216,7 @@ fn read_resource(key: &mut Reader<'_>) -> Result<Resource, RecordError> {
             1 => Ok(Resource::Broker(BrokerId(key.int(FIELD)?))),
             _ => Err(RecordError::OutOfRange { field: FIELD }),
         },
+        16 => Ok(Resource::ClientMetrics(key.str(FIELD)?.to_owned())),
         32 => Ok(Resource::Group(GroupId::from(key.str(FIELD)?))),
         _ => Err(RecordError::OutOfRange { field: FIELD }),
     }
@@ -236,7 +239,7 @@ fn write_broker(value: Writer, broker: &Registration) -> Writer {
                 .str(&endpoint.listener)
                 .str(&endpoint.host)
                 .int(endpoint.port.into())
-                .byte(endpoint.protocol.code())
+                .byte(protocol_code(endpoint.protocol))
         })
 }
 
@@ -252,16 +255,33 @@ fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
                 listener: value.str("listener")?.to_owned(),
                 host: value.str("host")?.to_owned(),
                 port: value.int("port")?,
-                protocol: SecurityProtocol::from_code(value.byte("security protocol")?).ok_or(
-                    RecordError::OutOfRange {
-                        field: "security protocol",
-                    },
-                )?,
+                protocol: read_protocol(value)?,
             })
         })?,
     };
     value.finish()?;
     Ok(Record::Broker(Arc::new(broker)))
+}
+
+/// Kafka's numbers.
+fn protocol_code(protocol: SecurityProtocol) -> u8 {
+    match protocol {
+        SecurityProtocol::Plaintext => 0,
+        SecurityProtocol::Ssl => 1,
+        SecurityProtocol::SaslPlaintext => 2,
+        SecurityProtocol::SaslSsl => 3,
+    }
+}
+
+fn read_protocol(value: &mut Reader<'_>) -> Result<SecurityProtocol, RecordError> {
+    const FIELD: &str = "security protocol";
+    match value.byte(FIELD)? {
+        0 => Ok(SecurityProtocol::Plaintext),
+        1 => Ok(SecurityProtocol::Ssl),
+        2 => Ok(SecurityProtocol::SaslPlaintext),
+        3 => Ok(SecurityProtocol::SaslSsl),
+        _ => Err(RecordError::OutOfRange { field: FIELD }),
+    }
 }
 
 fn decode_producer_ids(value: &[u8]) -> Result<Record, RecordError> {

@@ -10,11 +10,13 @@ use std::sync::Arc;
 /// A chunk that grows past this is split in two.
 const CHUNK_LEN_MAX: usize = 64;
 
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
+
 /// Entries by rising key.
 #[derive(Clone)]
 pub(crate) struct SortedMap<K, V> {
     /// No chunk is empty, and keys rise within chunks and from one to the next.
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    chunks: Arc<Vec<Chunk<K, V>>>,
     len: usize,
 }
 
@@ -97,7 +99,7 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
     }
 }
 
-fn entries<K, V>(chunks: &[Arc<Vec<(K, V)>>]) -> impl Iterator<Item = (&K, &V)> {
+fn entries<K, V>(chunks: &[Chunk<K, V>]) -> impl Iterator<Item = (&K, &V)> {
     chunks
         .iter()
         .flat_map(|chunk| chunk.iter().map(|(key, value)| (key, value)))

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ottla_base::config::{ConfigError, Overrides};
 use ottla_base::{BrokerId, Effects, Machine, PartitionId, TopicId, TopicName};
 
 use crate::placement::{PlacementError, place};
 use crate::record::Record;
-use crate::{ConfigError, ControllerMachine, Image, Mode, Partition, Resource, Topic, configs};
+use crate::{ControllerMachine, Image, Mode, Partition, Resource, Topic};
 
 /// The name of the metadata log, which is no topic.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -413,7 +414,7 @@ fn has_settings_that_hold(scene: &Scene<'_>, topic: &NewTopic) -> Result<(), Cre
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
         .collect();
-    Ok(configs::check_topic(scene.machine, &overrides)?)
+    Ok(scene.machine.check_topic(&Overrides::new(), &overrides)?)
 }
 
 fn is_counted_or_assigned(_: &Scene<'_>, topic: &NewTopic) -> Result<(), CreateTopicError> {

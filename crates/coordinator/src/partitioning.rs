@@ -34,7 +34,11 @@ mod tests {
             ("polygenelubricants", 0),
         ] {
             let fifty = NonZeroU32::new(50).unwrap();
-            assert_eq!(partition_for(group, fifty), PartitionId(partition), "{group}");
+            assert_eq!(
+                partition_for(group, fifty),
+                PartitionId(partition),
+                "{group}"
+            );
         }
     }
 }

@@ -90,7 +90,8 @@ struct Terms {
 impl Terms {
     fn from_wire(cx: &Cx, request: &FetchRequest) -> Self {
         let bytes = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
-        let bytes_max = bytes(request.max_bytes).min(cx.broker.settings().fetch_bytes_max);
+        let fetch_max_bytes = cx.broker.settings().broker.fetch_max_bytes;
+        let bytes_max = bytes(request.max_bytes.min(fetch_max_bytes));
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         Self {
             wait: Duration::from_millis(wait_ms),

@@ -150,9 +150,9 @@ async fn find(
         _ => ErrorCode::LeaderNotAvailable,
     };
     match wanted {
-        Wanted::Earliest => Ok(at(&cell, &view, view.log_start)),
+        Wanted::Earliest => Ok(at(&view, view.log_start)),
         Wanted::Tiered => Ok(Located::NOWHERE),
-        Wanted::Latest if view.knows_latest() => Ok(at(&cell, &view, until)),
+        Wanted::Latest if view.knows_latest() => Ok(at(&view, until)),
         Wanted::Since(timestamp) if view.knows_latest() => {
             search(cx, cell, view.log_start, until, Some(timestamp)).await
         }
@@ -163,11 +163,11 @@ async fn find(
     }
 }
 
-fn at(cell: &Cell, view: &View, offset: Offset) -> Located {
+fn at(view: &View, offset: Offset) -> Located {
     Located {
         offset,
         timestamp: -1,
-        epoch: cell.epoch_at(offset).unwrap_or(view.leader_epoch),
+        epoch: view.leader_epoch,
     }
 }
 

@@ -156,7 +156,7 @@ fn by_name(
     });
     let topics = topics.collect();
     let settings = cx.broker.settings();
-    if may_create && settings.auto_create_topics && !missing.is_empty() {
+    if may_create && settings.broker.auto_create_topics_enable && !missing.is_empty() {
         topics::create_in_background(&cx.broker, missing);
     }
     topics

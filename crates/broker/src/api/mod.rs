@@ -3,17 +3,13 @@
 //! Knows nothing of sockets: a [`Route`] turns the bytes of a request's body into
 //! the bytes of its response.
 
-pub mod admin;
 pub mod error;
 pub mod gate;
-pub mod group;
 
 mod api_versions;
 mod delete_records;
 mod describe_producers;
 mod fetch;
-mod find_coordinator;
-mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -158,6 +154,13 @@ pub static ROUTES: &[Route] = &[
     Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
     Route::of::<describe_producers::DescribeProducers>(),
 ];
+
+/// Operations on a cluster that a client may do, as KIP-430 counts them: without
+/// an authorizer, all.
+const CLUSTER_OPERATIONS: i32 = 0x1fa0;
+
+/// The same for a topic.
+const TOPIC_OPERATIONS: i32 = 0x0df8;
 
 /// A topic's name as the wire has it.
 fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicName {

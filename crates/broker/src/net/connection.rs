@@ -27,13 +27,15 @@ where
 {
     let peer = facts.peer;
     let settings = broker.settings();
+    let settings = &settings.broker;
+    let idle_ms = u64::try_from(settings.connections_max_idle_ms).unwrap_or(u64::MAX);
     let connection = Connection {
         stream,
-        frames: Frames::new(settings.request_bytes_max),
+        frames: Frames::new(usize::try_from(settings.socket_request_max_bytes).unwrap_or(0)),
         next_frame: None,
         owed: VecDeque::new(),
         exclusive: false,
-        idle_max: settings.connection_idle_max,
+        idle_max: Duration::from_millis(idle_ms),
         facts: Arc::new(facts),
         broker,
     };

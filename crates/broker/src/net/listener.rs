@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_base::config::Listener;
+use ottla_base::config::listeners::Listener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
@@ -42,12 +42,13 @@ pub struct Bound {
 /// Binds one listener of the settings. An empty host means every interface.
 pub async fn bind(listener: &Listener) -> Result<Bound, BindError> {
     let refused = |source| BindError {
-        name: listener.name.to_string(),
-        host: listener.host.to_string(),
+        name: listener.name.clone(),
+        host: listener.host.clone().unwrap_or_default(),
         port: listener.port,
         source,
     };
-    let socket = listen(&listener.host, listener.port).await.map_err(refused)?;
+    let host = listener.host.as_deref();
+    let socket = listen(host, listener.port).await.map_err(refused)?;
     let address = socket.local_addr().map_err(refused)?;
     Ok(Bound {
         name: listener.name.as_str().into(),
@@ -56,7 +57,7 @@ pub async fn bind(listener: &Listener) -> Result<Bound, BindError> {
     })
 }
 
-async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+async fn listen(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
     let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses(host, port).await? {
         match listen_on(address) {
@@ -67,15 +68,15 @@ async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(refused)
 }
 
-async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if host.is_empty() {
+async fn addresses(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let Some(host) = host else {
         // IPv6 with IPv4 mapped into it; IPv4 alone where the kernel has no IPv6.
         let any_v4 = SocketAddr::from(([0, 0, 0, 0], port));
         return Ok(vec![
             SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
             any_v4,
         ]);
-    }
+    };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }

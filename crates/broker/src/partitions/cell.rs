@@ -33,7 +33,6 @@ pub struct Cell {
     pub log: LogId,
     pub store: Arc<dyn LogStore>,
     me: Weak<Self>,
-    incarnation: u64,
     clock: SystemClock,
     timers: Arc<Timers>,
     state: Mutex<State>,
@@ -50,7 +49,6 @@ pub struct CellParts {
     pub topic_partition: TopicPartition,
     pub topic: TopicName,
     pub log: LogId,
-    pub incarnation: u64,
     pub store: Arc<dyn LogStore>,
     pub partition: Partition,
     pub config: Arc<TopicConfig>,
@@ -61,6 +59,9 @@ pub struct CellParts {
 #[derive(Debug)]
 struct State {
     partition: Partition,
+    /// Grows when the partition is recovered anew; completions of earlier ones
+    /// are stale.
+    incarnation: u64,
     host: Hosting,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
@@ -110,24 +111,24 @@ impl Cell {
             log: parts.log,
             store: parts.store,
             me: me.clone(),
-            incarnation: parts.incarnation,
             clock: parts.clock,
             timers: parts.timers,
             view: ArcSwap::from_pointee(parts.partition.view()),
             state: Mutex::new(State {
                 partition: parts.partition,
+                incarnation: 0,
                 host: Hosting::Nothing,
                 last_token: 0,
                 waiting: HashMap::new(),
                 scheduled: None,
                 effects: Vec::new(),
             }),
-            sync_always: AtomicBool::new(parts.config.flush_messages <= 1),
+            sync_always: AtomicBool::new(parts.config.flush_messages == 1),
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
         });
-        cell.store
-            .attach(cell.log, cell.incarnation, cell.clone() as Arc<dyn LogListener>);
+        let listener: Arc<dyn LogListener> = cell.clone();
+        cell.store.attach(cell.log, 0, listener);
         cell
     }
 
@@ -192,13 +193,18 @@ impl Cell {
         input: impl FnOnce(ReplyToken) -> HostInput,
     ) -> Result<(), HostRefusal> {
         self.with(|state, now| {
-            match &state.host {
-                Hosting::Nothing => return Err(HostRefusal::NotHere),
-                Hosting::Loading => return Err(HostRefusal::Loading),
-                Hosting::Ready(_) => (),
-            }
+            state.admit_host()?;
             let token = state.expect(Waiting::Host(answer));
             let input = input(token);
+            state.run_host(now, |host, now, log| host.handle(now, input, log));
+            Ok(())
+        })
+    }
+
+    /// Hands an input that nobody waits for to the coordinator that lives here.
+    pub fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
+        self.with(|state, now| {
+            state.admit_host()?;
             state.run_host(now, |host, now, log| host.handle(now, input, log));
             Ok(())
         })
@@ -209,9 +215,13 @@ impl Cell {
         self.with(|state, _| state.host = Hosting::Loading);
     }
 
-    /// The coordinator has read all records and serves from now on.
-    pub fn host_ready(&self, host: Host) {
-        self.with(|state, _| state.host = Hosting::Ready(host));
+    /// The coordinator has read all records and serves from now on. `host` is
+    /// told where the log ends.
+    pub fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
+        self.with(|state, _| {
+            let end = state.partition.view().end;
+            state.host = Hosting::Ready(host(end));
+        });
     }
 
     /// A look at the coordinator's state, if it is ready.
@@ -233,7 +243,7 @@ impl Cell {
 
     pub fn reconfigure(&self, config: Arc<TopicConfig>, settings: ottla_partition::Settings) {
         self.sync_always
-            .store(config.flush_messages <= 1, Ordering::Relaxed);
+            .store(config.flush_messages == 1, Ordering::Relaxed);
         self.config.store(config);
         self.with(|state, now| state.step(now, Input::Settings(settings)));
     }
@@ -262,18 +272,25 @@ impl Cell {
             if state.partition.next_deadline().is_some_and(|at| at <= now) {
                 state.step(now, Input::Tick);
             }
-            state.run_host(now, Host::tick);
+            if state.admit_host().is_ok() {
+                state.run_host(now, Host::tick);
+            }
         });
     }
 
     /// Where the given leader epoch ends in this log (OffsetForLeaderEpoch).
-    pub fn epoch_end(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
-        self.lock().partition.epoch_end(epoch)
+    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        self.lock().partition.end_offset_for(epoch)
+    }
+
+    /// The state at this moment, with what is appended and not durable yet.
+    pub fn fresh_view(&self) -> View {
+        self.lock().partition.view()
     }
 
     /// The idempotent producers that this partition remembers.
-    pub fn producers(&self) -> Vec<ActiveProducer> {
-        self.lock().partition.active_producers()
+    pub fn describe_producers(&self) -> Vec<ActiveProducer> {
+        self.lock().partition.describe_producers().collect()
     }
 
     /// Runs `work` under the lock, queues its effects, and does the rest after.
@@ -294,7 +311,7 @@ impl Cell {
             match effect {
                 Effect::Write { batch } => self.store.submit(Op::Append {
                     log: self.log,
-                    incarnation: self.incarnation,
+                    incarnation: state.incarnation,
                     batch,
                     sync: self.sync_always.load(Ordering::Relaxed),
                 }),
@@ -349,19 +366,21 @@ impl Cell {
 
 impl LogListener for Cell {
     fn on_flushed(&self, incarnation: u64, end: Offset) {
-        if incarnation == self.incarnation {
-            self.with(|state, now| state.step(now, Input::Flushed { end }));
-        }
+        self.with(|state, now| {
+            if incarnation == state.incarnation {
+                state.step(now, Input::Flushed { end });
+            }
+        });
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {
-        if incarnation == self.incarnation {
-            error!(partition = %self.topic_partition, topic = %self.topic, %failure, "partition is offline");
-            self.with(|state, now| {
+        error!(partition = %self.topic_partition, topic = %self.topic, %failure, "partition is offline");
+        self.with(|state, now| {
+            if incarnation == state.incarnation {
                 state.step(now, Input::StorageFailed);
-                state.host = Hosting::Nothing;
-            });
-        }
+                state.drop_host();
+            }
+        });
     }
 }
 
@@ -377,6 +396,18 @@ impl State {
         token
     }
 
+    /// Lets an input in only where its records could be written.
+    fn admit_host(&self) -> Result<(), HostRefusal> {
+        match &self.host {
+            Hosting::Nothing => Err(HostRefusal::NotHere),
+            Hosting::Loading => Err(HostRefusal::Loading),
+            Hosting::Ready(_) => self
+                .partition
+                .can_append_hosted()
+                .map_err(|_| HostRefusal::NotHere),
+        }
+    }
+
     /// Lends the partition to the coordinator for one call.
     fn run_host(
         &mut self,
@@ -389,10 +420,15 @@ impl State {
         let mut log = HostLog::new(&mut self.partition, &mut self.effects, now);
         if let Err(failed) = call(host, now, &mut log) {
             error!(%failed, "a coordinator cannot write its log");
-            self.host = Hosting::Nothing;
-            self.waiting
-                .retain(|_, waiting| !matches!(waiting, Waiting::Host(_)));
+            self.drop_host();
         }
+    }
+
+    /// Whoever waits for the coordinator hears that it is not here any more.
+    fn drop_host(&mut self) {
+        self.host = Hosting::Nothing;
+        self.waiting
+            .retain(|_, waiting| !matches!(waiting, Waiting::Host(_)));
     }
 
     fn commit(&mut self, end: Offset, after: &mut After) {

@@ -228,8 +228,10 @@ impl ShardLog<coordinator::Record> for HostLog<'_> {
     fn append(&mut self, records: &[coordinator::Record]) -> Result<Offset, AppendError> {
         let mut batch = BatchBuilder::new();
         for record in records {
-            let (key, value) = record.encode();
-            batch.push(self.now, Some(&key), value.as_deref());
+            let stored = record
+                .encode()
+                .expect("the machine checks what a record may hold before it emits it");
+            batch.push(self.now, Some(&stored.key), stored.value.as_deref());
         }
         self.write(batch)
     }

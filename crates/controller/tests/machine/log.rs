@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::support::{Cluster, broker, create, reread, topic};
 use ottla_base::testing::Rng;
-use ottla_base::{BrokerId, ClusterId, GroupId, LeaderEpoch, PartitionId, ProducerId, TopicName};
+use ottla_base::{
+    BrokerId, ClusterId, GroupId, LeaderEpoch, PartitionId, ProducerId, ReplyToken, TopicName,
+};
 use ottla_controller::{
     Alteration, BootstrapError, BrokerEpoch, Change, ConfigChange, Edit, EditOp, Image, Input,
     Mode, NewPartitions, NewTopic, ProducerIdBlock, Record, RecordError, Reply, Resource, TopicRef,
@@ -41,7 +43,7 @@ fn a_compacted_log_says_the_same() {
         let mut counted: BTreeMap<TopicName, usize> = BTreeMap::new();
         for step in 0..60 {
             let input = random_input(&mut rng, step);
-            let (_, changes) = cluster.ask_and_follow(|token| input(token));
+            let (_, changes) = cluster.ask_and_follow(input);
             changes
                 .iter()
                 .for_each(|change| count(&mut counted, change));
@@ -87,35 +89,25 @@ fn count(counted: &mut BTreeMap<TopicName, usize>, change: &Change) {
     }
 }
 
-fn random_input(rng: &mut Rng, step: u8) -> Box<dyn FnOnce(ottla_base::ReplyToken) -> Input> {
-    let name = ["a", "b.c", "b_c", "d"][pick(rng, 4)];
+type RandomInput = Box<dyn FnOnce(ReplyToken) -> Input>;
+
+fn random_input(rng: &mut Rng, step: u8) -> RandomInput {
+    let name = TopicName::from(["a", "b.c", "b_c", "d"][pick(rng, 4)]);
     let mode = if rng.chance(10) {
         Mode::ValidateOnly
     } else {
         Mode::Apply
     };
     match rng.below(6) {
-        0 | 1 => {
-            let mut fresh = topic(name);
-            fresh.id.0[15] = step;
-            fresh.partitions = Some(1 + small(rng, 3));
-            fresh.configs = BTreeMap::from([("retention.ms".to_owned(), Some(step.to_string()))]);
-            let topics = vec![fresh];
-            Box::new(move |token| Input::CreateTopics {
-                token,
-                mode,
-                topics,
-            })
-        }
+        0 | 1 => random_topic(rng, step, name, mode),
         2 => {
-            let topics = vec![TopicRef::Name(TopicName::from(name))];
+            let topics = vec![TopicRef::Name(name)];
             Box::new(move |token| Input::DeleteTopics { token, topics })
         }
         3 => {
-            let count = 1 + small(rng, 6);
             let topics = vec![NewPartitions {
-                topic: TopicName::from(name),
-                count,
+                topic: name,
+                count: 1 + small(rng, 6),
                 assignments: None,
             }];
             Box::new(move |token| Input::CreatePartitions {
@@ -124,51 +116,71 @@ fn random_input(rng: &mut Rng, step: u8) -> Box<dyn FnOnce(ottla_base::ReplyToke
                 topics,
             })
         }
-        4 => {
-            let resource = [
-                Resource::Topic(TopicName::from(name)),
-                Resource::Broker(BrokerId(1)),
-                Resource::Brokers,
-                Resource::Group(GroupId::from("g")),
-            ][pick(rng, 4)]
-            .clone();
-            let setting = match resource {
-                Resource::Topic(_) => ["retention.ms", "segment.ms"],
-                Resource::Broker(_) | Resource::Brokers => ["log.retention.ms", "log.roll.ms"],
-                Resource::Group(_) => [
-                    "consumer.session.timeout.ms",
-                    "consumer.heartbeat.interval.ms",
-                ],
-            }[pick(rng, 2)]
-            .to_owned();
-            let value = (5_000 + pick(rng, 3) * 1_000).to_string();
-            let change = match rng.below(3) {
-                0 => ConfigChange::Replace(vec![(setting, value)]),
-                1 => ConfigChange::Edit(vec![Edit {
-                    name: setting,
-                    op: EditOp::Set(value),
-                }]),
-                _ => ConfigChange::Edit(vec![Edit {
-                    name: setting,
-                    op: EditOp::Delete,
-                }]),
-            };
-            let alterations = vec![Alteration { resource, change }];
-            Box::new(move |token| Input::AlterConfigs {
-                token,
-                mode,
-                alterations,
-            })
+        4 => random_alteration(rng, name, mode),
+        _ if rng.chance(50) => {
+            let broker = BrokerId(1);
+            Box::new(move |token| Input::AllocateProducerIds { token, broker })
         }
-        _ if rng.chance(50) => Box::new(|token| Input::AllocateProducerIds {
-            token,
-            broker: BrokerId(1),
-        }),
-        _ => Box::new(move |token| Input::RegisterBroker {
-            token,
-            broker: broker(1, step),
-        }),
+        _ => {
+            let broker = broker(1, step);
+            Box::new(move |token| Input::RegisterBroker { token, broker })
+        }
     }
+}
+
+fn random_topic(rng: &mut Rng, step: u8, name: TopicName, mode: Mode) -> RandomInput {
+    let mut id = topic(name.as_str()).id;
+    id.0[15] = step;
+    let topics = vec![NewTopic {
+        id,
+        partitions: Some(1 + small(rng, 3)),
+        configs: BTreeMap::from([("retention.ms".to_owned(), Some(step.to_string()))]),
+        ..topic(name.as_str())
+    }];
+    Box::new(move |token| Input::CreateTopics {
+        token,
+        mode,
+        topics,
+    })
+}
+
+fn random_alteration(rng: &mut Rng, name: TopicName, mode: Mode) -> RandomInput {
+    let (resource, settings) = [
+        (Resource::Topic(name), ["retention.ms", "segment.ms"]),
+        (
+            Resource::Broker(BrokerId(1)),
+            ["log.retention.ms", "log.roll.ms"],
+        ),
+        (Resource::Brokers, ["log.retention.ms", "log.roll.ms"]),
+        (
+            Resource::Group(GroupId::from("g")),
+            [
+                "share.heartbeat.interval.ms",
+                "consumer.heartbeat.interval.ms",
+            ],
+        ),
+        (Resource::ClientMetrics("m".to_owned()), ["interval.ms"; 2]),
+    ][pick(rng, 5)]
+    .clone();
+    let setting = settings[pick(rng, 2)].to_owned();
+    let value = (5_000 + small(rng, 3) * 1_000).to_string();
+    let edit = |op| {
+        ConfigChange::Edit(vec![Edit {
+            name: setting.clone(),
+            op,
+        }])
+    };
+    let change = match rng.below(3) {
+        0 => ConfigChange::Replace(vec![(setting, value)]),
+        1 => edit(EditOp::Set(value)),
+        _ => edit(EditOp::Delete),
+    };
+    let alterations = vec![Alteration { resource, change }];
+    Box::new(move |token| Input::AlterConfigs {
+        token,
+        mode,
+        alterations,
+    })
 }
 
 fn small(rng: &mut Rng, n: u64) -> i32 {
@@ -277,6 +289,11 @@ fn the_layout_of_records_stays() {
             "consumer.session.timeout.ms",
             "50000",
         ),
+        (
+            Resource::ClientMetrics("m".to_owned()),
+            "interval.ms",
+            "60000",
+        ),
     ]
     .map(|(resource, name, value)| Alteration {
         resource,
@@ -303,7 +320,9 @@ fn line(record: &Record) -> String {
             .map(|byte| format!("{byte:02x}"))
             .collect::<String>()
     };
-    let value = record.value().map_or("-".to_owned(), |value| hex(&value));
+    let value = record
+        .value()
+        .map_or_else(|| "-".to_owned(), |value| hex(&value));
     format!("{} {value}", hex(&record.key()))
 }
 

@@ -2,14 +2,16 @@
 //! was written says the same as what is live.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use ottla_base::config::SecurityProtocol;
 use ottla_base::testing::{MemoryLog, assert_replay_agrees};
 use ottla_base::{
     BrokerId, ClusterId, Machine, Millis, Offset, ReplyToken, Shard, TopicId, TopicName,
 };
 use ottla_controller::{
     BrokerEpoch, Change, ControllerMachine, Endpoint, Image, Input, Mode, NewTopic, Record,
-    Registration, Reply, SecurityProtocol, Settings,
+    Registration, Reply, Settings,
 };
 
 pub(crate) struct Cluster {
@@ -93,6 +95,7 @@ pub(crate) fn machine() -> ControllerMachine {
     ControllerMachine::new(Settings {
         partitions_default: 3,
         replication_factor_default: 1,
+        fixed: Arc::default(),
     })
 }
 

@@ -22,13 +22,21 @@ pub struct Hard {
 impl Hard {
     pub(super) fn apply(&mut self, record: &Record) {
         match record {
-            Record::Group { group, value: Some(value) } => {
+            Record::Group {
+                group,
+                value: Some(value),
+            } => {
                 self.groups.insert(group.clone(), value.clone());
             }
             Record::Group { group, value: None } => {
                 self.groups.remove(group);
             }
-            Record::Offset { group, topic, partition, value: Some(value) } => {
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => {
                 self.offsets
                     .entry(group.clone())
                     .or_default()
@@ -36,7 +44,12 @@ impl Hard {
                     .or_default()
                     .insert(*partition, value.clone());
             }
-            Record::Offset { group, topic, partition, value: None } => {
+            Record::Offset {
+                group,
+                topic,
+                partition,
+                value: None,
+            } => {
                 self.remove_offset(group, topic, *partition);
             }
         }

@@ -148,7 +148,10 @@ fn check_request(join: &Join, settings: &Settings) -> Result<(), JoinError> {
     if !Record::holds_group(&join.group) {
         return Err(JoinError::InvalidGroupId);
     }
-    let (min, max) = (settings.session_timeout_ms_min, settings.session_timeout_ms_max);
+    let (min, max) = (
+        settings.session_timeout_ms_min,
+        settings.session_timeout_ms_max,
+    );
     let asked = join.timeouts.session_ms;
     if !(min..=max).contains(&asked) {
         return Err(JoinError::InvalidSessionTimeout { asked, min, max });
@@ -161,7 +164,7 @@ fn check_request(join: &Join, settings: &Settings) -> Result<(), JoinError> {
         &join.protocol_type,
     ];
     let protocols = join.protocols.iter().map(|protocol| &*protocol.name);
-    if names.into_iter().chain(protocols).all(Record::holds_text) {
+    if names.into_iter().chain(protocols).all(Record::holds_name) {
         Ok(())
     } else {
         Err(JoinError::NameTooLong)
@@ -260,7 +263,8 @@ impl Group {
         if answer_now {
             return Ok(Some(self.joined(id)));
         }
-        self.members.update(id, join.protocols.clone(), join.timeouts);
+        self.members
+            .update(id, join.protocols.clone(), join.timeouts);
         self.park_join(id, join.token, step);
         self.rebalance(step);
         Ok(None)
@@ -293,12 +297,17 @@ impl Group {
         let new = join.fresh_member_id.clone();
         let old_leader = self.members.leader().cloned();
         self.rename_member(old, &new, step);
-        self.members.update(&new, join.protocols.clone(), join.timeouts);
+        self.members
+            .update(&new, join.protocols.clone(), join.timeouts);
         self.renew_session(&new, step);
         match self.state {
             State::Stable(_) if self.carries_on(step.settings) => {
                 step.write_group(self);
-                Ok(Some(self.welcome_back(&new, old_leader, join.returning_leader)))
+                Ok(Some(self.welcome_back(
+                    &new,
+                    old_leader,
+                    join.returning_leader,
+                )))
             }
             State::Stable(_) | State::Preparing(_) | State::Empty => {
                 self.park_join(&new, join.token, step);

@@ -2,6 +2,7 @@
 //! file decides. Knows nothing of what the operations do.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use ottla_base::{Effects, GroupId, Machine, MemberId, Millis, ReplyToken};
 
@@ -144,9 +145,9 @@ impl GroupMachine {
     }
 
     pub(crate) fn groups_after(&self, id: Option<&GroupId>) -> impl Iterator<Item = &GroupId> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = id.map_or(Unbounded, Excluded);
-        self.groups.range((from, Unbounded)).map(|(id, _)| id)
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.groups.range::<GroupId, _>((from, Bound::Unbounded));
+        range.map(|(id, _)| id)
     }
 
     pub(crate) fn add_group(&mut self, id: GroupId, group: Group) {

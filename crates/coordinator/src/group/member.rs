@@ -161,7 +161,9 @@ impl Members {
     /// Whether all members offer one of `protocols`. True of anything while
     /// there are no members.
     pub(crate) fn all_support_one_of(&self, protocols: &[Protocol]) -> bool {
-        protocols.iter().any(|protocol| self.all_support(&protocol.name))
+        protocols
+            .iter()
+            .any(|protocol| self.all_support(&protocol.name))
     }
 
     /// The protocol that wins when every member votes for the one it prefers
@@ -232,12 +234,7 @@ impl Members {
     }
 
     /// Takes over what a member says of itself when it joins again.
-    pub(crate) fn update(
-        &mut self,
-        id: &MemberId,
-        protocols: Vec<Protocol>,
-        timeouts: Timeouts,
-    ) {
+    pub(crate) fn update(&mut self, id: &MemberId, protocols: Vec<Protocol>, timeouts: Timeouts) {
         let Some(mut member) = self.by_id.remove(id) else {
             return;
         };
@@ -330,7 +327,10 @@ impl Members {
     fn count_in(&mut self, member: &Member) {
         self.awaiting_join += usize::from(member.awaits_join());
         for protocol in &member.protocols {
-            *self.supporters.entry(Arc::clone(&protocol.name)).or_default() += 1;
+            *self
+                .supporters
+                .entry(Arc::clone(&protocol.name))
+                .or_default() += 1;
         }
     }
 

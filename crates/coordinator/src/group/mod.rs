@@ -13,11 +13,14 @@ mod member;
 mod rebalance;
 mod record;
 mod state;
+mod subscription;
 mod sync;
 mod timers;
 
-pub use describe::{DescribedMember, Description, Filter, GroupKind, GroupState, List, ListedGroup};
 pub use describe::{Delete, DeleteError, Describe};
+pub use describe::{
+    DescribedMember, Description, Filter, GroupKind, GroupState, List, ListedGroup,
+};
 pub use hard::Hard;
 pub use heartbeat::{Heartbeat, HeartbeatError};
 pub use join::{Join, JoinError, Joined, JoinedMember, NewMember, ReturningLeader};
@@ -25,8 +28,11 @@ pub use leave::{Leave, LeaveError, Leaving};
 pub use loader::{Loaded, Loader};
 pub use machine::{GroupMachine, Input, Reply};
 pub use member::{Client, Protocol, Timeouts};
-pub use record::{GroupValue, MemberValue, OffsetValue, Record, RecordError, RecordKey};
+pub use record::{
+    GroupValue, MemberValue, OffsetValue, Record, RecordError, RecordKey, StoredRecord,
+};
 pub use sync::{Sync, SyncError, Synced};
 
+pub(crate) use hard::TopicOffsets;
 pub(crate) use machine::Step;
-pub(crate) use state::Group;
+pub(crate) use state::{Group, State, Stranger};

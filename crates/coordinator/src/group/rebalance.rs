@@ -195,7 +195,7 @@ impl Group {
         }
     }
 
-    pub(super) fn renew_session(&self, id: &MemberId, step: &mut Step<'_>) {
+    pub(crate) fn renew_session(&self, id: &MemberId, step: &mut Step<'_>) {
         if let Some(member) = self.members.get(id) {
             step.set_session(&self.id, id, member.timeouts.session_ms);
         }

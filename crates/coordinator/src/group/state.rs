@@ -9,7 +9,7 @@ use ottla_base::{Generation, GroupId, InstanceId, MemberId, Millis, TopicName};
 use super::join::JoinedMember;
 use super::member::{Client, Member, Members, Protocol, Timeouts};
 use super::record::{GroupValue, MemberValue};
-use crate::offsets::subscribed_topics;
+use super::subscription::subscribed_topics;
 
 /// The protocol type of consumers; the only one whose metadata is looked into.
 const CONSUMER: &str = "consumer";
@@ -192,7 +192,7 @@ impl Group {
         let mut topics = BTreeSet::new();
         for (_, member) in self.members.iter() {
             let protocol = self.protocol.as_deref()?;
-            topics.extend(subscribed_topics(member.metadata(protocol))?);
+            topics.extend(subscribed_topics(&member.metadata(protocol))?);
         }
         Some(topics)
     }

@@ -67,7 +67,9 @@ impl GroupMachine {
     pub(super) fn sync(&mut self, sync: Sync, fx: &mut Effects<Self>) {
         let token = sync.token;
         let outcome = if Record::holds_group(&sync.group) {
-            self.with_group(&sync.group.clone(), fx, |group, step| group.sync(sync, step))
+            self.with_group(&sync.group.clone(), fx, |group, step| {
+                group.sync(sync, step)
+            })
         } else {
             Err(SyncError::InvalidGroupId)
         };
@@ -157,7 +159,11 @@ impl Group {
     }
 
     fn stop_waiting_for_syncs(&mut self, step: &mut Step<'_>) {
-        if self.state.unsynced_mut().is_some_and(|unsynced| unsynced.is_empty()) {
+        if self
+            .state
+            .unsynced_mut()
+            .is_some_and(|unsynced| unsynced.is_empty())
+        {
             step.timers.cancel(&Timer::SyncPhase(self.id.clone()));
         }
     }

@@ -6,7 +6,7 @@ use crate::config::checks::{
     CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS,
     ZSTD_LEVELS,
 };
-use crate::config::declare::config_keys;
+use crate::config::declare::{config_keys, plain_keys};
 use crate::config::{CleanupPolicy, CompressionType, SecurityProtocol, TimestampType};
 
 config_keys! {
@@ -136,12 +136,6 @@ config_keys! {
         log_retention_ms: i64 = null as "log.retention.ms" or "log.retention.minutes" in Minutes
             or "log.retention.hours" in Hours,
             High, Dynamic, Applied, Any;
-        /// As `log.retention.ms`, in minutes.
-        log_retention_minutes: Option<i32> = null as "log.retention.minutes",
-            High, ReadOnly, Applied, Any;
-        /// As `log.retention.ms`, in hours.
-        log_retention_hours: i32 = "168" as "log.retention.hours",
-            High, ReadOnly, Applied, Any;
         /// The default of `retention.bytes`.
         log_retention_bytes: i64 = "-1" as "log.retention.bytes",
             High, Dynamic, Applied, Any;
@@ -191,6 +185,15 @@ config_keys! {
         /// How long an idle producer's sequence state is kept.
         producer_id_expiration_ms: i32 = "86400000" as "producer.id.expiration.ms",
             Low, Dynamic, Applied, AtLeast(1);
+    }
+}
+
+plain_keys! {
+    BROKER_UNIT_KEYS {
+        "log.retention.minutes": Int = null, High, ReadOnly, Applied, Any,
+            "As `log.retention.ms`, in minutes.";
+        "log.retention.hours": Int = "168", High, ReadOnly, Applied, Any,
+            "As `log.retention.ms`, in hours.";
     }
 }
 

@@ -93,8 +93,8 @@ macro_rules! config_keys {
     };
 }
 
-/// Rows of settings that are checked, stored and shown only: no field.
-macro_rules! ignored_keys {
+/// Rows of settings that no typed field holds.
+macro_rules! plain_keys {
     (
         $table:ident {
             $(
@@ -141,7 +141,7 @@ macro_rules! unit {
     };
 }
 
-pub(crate) use {config_keys, default, ignored_keys, unit};
+pub(crate) use {config_keys, default, plain_keys, unit};
 
 impl Setting for bool {
     const KIND: Kind = Kind::Boolean;

@@ -2,6 +2,7 @@
 //! settings that only make sense together (`AbstractKafkaConfig`, `KafkaConfig`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::BrokerId;
@@ -218,6 +219,17 @@ impl Listeners {
             return Err(conflict(key, rule));
         }
         Ok(())
+    }
+}
+
+/// As `process.roles` lists them.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.broker, self.controller) {
+            (true, false) => "broker",
+            (false, _) => "controller",
+            (true, true) => "broker,controller",
+        })
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn levels(
         None => {
             levels
                 .entry(METADATA_VERSION.to_owned())
-                .or_insert(last_level());
+                .or_insert_with(last_level);
         }
     }
     Ok(levels)
@@ -92,11 +92,8 @@ pub(super) fn kraft_version(asked: Option<i16>, fitting: i16) -> Result<i16, Fea
 
 /// The release of a level, as Kafka prints it.
 pub(super) fn release_of(level: i16) -> &'static str {
-    RELEASES
-        .iter()
-        .zip(FIRST_LEVEL..)
-        .find(|(_, of)| *of == level)
-        .map_or("unknown", |(release, _)| release)
+    let found = releases().find(|(_, of)| *of == level);
+    found.map_or("unknown", |(release, _)| release)
 }
 
 /// `4.0`, `4.0.1` and `4.0-IV3` are all level 25: a release means its last
@@ -104,13 +101,15 @@ pub(super) fn release_of(level: i16) -> &'static str {
 fn level_of(release: &str) -> Option<i16> {
     let mut parts = release.splitn(3, '.');
     let release = format!("{}.{}", parts.next()?, parts.next()?);
-    RELEASES
-        .iter()
-        .zip(FIRST_LEVEL..)
-        .rfind(|(known, _)| {
-            **known == release || known.split_once("-IV").is_some_and(|(of, _)| of == release)
-        })
-        .map(|(_, level)| level)
+    let is_it = |known: &str| {
+        known == release || known.split_once("-IV").is_some_and(|(of, _)| of == release)
+    };
+    let fitting = releases().filter(|(known, _)| is_it(known));
+    fitting.last().map(|(_, level)| level)
+}
+
+fn releases() -> impl Iterator<Item = (&'static str, i16)> {
+    RELEASES.iter().copied().zip(FIRST_LEVEL..)
 }
 
 fn range(name: &str) -> Option<(i16, i16)> {
@@ -122,11 +121,7 @@ fn range(name: &str) -> Option<(i16, i16)> {
 }
 
 fn last_level() -> i16 {
-    RELEASES
-        .iter()
-        .zip(FIRST_LEVEL..)
-        .last()
-        .map_or(FIRST_LEVEL, |(_, level)| level)
+    releases().last().map_or(FIRST_LEVEL, |(_, level)| level)
 }
 
 fn names() -> String {

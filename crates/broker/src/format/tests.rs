@@ -203,7 +203,7 @@ fn what_cannot_be_had_writes_nothing() {
         assert!(refused.contains(message), "{options}: {refused}");
     }
     assert!(!node.path("data").exists());
-    let wrong = Node::with("node.id=x\nnum.partitions=0\n").refused("-t abc -s");
+    let wrong = Node::with("log.retention.ms=x\nnum.partitions=0\n").refused("-t abc -s");
     assert_eq!(wrong.lines().count(), 2, "{wrong}");
 }
 

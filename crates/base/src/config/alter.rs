@@ -113,7 +113,7 @@ pub fn check_broker_overrides(
     for (name, value) in after {
         check_length(name, value)?;
         if let Some(key) = broker_key(name) {
-            key.parse(value).map_err(|error| error.named(name))?;
+            key.parse_as(name, value)?;
         }
     }
     rules::check(layers)?;

@@ -7,6 +7,7 @@ use crate::config::checks::{
     ZSTD_LEVELS,
 };
 use crate::config::declare::{config_keys, plain_keys};
+use crate::config::value::list;
 use crate::config::{CleanupPolicy, CompressionType, SecurityProtocol, TimestampType};
 
 config_keys! {
@@ -185,6 +186,22 @@ config_keys! {
         /// How long an idle producer's sequence state is kept.
         producer_id_expiration_ms: i32 = "86400000" as "producer.id.expiration.ms",
             Low, Dynamic, Applied, AtLeast(1);
+    }
+}
+
+impl BrokerConfig {
+    /// Where data is kept: `log.dirs`, or else `log.dir`.
+    pub fn data_dirs(&self) -> &[String] {
+        self.log_dirs.as_ref().unwrap_or(&self.log_dir)
+    }
+
+    /// How many connections an address may have, where that was set for it alone.
+    pub fn connections_for(&self, address: &str) -> Option<i32> {
+        list(&self.max_connections_per_ip_overrides)
+            .iter()
+            .filter_map(|item| item.rsplit_once(':'))
+            .find(|(named, _)| named.trim().trim_matches(['[', ']']) == address)
+            .and_then(|(_, count)| count.trim().parse().ok())
     }
 }
 

@@ -15,7 +15,9 @@ pub trait Setting: Sized {
 
 /// The typed value of `key`.
 pub(crate) fn typed<T: Setting>(key: &ConfigKey, value: Option<Value>) -> Result<T, ConfigError> {
-    let shown = value.as_ref().map_or("null".to_owned(), Value::to_string);
+    let shown = value
+        .as_ref()
+        .map_or_else(|| "null".to_owned(), Value::to_string);
     T::from_value(value)
         .ok_or_else(|| ConfigError::value(key.name, shown, format!("a {}", key.kind.name())))
 }

@@ -44,14 +44,6 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The same about `name`, where the rule is that of the setting beneath it.
-    pub(crate) fn named(self, name: &str) -> Self {
-        match self {
-            Self::Value { value, allowed, .. } => Self::value(name, value, allowed),
-            other => other,
-        }
-    }
-
     pub(crate) fn value(key: &str, value: impl ToString, allowed: impl Into<String>) -> Self {
         Self::Value {
             key: key.to_owned(),

@@ -1,39 +1,32 @@
 //! The reference page of all settings, made from the tables that the broker runs on.
 
-use std::fmt::Write;
-
 use crate::config::{
-    BROKER_IGNORED_KEYS, BROKER_KEYS, BROKER_UNIT_KEYS, ConfigKey, Effect, OTTLA_KEYS, Scope, Unit,
+    BROKER_IGNORED_KEYS, BROKER_KEYS, BROKER_UNIT_KEYS, ConfigKey, Effect, OTTLA_KEYS, Scope,
 };
 
 /// The text of `docs/reference/settings.md`.
 pub fn reference_page() -> String {
     let mut page = INTRODUCTION.to_owned();
-    section(
-        &mut page,
-        "Ottla's own settings",
-        OWN,
-        by_name(&[OTTLA_KEYS]),
-    );
-    section(&mut page, "Topic settings", TOPIC, Scope::Topic.keys());
-    section(
+    node_section(&mut page, "Ottla's own settings", OWN, &[OTTLA_KEYS]);
+    layered_section(&mut page, "Topic settings", TOPIC, Scope::Topic);
+    node_section(
         &mut page,
         "Broker settings",
         BROKER,
-        by_name(&[BROKER_KEYS, BROKER_UNIT_KEYS]),
+        &[BROKER_KEYS, BROKER_UNIT_KEYS],
     );
-    section(
+    node_section(
         &mut page,
         "Broker settings without effect",
         WITHOUT_EFFECT,
-        by_name(&[BROKER_IGNORED_KEYS]),
+        &[BROKER_IGNORED_KEYS],
     );
-    section(&mut page, "Group settings", GROUP, Scope::Group.keys());
-    section(
+    layered_section(&mut page, "Group settings", GROUP, Scope::Group);
+    layered_section(
         &mut page,
         "Client metrics",
         CLIENT_METRICS,
-        Scope::ClientMetrics.keys(),
+        Scope::ClientMetrics,
     );
     page
 }
@@ -48,8 +41,7 @@ A bad value stops the start and is named with what is allowed. An unknown name i
 ignored. Settings for one listener are written `listener.name.<listener>.<setting>`.
 
 *Update* says when a setting may change: `read-only` at start, `per-broker` while running for one broker, `cluster-wide` \
-while running for one broker or all. *Effect* says what it does here: `no` means that it is checked, stored and shown, \
-and changes nothing.
+while running for one broker or all. *Effect* is `no` where a setting is checked, stored and shown, and changes nothing.
 ";
 const OWN: &str = "Kafka ignores these names, so one file serves both.";
 const TOPIC: &str = "\
@@ -63,56 +55,89 @@ Each may be set for a group at any time, within the bounds that the broker sets.
 value.";
 const CLIENT_METRICS: &str = "What a subscription to client metrics holds.";
 
-fn by_name(tables: &[&'static [ConfigKey]]) -> impl Iterator<Item = &'static ConfigKey> + use<> {
+/// Settings of a node itself.
+fn node_section(page: &mut String, title: &str, text: &str, tables: &[&'static [ConfigKey]]) {
+    let columns = ["name", "type", "default", "allowed", "update", "meaning"];
     let mut keys: Vec<&ConfigKey> = tables.iter().flat_map(|table| table.iter()).collect();
     keys.sort_by_key(|key| key.name);
-    keys.into_iter()
+    let rows = keys.into_iter().map(|key| {
+        let [name, kind, default, allowed] = first_columns(key);
+        [
+            name,
+            kind,
+            default,
+            allowed,
+            key.update.name().to_owned(),
+            key.doc.to_owned(),
+        ]
+    });
+    section(page, title, text, columns, rows);
 }
 
-fn section(
-    page: &mut String,
-    title: &str,
-    text: &str,
-    keys: impl Iterator<Item = &'static ConfigKey>,
-) {
-    let _ = write!(page, "\n## {title}\n\n{text}\n\n{HEAD}");
-    for key in keys.filter(|key| !key.is_internal()) {
-        row(page, key);
-    }
+/// Settings of a resource, for which a broker setting may stand in.
+fn layered_section(page: &mut String, title: &str, text: &str, scope: Scope) {
+    let columns = [
+        "name",
+        "type",
+        "default",
+        "allowed",
+        "effect",
+        "broker setting",
+        "meaning",
+    ];
+    let rows = scope.keys().filter(|key| !key.is_internal()).map(|key| {
+        let [name, kind, default, allowed] = first_columns(key);
+        let effect = match key.effect {
+            Effect::Applied => "yes",
+            Effect::Ignored | Effect::Internal => "no",
+        };
+        let stand_in = key
+            .synonyms
+            .first()
+            .map(|synonym| format!("`{}`", synonym.name));
+        let stand_in = stand_in.unwrap_or_default();
+        [
+            name,
+            kind,
+            default,
+            allowed,
+            effect.to_owned(),
+            stand_in,
+            key.doc.to_owned(),
+        ]
+    });
+    section(page, title, text, columns, rows);
 }
 
-const HEAD: &str = "\
-| name | type | default | allowed | update | effect | broker setting | meaning |
-|---|---|---|---|---|---|---|---|
-";
-
-fn row(page: &mut String, key: &ConfigKey) {
+fn first_columns(key: &ConfigKey) -> [String; 4] {
     let default = match key.default {
         None => "null".to_owned(),
         Some("") => "empty".to_owned(),
         Some(text) => format!("`{text}`"),
     };
-    let effect = match key.effect {
-        Effect::Applied => "yes",
-        Effect::Ignored | Effect::Internal => "no",
-    };
-    let synonyms: Vec<String> = key
-        .synonyms
-        .iter()
-        .map(|synonym| match synonym.unit {
-            Unit::Same => format!("`{}`", synonym.name),
-            Unit::Minutes => format!("`{}` (minutes)", synonym.name),
-            Unit::Hours => format!("`{}` (hours)", synonym.name),
-        })
-        .collect();
-    let _ = writeln!(
-        page,
-        "| `{}` | {} | {default} | {} | {} | {effect} | {} | {} |",
-        key.name,
-        key.kind.name(),
-        key.check,
-        key.update.name(),
-        synonyms.join(", "),
-        key.doc,
-    );
+    let name = format!("`{}`", key.name);
+    [
+        name,
+        key.kind.name().to_owned(),
+        default,
+        key.check.to_string(),
+    ]
+}
+
+fn section<const N: usize>(
+    page: &mut String,
+    title: &str,
+    text: &str,
+    columns: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) {
+    page.push_str(&format!("\n## {title}\n\n{text}\n\n"));
+    page.push_str(&format!(
+        "| {} |\n|{}\n",
+        columns.join(" | "),
+        "---|".repeat(N)
+    ));
+    for row in rows {
+        page.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
 }

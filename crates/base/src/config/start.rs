@@ -83,7 +83,7 @@ impl StartSettings {
         let bad: Vec<ConfigError> = self
             .values
             .iter()
-            .filter_map(|(name, text)| Some(broker_key(name)?.parse(text).err()?.named(name)))
+            .filter_map(|(name, text)| broker_key(name)?.parse_as(name, text).err())
             .collect();
         if !bad.is_empty() {
             return Err(bad);

@@ -83,7 +83,8 @@ pub trait ShardLog<R> {
 }
 
 /// Why a shard stopped: its owner drops it and loads it again from the log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the machine must be loaded again: {0}")]
 pub struct MustReload<E>(pub E);
 
 /// Drives one machine over a log that it is lent for each step. The broker and

@@ -6,10 +6,16 @@
 //! disk. Neither knows what a leader, a high watermark or a group is.
 
 mod audience;
+#[cfg(any(feature = "rocksdb", test))]
+mod commit;
+#[cfg(any(feature = "rocksdb", test))]
+mod keys;
 pub mod memory;
 mod names;
 mod queue;
 mod store;
+#[cfg(any(feature = "testing", test))]
+pub mod testing;
 
 pub use store::{
     Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,

@@ -120,7 +120,7 @@ fn topics_from<'a>(
         let topics = image.topics_from(first);
         return Box::new(topics.map(|topic| (&topic.name, Some(&**topic))));
     }
-    let names = names.range(first..);
+    let names = names.range::<TopicName, _>(first..);
     Box::new(names.map(|name| (name, image.topic(name).map(|topic| &**topic))))
 }
 

@@ -11,8 +11,11 @@ mod commit;
 #[cfg(any(feature = "rocksdb", test))]
 mod keys;
 pub mod memory;
+pub mod meta_properties;
 mod names;
 mod queue;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
 mod store;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

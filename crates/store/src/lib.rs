@@ -8,6 +8,8 @@
 mod audience;
 #[cfg(any(feature = "rocksdb", test))]
 mod commit;
+#[cfg(any(feature = "testing", test))]
+pub mod conformance;
 #[cfg(any(feature = "rocksdb", test))]
 mod keys;
 pub mod memory;

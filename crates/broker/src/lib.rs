@@ -1,1 +1,22 @@
-//! Ottla: broker.
+//! The broker: sockets, request handlers, the cells that drive the machines, and
+//! their wiring.
+
+pub mod api;
+mod broker;
+mod budget;
+pub mod cli;
+mod clock;
+mod fetch;
+mod housekeeping;
+pub mod limits;
+pub mod logging;
+mod metadata;
+pub mod net;
+pub mod offline;
+mod partitions;
+pub mod serve;
+mod tasks;
+mod topics;
+pub mod wiring;
+
+pub use broker::Broker;

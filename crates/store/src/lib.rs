@@ -1,1 +1,23 @@
-//! Ottla: store.
+//! The log store: every partition's record batches and small state, behind one
+//! trait with two implementations.
+//!
+//! `rocks` (feature `rocksdb`) keeps one append-only commit log for all
+//! partitions and an index over it; `memory` keeps the same promises without a
+//! disk. Neither knows what a leader, a high watermark or a group is.
+
+mod audience;
+#[cfg(any(feature = "rocksdb", test))]
+mod commit;
+#[cfg(any(feature = "rocksdb", test))]
+mod keys;
+pub mod memory;
+mod names;
+mod queue;
+mod store;
+#[cfg(any(feature = "testing", test))]
+pub mod testing;
+
+pub use store::{
+    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
+    ReadOutcome, StoreError, StoreFailure,
+};

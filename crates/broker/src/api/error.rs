@@ -1,0 +1,111 @@
+//! From what went wrong to Kafka's codes: every domain error, in one place.
+
+use ottla_base::ErrorCode;
+use ottla_partition::{AppendError, DeleteError, EpochError, SequenceError};
+use ottla_protocol::records::{BatchRefusal, RefusalKind};
+use ottla_store::ReadError;
+use tracing::error;
+
+use crate::fetch::SessionError;
+
+/// What a client is told of a domain error.
+pub trait KafkaError {
+    fn code(&self) -> ErrorCode;
+
+    /// A sentence beside the code, where the response has a place for it.
+    fn message(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The one place that makes UNKNOWN_SERVER_ERROR: a person must look.
+pub fn unexpected(what: &dyn std::fmt::Display) -> ErrorCode {
+    error!(%what, "a request failed in a way that nobody expected");
+    ErrorCode::UnknownServerError
+}
+
+impl KafkaError for AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+            Self::StorageFailed => ErrorCode::KafkaStorageError,
+            Self::TooFewInSync { .. } => ErrorCode::NotEnoughReplicas,
+            Self::TooFewInSyncAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
+            Self::ControlBatch => ErrorCode::InvalidRecord,
+            Self::NoTransaction { .. } => ErrorCode::InvalidTxnState,
+            Self::Sequence(error) => error.code(),
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for SequenceError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        }
+    }
+}
+
+impl KafkaError for BatchRefusal {
+    fn code(&self) -> ErrorCode {
+        match self.kind {
+            RefusalKind::Corrupt => ErrorCode::CorruptMessage,
+            RefusalKind::Invalid => ErrorCode::InvalidRecord,
+            RefusalKind::Timestamp => ErrorCode::InvalidTimestamp,
+            RefusalKind::TooLarge => ErrorCode::MessageTooLarge,
+            RefusalKind::ListTooLarge => ErrorCode::RecordListTooLarge,
+            RefusalKind::Compression => ErrorCode::UnsupportedCompressionType,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.message.clone())
+    }
+}
+
+impl KafkaError for DeleteError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+            Self::StorageFailed => ErrorCode::KafkaStorageError,
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::NotDeletable => ErrorCode::PolicyViolation,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
+        }
+    }
+}
+
+impl KafkaError for EpochError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
+        }
+    }
+}
+
+impl KafkaError for ReadError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownLog(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Damaged(_) | Self::Io(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl KafkaError for SessionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::FetchSessionIdNotFound,
+            Self::WrongEpoch => ErrorCode::InvalidFetchSessionEpoch,
+            Self::MixedTopics => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}

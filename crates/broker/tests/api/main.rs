@@ -1,0 +1,5 @@
+//! The broker in process: real requests over an in-memory connection, a store in
+//! memory, no socket and no disk.
+
+mod harness;
+mod produce_fetch;

@@ -351,9 +351,11 @@ def test_alter_broker_configs(admin):
     def set_to(value):
         return admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, broker, {'log.retention.ms': value})])
     assert set_to('123456789')['broker'][broker] == 'OK'
-    entry = configs_of(admin, ConfigResourceType.BROKER, broker, ['log.retention.ms'], config_filter='all')
-    assert entry['log.retention.ms']['value'] == '123456789'
-    assert entry['log.retention.ms']['config_source'] == 'DYNAMIC_BROKER_CONFIG'
+    def entry():
+        return configs_of(admin, ConfigResourceType.BROKER, broker, ['log.retention.ms'], config_filter='all')['log.retention.ms']
+    eventually(lambda: entry()['value'] == '123456789')
+
+    assert entry()['config_source'] == 'DYNAMIC_BROKER_CONFIG'
     admin.reset_configs([ConfigResource(ConfigResourceType.BROKER, broker, ['log.retention.ms'])])
 
 

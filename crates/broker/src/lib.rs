@@ -14,6 +14,7 @@ mod metadata;
 pub mod net;
 pub mod offline;
 mod partitions;
+mod producer_ids;
 pub mod serve;
 mod tasks;
 mod topics;

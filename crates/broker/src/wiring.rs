@@ -11,7 +11,7 @@ use ottla_base::config::{ConfigError, Layers, Overrides, Start};
 use ottla_base::{ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     BootstrapError, BrokerEpoch, ControllerMachine, Endpoint, Image, Input, METADATA_TOPIC, Record,
-    RecordError, Registration, Reply, SecurityProtocol as Spoken,
+    RecordError, Registration, Reply,
 };
 use ottla_partition::Lead;
 use ottla_store::{LogId, LogStore, StoreError};
@@ -84,7 +84,7 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let mut logs: HashMap<_, _> = parts.store.logs().into_iter().map(|log| (log.tp, log.id)).collect();
     let (committed, events) = mpsc::unbounded_channel();
     let metadata = MetadataLog::open(&parts, clock, &timers, &mut logs)?;
-    let (cell, image) = metadata.host_controller(&settings, committed.clone())?;
+    let (cell, image) = metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
 
     let broker = Broker::new(Parts {
         id: listeners.node,
@@ -229,10 +229,11 @@ impl MetadataLog {
     fn host_controller(
         self,
         settings: &Settings,
+        fixed: &Overrides,
         committed: mpsc::UnboundedSender<Event>,
     ) -> Result<(Arc<Cell>, Image), StartError> {
         use ottla_base::Machine as _;
-        let mut machine = ControllerMachine::new(settings.controller());
+        let mut machine = ControllerMachine::new(settings.controller(fixed));
         let mut unreadable = None;
         replay(&*self.cell.store, self.cell.log, |key, value| {
             match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
@@ -294,12 +295,7 @@ fn endpoint(listener: &Listener, parts: &StartParts, bound: &[Bound]) -> Endpoin
             .clone()
             .unwrap_or_else(|| parts.host_default.clone()),
         port,
-        protocol: match listener.protocol {
-            SecurityProtocol::Plaintext => Spoken::Plaintext,
-            SecurityProtocol::Ssl => Spoken::Ssl,
-            SecurityProtocol::SaslPlaintext => Spoken::SaslPlaintext,
-            SecurityProtocol::SaslSsl => Spoken::SaslSsl,
-        },
+        protocol: listener.protocol,
     }
 }
 

@@ -90,7 +90,7 @@ impl Follower {
                 Change::TopicDeleted(topic) => self.drop_topic(&topic),
                 Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
                 Change::Config(Resource::Broker(_) | Resource::Brokers) => self.resolve_settings(),
-                Change::Config(Resource::Group(_))
+                Change::Config(Resource::Group(_) | Resource::ClientMetrics(_))
                 | Change::Broker(_)
                 | Change::ProducerIds
                 | Change::Feature

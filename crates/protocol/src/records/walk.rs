@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Write};
 
+use bytes::BufMut;
+
 use super::varint::{is_cut_off, put_varint, put_varlong, read_varint, read_varlong, varint_size};
 use super::{BatchError, DECOMPRESSED_MAX};
 
@@ -75,12 +77,16 @@ impl<R: BufRead> Walk<R> {
         let head = self.head()?;
         let body =
             i64::from(head.size) - size_of_varint(head.offset_delta) + size_of_varint(offset_delta);
-        let mut front = Vec::with_capacity(32);
-        put_varlong(&mut front, body);
-        front.push(head.attributes);
-        put_varlong(&mut front, head.timestamp_delta);
-        put_varint(&mut front, offset_delta);
-        out.write_all(&front).map_err(CopyError::Write)?;
+        // Three numbers of up to ten bytes, and one byte.
+        let mut front = [0; 31];
+        let mut room = &mut front[..];
+        put_varlong(&mut room, body);
+        room.put_u8(head.attributes);
+        put_varlong(&mut room, head.timestamp_delta);
+        put_varint(&mut room, offset_delta);
+        let unused = room.len();
+        let front = &front[..front.len() - unused];
+        out.write_all(front).map_err(CopyError::Write)?;
         while self.position < head.end {
             let bytes = self.some(head.end - self.position)?;
             out.write_all(bytes).map_err(CopyError::Write)?;

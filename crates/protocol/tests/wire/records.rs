@@ -330,8 +330,9 @@ fn a_bomb_is_refused_without_being_held_in_memory() {
     let mut builder = BatchBuilder::new().compressed(Compression::Zstd, Level::Default);
     builder.push(NOW, None, None);
     let header = *builder.build().unwrap().header();
+    // It claims 2^31 - 1 bytes, and its value nearly as many.
     let front = Bytes::from_static(&[
-        0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f,
+        0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0x80, 0xfc, 0xff, 0xff, 0x0f,
     ]);
     let zeros = std::io::Read::take(std::io::repeat(0), size);
     let payload = zstd::encode_all(std::io::Read::chain(&front[..], zeros), 1).unwrap();
@@ -512,6 +513,24 @@ fn records_are_numbered_anew_where_a_client_did_it_wrong() {
         assert!(kept.verify_crc(), "{codec:?}");
         assert_eq!(all(&kept), all(&right), "{codec:?}");
         assert_eq!(kept.header().last_offset_delta, 2);
+    }
+}
+
+#[test]
+fn numbers_that_are_longer_than_they_need_to_be_survive_another_codec() {
+    // Each delta and length of 0 or 1 in two bytes.
+    let payload = [24, 0, 0x80, 0, 0x80, 0, 0x81, 0, 0x82, 0, b'v', 0x80, 0];
+    let mut builder = BatchBuilder::new();
+    builder.push(NOW, None, Some(b"v"));
+    let right = builder.build().unwrap();
+    let long = sealed(right.header(), &payload);
+    for codec in Compression::ALL {
+        let rules = BatchRules {
+            compression: TargetCompression::Codec(codec, Level::Default),
+            ..BatchRules::default()
+        };
+        let kept = check_batch(long.clone(), &rules, 13, NOW).unwrap();
+        assert_eq!(all(&kept), all(&right), "{codec:?}");
     }
 }
 

@@ -14,6 +14,7 @@ use crate::clock::SystemClock;
 use crate::fetch::{ReadPool, Sessions};
 use crate::metadata::ControllerHandle;
 use crate::partitions::{Registry, Timers};
+use crate::producer_ids::ProducerIds;
 use crate::tasks::Tasks;
 
 /// What one running broker is made of. Made once, by `wiring`; what changes
@@ -30,6 +31,7 @@ pub struct Broker {
     pub read_pool: ReadPool,
     pub budget: ByteBudget,
     pub controller: ControllerHandle,
+    pub producer_ids: ProducerIds,
     pub tasks: Tasks,
     /// What was set at start: file, environment, arguments.
     pub fixed: Overrides,
@@ -81,6 +83,7 @@ impl Broker {
             read_pool: ReadPool::start(),
             budget: ByteBudget::new(request_bytes_max),
             controller: parts.controller,
+            producer_ids: ProducerIds::default(),
             tasks: parts.tasks,
             fixed: parts.fixed,
             image: ArcSwap::from_pointee(parts.image),
@@ -160,11 +163,12 @@ impl Settings {
         }
     }
 
-    pub fn controller(&self) -> ottla_controller::Settings {
+    pub fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
         let factor = self.broker.default_replication_factor;
         ottla_controller::Settings {
             partitions_default: self.broker.num_partitions,
             replication_factor_default: i16::try_from(factor).unwrap_or(i16::MAX),
+            fixed: Arc::new(fixed.clone()),
         }
     }
 

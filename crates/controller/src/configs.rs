@@ -225,14 +225,20 @@ impl ControllerMachine {
             Resource::Topic(_) => self.check_topic(before, after),
             Resource::Group(_) => self.with_layers(|layers| check_group_overrides(&layers, after)),
             Resource::ClientMetrics(_) => check_client_metrics_overrides(after),
-            Resource::Broker(_) => {
-                check_broker_overrides(BrokerTarget::One, after)?;
-                self.with_layers(|layers| resolves(&Layers { broker: after, ..layers }))
-            }
-            Resource::Brokers => {
-                check_broker_overrides(BrokerTarget::All, after)?;
-                self.with_layers(|layers| resolves(&Layers { cluster: after, ..layers }))
-            }
+            Resource::Broker(_) => self.with_layers(|layers| {
+                let after = Layers {
+                    broker: after,
+                    ..layers
+                };
+                check_broker_overrides(BrokerTarget::One, &after)
+            }),
+            Resource::Brokers => self.with_layers(|layers| {
+                let after = Layers {
+                    cluster: after,
+                    ..layers
+                };
+                check_broker_overrides(BrokerTarget::All, &after)
+            }),
         }
     }
 
@@ -252,17 +258,13 @@ impl ControllerMachine {
         let none = Overrides::new();
         look(Layers {
             broker: &none,
-            cluster: self.image().overrides(&Resource::Brokers).map_or(&none, |set| set),
+            cluster: self
+                .image()
+                .overrides(&Resource::Brokers)
+                .map_or(&none, |set| set),
             fixed: &self.settings().fixed,
         })
     }
-}
-
-/// A broker must be able to read what was written for it.
-fn resolves(layers: &Layers<'_>) -> Result<(), ConfigError> {
-    layers.broker_config()?;
-    layers.topic_defaults()?;
-    Ok(())
 }
 
 impl EditOp {

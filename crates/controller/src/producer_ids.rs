@@ -17,6 +17,15 @@ pub struct ProducerIdBlock {
 impl ProducerIdBlock {
     /// As in Kafka.
     pub const LEN: u32 = 1000;
+
+    /// The next id of a block that is not used up.
+    pub fn take(&mut self) -> ProducerId {
+        assert!(self.len > 0, "a block that is used up has no next id");
+        let id = self.first;
+        self.first = ProducerId(id.0 + 1);
+        self.len -= 1;
+        id
+    }
 }
 
 /// Why no producer ids were given out.

@@ -180,17 +180,23 @@ impl GroupMachine {
         let group = commit.group;
         let commit_one = |offset: CommitOffset| {
             self.check_metadata(&offset.metadata)?;
+            // The one version of the record that holds an expiry holds neither
+            // of these, and what is served is what a reload would find.
+            let (leader_epoch, topic_id) = match expires_at {
+                None => (offset.leader_epoch, offset.topic_id),
+                Some(_) => (LeaderEpoch::NONE, TopicId::ZERO),
+            };
             let record = Record::Offset {
                 group: group.clone(),
                 topic: offset.topic,
                 partition: offset.partition,
                 value: Some(OffsetValue {
                     offset: offset.offset,
-                    leader_epoch: offset.leader_epoch,
+                    leader_epoch,
                     metadata: offset.metadata,
                     committed_at: now,
                     expires_at,
-                    topic_id: offset.topic_id,
+                    topic_id,
                 }),
             };
             self.emit(record, fx);

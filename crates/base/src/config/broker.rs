@@ -6,7 +6,8 @@ use crate::config::checks::{
     CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS,
     ZSTD_LEVELS,
 };
-use crate::config::declare::config_keys;
+use crate::config::declare::{config_keys, plain_keys};
+use crate::config::value::list;
 use crate::config::{CleanupPolicy, CompressionType, SecurityProtocol, TimestampType};
 
 config_keys! {
@@ -136,12 +137,6 @@ config_keys! {
         log_retention_ms: i64 = null as "log.retention.ms" or "log.retention.minutes" in Minutes
             or "log.retention.hours" in Hours,
             High, Dynamic, Applied, Any;
-        /// As `log.retention.ms`, in minutes.
-        log_retention_minutes: Option<i32> = null as "log.retention.minutes",
-            High, ReadOnly, Applied, Any;
-        /// As `log.retention.ms`, in hours.
-        log_retention_hours: i32 = "168" as "log.retention.hours",
-            High, ReadOnly, Applied, Any;
         /// The default of `retention.bytes`.
         log_retention_bytes: i64 = "-1" as "log.retention.bytes",
             High, Dynamic, Applied, Any;
@@ -191,6 +186,31 @@ config_keys! {
         /// How long an idle producer's sequence state is kept.
         producer_id_expiration_ms: i32 = "86400000" as "producer.id.expiration.ms",
             Low, Dynamic, Applied, AtLeast(1);
+    }
+}
+
+impl BrokerConfig {
+    /// Where data is kept: `log.dirs`, or else `log.dir`.
+    pub fn data_dirs(&self) -> &[String] {
+        self.log_dirs.as_ref().unwrap_or(&self.log_dir)
+    }
+
+    /// How many connections an address may have, where that was set for it alone.
+    pub fn connections_for(&self, address: &str) -> Option<i32> {
+        list(&self.max_connections_per_ip_overrides)
+            .iter()
+            .filter_map(|item| item.rsplit_once(':'))
+            .find(|(named, _)| named.trim().trim_matches(['[', ']']) == address)
+            .and_then(|(_, count)| count.trim().parse().ok())
+    }
+}
+
+plain_keys! {
+    BROKER_UNIT_KEYS {
+        "log.retention.minutes": Int = null, High, ReadOnly, Applied, Any,
+            "As `log.retention.ms`, in minutes.";
+        "log.retention.hours": Int = "168", High, ReadOnly, Applied, Any,
+            "As `log.retention.ms`, in hours.";
     }
 }
 

@@ -3,9 +3,9 @@
 
 use crate::config::Check::*;
 use crate::config::checks::{BOOTSTRAP_SERVERS, DISTINCT, GROUP_TYPES, HALF, SOME};
-use crate::config::declare::ignored_keys;
+use crate::config::declare::plain_keys;
 
-ignored_keys! {
+plain_keys! {
     BROKER_IGNORED_KEYS {
         "remote.log.storage.system.enable": Boolean = "false", Medium, ReadOnly, Ignored, Any,
             "Whether tiered storage is on.";

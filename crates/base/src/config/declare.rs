@@ -15,7 +15,9 @@ pub trait Setting: Sized {
 
 /// The typed value of `key`.
 pub(crate) fn typed<T: Setting>(key: &ConfigKey, value: Option<Value>) -> Result<T, ConfigError> {
-    let shown = value.as_ref().map_or("null".to_owned(), Value::to_string);
+    let shown = value
+        .as_ref()
+        .map_or_else(|| "null".to_owned(), Value::to_string);
     T::from_value(value)
         .ok_or_else(|| ConfigError::value(key.name, shown, format!("a {}", key.kind.name())))
 }
@@ -93,8 +95,8 @@ macro_rules! config_keys {
     };
 }
 
-/// Rows of settings that are checked, stored and shown only: no field.
-macro_rules! ignored_keys {
+/// Rows of settings that no typed field holds.
+macro_rules! plain_keys {
     (
         $table:ident {
             $(
@@ -141,7 +143,7 @@ macro_rules! unit {
     };
 }
 
-pub(crate) use {config_keys, default, ignored_keys, unit};
+pub(crate) use {config_keys, default, plain_keys, unit};
 
 impl Setting for bool {
     const KIND: Kind = Kind::Boolean;

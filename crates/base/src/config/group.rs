@@ -2,9 +2,9 @@
 
 use crate::config::Check::*;
 use crate::config::checks::{CLIENT_MATCHES, DISTINCT, OFFSET_RESET};
-use crate::config::declare::ignored_keys;
+use crate::config::declare::plain_keys;
 
-ignored_keys! {
+plain_keys! {
     GROUP_KEYS {
         "consumer.session.timeout.ms": Int = "45000" or "group.consumer.session.timeout.ms",
             Medium, Dynamic, Ignored, AtLeast(1),
@@ -58,7 +58,7 @@ ignored_keys! {
     }
 }
 
-ignored_keys! {
+plain_keys! {
     CLIENT_METRICS_KEYS {
         "metrics": List = "", Medium, Dynamic, Ignored, DISTINCT,
             "Prefixes of the metrics that clients push; `*` for all.";

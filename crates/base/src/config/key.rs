@@ -23,10 +23,15 @@ pub struct ConfigKey {
 impl ConfigKey {
     /// The value that `text` stands for, or why it is refused.
     pub fn parse(&self, text: &str) -> Result<Value, ConfigError> {
+        self.parse_as(self.name, text)
+    }
+
+    /// As `parse`, for a setting that was given under another name: a listener's own.
+    pub(crate) fn parse_as(&self, name: &str, text: &str) -> Result<Value, ConfigError> {
         Value::parse(self.kind, text)
             .and_then(|value| self.check.check(&value).map(|()| value))
             .map_err(|allowed| ConfigError::Value {
-                key: self.name.to_owned(),
+                key: name.to_owned(),
                 value: if self.is_sensitive() {
                     "[hidden]".to_owned()
                 } else {

@@ -1,16 +1,20 @@
 //! Which value is in force: the topic's own, then the broker's by layer.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::config::scope::family;
-use crate::config::{BrokerConfig, ConfigError, ConfigKey, OttlaConfig, Scope, TopicConfig, Value};
+use crate::config::{
+    BrokerConfig, ConfigError, ConfigKey, OttlaConfig, Scope, Synonym, TopicConfig, Unit, Value,
+    broker_key,
+};
 
 /// Settings that somebody made, as text, by name.
 pub type Overrides = BTreeMap<String, String>;
 
 /// What is set for one broker, nearest layer first. Beneath lie the defaults.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Layers<'a> {
     /// Set while running, for this broker.
     pub broker: &'a Overrides,
@@ -72,7 +76,7 @@ impl<'a> Layers<'a> {
 
     /// The value of a broker setting, from itself or from a synonym in its unit.
     pub(crate) fn in_force(&self, key: &ConfigKey) -> Result<Option<Value>, ConfigError> {
-        let family = family(key.name);
+        let family = meanings(key);
         for layer in self.nearest_first() {
             for synonym in &family {
                 if let Some(text) = layer.get(synonym.name) {
@@ -109,6 +113,42 @@ impl<'a> Layers<'a> {
     fn nearest_first(&self) -> impl Iterator<Item = &'a Overrides> + use<'a> {
         [self.broker, self.cluster, self.fixed].into_iter()
     }
+}
+
+impl fmt::Debug for Layers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers")
+            .field("broker", &Redacted(self.broker))
+            .field("cluster", &Redacted(self.cluster))
+            .field("fixed", &Redacted(self.fixed))
+            .finish()
+    }
+}
+
+/// Settings as they may be logged: a secret, or what may be one, is not shown.
+pub(crate) struct Redacted<'a>(pub(crate) &'a Overrides);
+
+impl fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(name, value)| {
+            let is_open = broker_key(name).is_some_and(|key| !key.is_sensitive());
+            (name, if is_open { value } else { "[hidden]" })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+/// The names that can give the value of `key`. A name that is only another unit of a
+/// setting stands for its own number.
+fn meanings(key: &ConfigKey) -> Vec<Synonym> {
+    let mut family = family(key.name);
+    if family.first().is_some_and(|head| head.name != key.name) {
+        family.retain(|synonym| synonym.name == key.name);
+        family
+            .iter_mut()
+            .for_each(|synonym| synonym.unit = Unit::Same);
+    }
+    family
 }
 
 /// Any negative `log.retention.ms` means for ever, which is -1.

@@ -2,6 +2,7 @@
 //! settings that only make sense together (`AbstractKafkaConfig`, `KafkaConfig`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::BrokerId;
@@ -72,7 +73,7 @@ impl Listeners {
         let bound = endpoints("listeners", &config.listeners, &protocols)?;
         check_distinct_ports(&bound, &config.listeners)?;
         let told = match &config.advertised_listeners {
-            Some(listeners) => endpoints("advertised.listeners", listeners, &protocols)?,
+            Some(listeners) => endpoints(ADVERTISED, listeners, &protocols)?,
             None => bound.clone(),
         };
         let is_for_brokers = |listener: &Listener| !controller_names.contains(&listener.name);
@@ -102,122 +103,102 @@ impl Listeners {
     }
 
     fn check_controllers(&self, config: &BrokerConfig) -> Result<(), ConfigError> {
-        let key = "controller.listener.names";
         let is_bound = |name: &String| self.bound.iter().any(|listener| listener.name == *name);
         let is_voter = self.voters.iter().any(|voter| voter.id == self.node);
         if self.roles.controller {
             if !self.controller_names.iter().all(is_bound) {
-                return Err(conflict(
-                    key,
-                    "must only contain names that are in listeners on a controller",
-                ));
+                let rule = "must only contain names that are in listeners on a controller";
+                return Err(conflict(CONTROLLER_NAMES, rule));
             }
             if !self.voters.is_empty() && !is_voter {
                 let rule = format!("must contain this controller's node id {}", self.node);
-                return Err(conflict("controller.quorum.voters", rule));
+                return Err(conflict(VOTERS, rule));
             }
+        } else if self.controller_names.is_empty() {
+            let rule = "must contain at least one name on a node that is only a broker";
+            return Err(conflict(CONTROLLER_NAMES, rule));
+        } else if self.controller_names.iter().any(is_bound) {
+            let rule = "must not contain a name of listeners on a node that is only a broker";
+            return Err(conflict(CONTROLLER_NAMES, rule));
+        } else if is_voter {
+            let rule = format!("must not contain {}, which is only a broker", self.node);
+            return Err(conflict(VOTERS, rule));
         }
-        match self.roles {
-            Roles {
-                broker: true,
-                controller: false,
-            } => {
-                if self.controller_names.is_empty() {
-                    return Err(conflict(
-                        key,
-                        "must contain at least one name on a node that is only a broker",
-                    ));
-                }
-                if self.controller_names.iter().any(is_bound) {
-                    return Err(conflict(
-                        key,
-                        "must not contain a name that is in listeners on a node that is only a broker",
-                    ));
-                }
-                if is_voter {
-                    let rule = format!(
-                        "must not contain the node id {} of a node that is only a broker",
-                        self.node
-                    );
-                    return Err(conflict("controller.quorum.voters", rule));
-                }
-            }
-            Roles {
-                broker: false,
-                controller: true,
-            } => {
-                if !self
-                    .bound
-                    .iter()
-                    .all(|listener| self.is_for_controllers(&listener.name))
-                {
-                    return Err(conflict(
-                        "listeners",
-                        "must only contain names that are in controller.listener.names on a node that is only a controller",
-                    ));
-                }
-                if config.inter_broker_listener_name.is_some()
-                    && self.is_for_controllers(&self.inter_broker)
-                {
-                    return Err(conflict(key, "must not contain inter.broker.listener.name"));
-                }
-            }
-            Roles { .. } => {}
+        if !self.roles.broker {
+            self.check_only_controller(config)?;
+        }
+        Ok(())
+    }
+
+    fn check_only_controller(&self, config: &BrokerConfig) -> Result<(), ConfigError> {
+        let mut bound = self.bound.iter();
+        if !bound.all(|listener| self.is_for_controllers(&listener.name)) {
+            let rule = "must only contain names of controller.listener.names on a node that is \
+                        only a controller";
+            return Err(conflict("listeners", rule));
+        }
+        let is_shared = self.is_for_controllers(&self.inter_broker);
+        if config.inter_broker_listener_name.is_some() && is_shared {
+            let rule = "must not contain inter.broker.listener.name";
+            return Err(conflict(CONTROLLER_NAMES, rule));
         }
         Ok(())
     }
 
     fn check_brokers(&self) -> Result<(), ConfigError> {
-        let key = "advertised.listeners";
-        if self
-            .advertised
-            .iter()
-            .any(|listener| listener.host.as_deref() == Some("0.0.0.0"))
-        {
-            return Err(conflict(
-                key,
-                "cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.",
-            ));
+        let is_nowhere = |listener: &Listener| listener.host.as_deref() == Some("0.0.0.0");
+        if self.advertised.iter().any(is_nowhere) {
+            let rule =
+                "cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.";
+            return Err(conflict(ADVERTISED, rule));
         }
         if !self.roles.broker {
             return Ok(());
         }
-        let names = |listeners: &[Listener]| {
-            let names: Vec<&str> = listeners
-                .iter()
-                .map(|listener| listener.name.as_str())
-                .collect();
-            names.join(",")
-        };
         if self.advertised.is_empty() {
-            return Err(conflict(
-                key,
-                "must contain at least one listener that is not in controller.listener.names",
-            ));
+            let rule = "must contain a listener that is not in controller.listener.names";
+            return Err(conflict(ADVERTISED, rule));
         }
         if !self
             .advertised
             .iter()
-            .any(|listener| listener.name == self.inter_broker)
+            .any(|told| told.name == self.inter_broker)
         {
-            let rule = format!(
-                "{} must be one of the advertised listeners {}",
-                self.inter_broker,
-                names(&self.advertised)
-            );
-            return Err(conflict("inter.broker.listener.name", rule));
+            let valid = names(&self.advertised);
+            let rule = format!("{} must be advertised; {valid} is", self.inter_broker);
+            return Err(conflict(INTER_BROKER, rule));
         }
-        let is_bound =
-            |told: &Listener| self.bound.iter().any(|listener| listener.name == told.name);
+        let is_bound = |told: &Listener| self.bound.iter().any(|bound| bound.name == told.name);
         if !self.advertised.iter().all(is_bound) {
-            let rule = format!(
-                "must only contain names of listeners: found {}, valid are {}",
-                names(&self.advertised),
-                names(&self.bound)
-            );
-            return Err(conflict(key, rule));
+            let (told, valid) = (names(&self.advertised), names(&self.bound));
+            let rule = format!("must only name listeners: found {told}, valid is {valid}");
+            return Err(conflict(ADVERTISED, rule));
         }
         Ok(())
+    }
+}
+
+const ADVERTISED: &str = "advertised.listeners";
+const CONTROLLER_NAMES: &str = "controller.listener.names";
+const INTER_BROKER: &str = "inter.broker.listener.name";
+const VOTERS: &str = "controller.quorum.voters";
+
+fn names(listeners: &[Listener]) -> String {
+    let names: Vec<&str> = listeners
+        .iter()
+        .map(|listener| listener.name.as_str())
+        .collect();
+    names.join(",")
+}
+
+/// As `process.roles` lists them.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.broker, self.controller) {
+            (true, false) => "broker",
+            (false, _) => "controller",
+            (true, true) => "broker,controller",
+        })
     }
 }
 
@@ -419,20 +400,19 @@ fn inter_broker(
     fixed: &Overrides,
     protocols: &Protocols,
 ) -> Result<String, ConfigError> {
-    const KEY: &str = "inter.broker.listener.name";
     let Some(name) = &config.inter_broker_listener_name else {
         return Ok(config.security_inter_broker_protocol.word().to_owned());
     };
     if fixed.contains_key("security.inter.broker.protocol") {
         return Err(conflict(
-            KEY,
+            INTER_BROKER,
             "only one of this and security.inter.broker.protocol should be set",
         ));
     }
     let name = name.to_uppercase();
     if !protocols.contains_key(&name) {
         return Err(ConfigError::value(
-            KEY,
+            INTER_BROKER,
             name,
             "a name in listener.security.protocol.map",
         ));

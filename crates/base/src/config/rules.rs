@@ -245,10 +245,10 @@ fn conflict(key: &'static str, rule: String) -> ConfigError {
 }
 
 /// Broker settings that are whole numbers.
-struct Numbers<'a>(&'a Layers<'a>);
+pub(crate) struct Numbers<'a>(pub(crate) &'a Layers<'a>);
 
 impl Numbers<'_> {
-    fn get(&self, name: &'static str) -> Result<i64, ConfigError> {
+    pub(crate) fn get(&self, name: &'static str) -> Result<i64, ConfigError> {
         let key = Scope::Broker
             .key(name)
             .expect("rules name settings that exist");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::config::broker::BROKER_KEYS;
+use crate::config::broker::{BROKER_KEYS, BROKER_UNIT_KEYS};
 use crate::config::broker_ignored::BROKER_IGNORED_KEYS;
 use crate::config::group::{CLIENT_METRICS_KEYS, GROUP_KEYS};
 use crate::config::own::OTTLA_KEYS;
@@ -43,8 +43,14 @@ impl Scope {
     fn table(self) -> &'static BTreeMap<&'static str, &'static ConfigKey> {
         type Table = LazyLock<BTreeMap<&'static str, &'static ConfigKey>>;
         static TOPIC: Table = LazyLock::new(|| by_name(&[TOPIC_KEYS]));
-        static BROKER: Table =
-            LazyLock::new(|| by_name(&[BROKER_KEYS, BROKER_IGNORED_KEYS, OTTLA_KEYS]));
+        static BROKER: Table = LazyLock::new(|| {
+            by_name(&[
+                BROKER_KEYS,
+                BROKER_UNIT_KEYS,
+                BROKER_IGNORED_KEYS,
+                OTTLA_KEYS,
+            ])
+        });
         static GROUP: Table = LazyLock::new(|| by_name(&[GROUP_KEYS]));
         static CLIENT_METRICS: Table = LazyLock::new(|| by_name(&[CLIENT_METRICS_KEYS]));
         match self {

@@ -1,6 +1,9 @@
 //! What a node is started with: every source put together, checked once.
 
+use std::fmt;
+
 use crate::config::env::{self, EnvError};
+use crate::config::layers::Redacted;
 use crate::config::listeners::Listeners;
 use crate::config::properties::{self, PropertiesError};
 use crate::config::unknown::unknown_key;
@@ -10,7 +13,7 @@ use crate::config::{
 };
 
 /// Settings as they are collected. What is added later counts more.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct StartSettings {
     values: Overrides,
 }
@@ -75,32 +78,21 @@ impl StartSettings {
     }
 
     /// Checks everything. Every bad value is in the error, not only the first.
-    pub fn finish(mut self) -> Result<Start, Vec<ConfigError>> {
-        self.copy_node_id();
+    pub fn finish(self) -> Result<Start, Vec<ConfigError>> {
         let bad: Vec<ConfigError> = self
             .values
             .iter()
-            .filter_map(|(name, text)| broker_key(name)?.parse(text).err())
+            .filter_map(|(name, text)| broker_key(name)?.parse_as(name, text).err())
             .collect();
         if !bad.is_empty() {
             return Err(bad);
         }
         Start::new(self.values).map_err(|error| vec![error])
     }
-
-    /// `node.id` and `broker.id` are one setting under two names.
-    fn copy_node_id(&mut self) {
-        for (set, unset) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
-            if let (Some(id), None) = (self.values.get(set), self.values.get(unset)) {
-                let id = id.clone();
-                self.values.insert(unset.to_owned(), id);
-            }
-        }
-    }
 }
 
 /// Settings that hold together, and what is to be said about them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Start {
     /// The lowest layer of everything that is asked later.
     pub fixed: Overrides,
@@ -114,19 +106,63 @@ pub struct Start {
 }
 
 impl Start {
-    fn new(fixed: Overrides) -> Result<Self, ConfigError> {
+    fn new(mut fixed: Overrides) -> Result<Self, ConfigError> {
         let layers = Layers::at_start(&fixed);
         rules::check(&layers)?;
-        let broker = layers.broker_config()?;
-        let is_ignored =
-            |name: &&String| broker_key(name).is_some_and(|key| key.effect != Effect::Applied);
+        let listeners = Listeners::read(&layers.broker_config()?, &fixed)?;
+        let ignored = fixed
+            .keys()
+            .filter(|name| has_no_effect(name))
+            .cloned()
+            .collect();
+        let unknown = fixed.keys().filter_map(|name| unknown_key(name)).collect();
+        fill_identity(&mut fixed, &listeners);
+        let layers = Layers::at_start(&fixed);
         Ok(Self {
-            listeners: Listeners::read(&broker, &fixed)?,
+            broker: layers.broker_config()?,
             ottla: layers.ottla_config()?,
-            ignored: fixed.keys().filter(is_ignored).cloned().collect(),
-            unknown: fixed.keys().filter_map(|name| unknown_key(name)).collect(),
-            broker,
+            listeners,
+            ignored,
+            unknown,
             fixed,
         })
     }
+
+    /// What the start log says of settings that change nothing; `None` if there are none.
+    pub fn ignored_line(&self) -> Option<String> {
+        let names = self.ignored.join(", ");
+        (!names.is_empty()).then(|| format!("settings of Kafka without effect here: {names}"))
+    }
+}
+
+impl fmt::Debug for StartSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Redacted(&self.values).fmt(f)
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start")
+            .field("fixed", &Redacted(&self.fixed))
+            .field("listeners", &self.listeners)
+            .field("ignored", &self.ignored)
+            .field("unknown", &self.unknown)
+            .finish_non_exhaustive()
+    }
+}
+
+fn has_no_effect(name: &str) -> bool {
+    broker_key(name).is_some_and(|key| key.effect != Effect::Applied)
+}
+
+/// `node.id` and `broker.id` are one setting under two names, and tools ask also a node
+/// that was told nothing who it is.
+fn fill_identity(fixed: &mut Overrides, listeners: &Listeners) {
+    let mut fill = |key: &str, value: String| {
+        fixed.entry(key.to_owned()).or_insert(value);
+    };
+    fill("node.id", listeners.node.to_string());
+    fill("broker.id", listeners.node.to_string());
+    fill("process.roles", listeners.roles.to_string());
 }

@@ -1,6 +1,11 @@
 //! From what went wrong to Kafka's codes: every domain error, in one place.
 
 use ottla_base::ErrorCode;
+use ottla_base::config::ConfigError;
+use ottla_controller::{
+    AlterConfigError, AssignmentError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+    PlacementError, ProducerIdError, ResourceKind,
+};
 use ottla_partition::{AppendError, DeleteError, EpochError, SequenceError};
 use ottla_protocol::records::{BatchRefusal, RefusalKind};
 use ottla_store::ReadError;
@@ -61,6 +66,8 @@ impl KafkaError for BatchRefusal {
             RefusalKind::TooLarge => ErrorCode::MessageTooLarge,
             RefusalKind::ListTooLarge => ErrorCode::RecordListTooLarge,
             RefusalKind::Compression => ErrorCode::UnsupportedCompressionType,
+            // A client's mistake, for which Kafka has no case either.
+            RefusalKind::Undecodable => ErrorCode::UnknownServerError,
         }
     }
 
@@ -106,6 +113,112 @@ impl KafkaError for SessionError {
             Self::NotFound => ErrorCode::FetchSessionIdNotFound,
             Self::WrongEpoch => ErrorCode::InvalidFetchSessionEpoch,
             Self::MixedTopics => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}
+
+impl KafkaError for CreateTopicError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Repeated { .. } | Self::Reserved | Self::CountsBesideAssignment => {
+                ErrorCode::InvalidRequest
+            }
+            Self::IllegalName { .. } | Self::Collides { .. } => ErrorCode::InvalidTopic,
+            Self::Exists { .. } => ErrorCode::TopicAlreadyExists,
+            Self::ConfigWithoutValue { .. } | Self::Config(_) => ErrorCode::InvalidConfig,
+            Self::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::Partitions { .. } => ErrorCode::InvalidPartitions,
+            Self::Assignment(error) => error.code(),
+            Self::Placement(error) => error.code(),
+            Self::TooManyPartitions => ErrorCode::PolicyViolation,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for DeleteTopicError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Repeated => ErrorCode::InvalidRequest,
+            Self::UnknownName { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownId { .. } => ErrorCode::UnknownTopicId,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for CreatePartitionsError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Repeated { .. } => ErrorCode::InvalidRequest,
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::NotMore { .. } => ErrorCode::InvalidPartitions,
+            Self::TooMany => ErrorCode::PolicyViolation,
+            Self::Assignment(error) => error.code(),
+            Self::Placement(error) => error.code(),
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for AssignmentError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidReplicaAssignment
+    }
+}
+
+impl KafkaError for PlacementError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
+        }
+    }
+}
+
+impl KafkaError for AlterConfigError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::RepeatedResource | Self::RepeatedKey { .. } | Self::Unnamed => {
+                ErrorCode::InvalidRequest
+            }
+            Self::IllegalTopic { .. } => ErrorCode::InvalidTopic,
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
+            Self::Config { kind, source } => config_code(*kind, source),
+            Self::TooMany => ErrorCode::PolicyViolation,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Kafka's brokers check their own settings before the controller does, and call
+/// the request bad where the controller calls the setting bad (KAFKA-13609).
+fn config_code(kind: ResourceKind, error: &ConfigError) -> ErrorCode {
+    match (kind, error) {
+        (_, ConfigError::NotAList { .. } | ConfigError::TooLong { .. }) => ErrorCode::InvalidConfig,
+        (ResourceKind::Broker, _) => ErrorCode::InvalidRequest,
+        (ResourceKind::Topic | ResourceKind::Group | ResourceKind::ClientMetrics, _) => {
+            ErrorCode::InvalidConfig
+        }
+    }
+}
+
+impl KafkaError for ProducerIdError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Exhausted => unexpected(self),
         }
     }
 }

@@ -21,7 +21,7 @@ use ottla_protocol::messages::metadata_response::{
 use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
-use super::{Cx, Handler, Refusal, wire_topic};
+use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -32,9 +32,6 @@ const LOOKUP_BY_ID_SINCE: i16 = 12;
 
 /// The first version in which a client can refuse auto-creation.
 const CREATION_FLAG_SINCE: i16 = 4;
-
-/// What stands for "not asked for" (KIP-430).
-const NO_OPERATIONS: i32 = i32::MIN;
 
 #[derive(Debug)]
 pub(super) struct Metadata;

@@ -6,10 +6,12 @@
 pub mod error;
 pub mod gate;
 
+mod admin;
 mod api_versions;
 mod delete_records;
 mod describe_producers;
 mod fetch;
+mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -150,9 +152,20 @@ pub static ROUTES: &[Route] = &[
     Route::of::<list_offsets::ListOffsets>(),
     Route::of::<metadata::Metadata>(),
     Route::of::<api_versions::ApiVersions>(),
+    Route::of::<admin::CreateTopics>(),
+    Route::of::<admin::DeleteTopics>(),
     Route::of::<delete_records::DeleteRecords>(),
+    Route::of::<init_producer_id::InitProducerId>(),
     Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    Route::of::<admin::DescribeConfigs>(),
+    Route::of::<admin::AlterConfigs>(),
+    Route::of::<admin::DescribeLogDirs>(),
+    Route::of::<admin::CreatePartitions>(),
+    Route::of::<admin::IncrementalAlterConfigs>(),
+    Route::of::<admin::DescribeCluster>(),
     Route::of::<describe_producers::DescribeProducers>(),
+    Route::of::<admin::ListConfigResources>(),
+    Route::of::<admin::DescribeTopicPartitions>(),
 ];
 
 /// Operations on a cluster that a client may do, as KIP-430 counts them: without
@@ -161,6 +174,9 @@ const CLUSTER_OPERATIONS: i32 = 0x1fa0;
 
 /// The same for a topic.
 const TOPIC_OPERATIONS: i32 = 0x0df8;
+
+/// What stands for "not asked for".
+const NO_OPERATIONS: i32 = i32::MIN;
 
 /// A topic's name as the wire has it.
 fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicName {

@@ -34,7 +34,7 @@ impl Timers {
         let at = now.plus_ms(delay_ms.max(1));
         let before = self.by_timer.insert(timer.clone(), at);
         match before {
-            Some(before) if before == at => return,
+            Some(before) if before == at => (),
             Some(before) => {
                 // One allocation less than building the pair anew.
                 let mut pair = (before, timer);

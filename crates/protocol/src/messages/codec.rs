@@ -8,8 +8,8 @@ use kafka_protocol::messages::{
     DescribeLogDirsRequest, FetchRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
 
-use super::served::SERVED;
 use super::WireClient;
+use super::served::SERVED;
 use crate::{ApiKey, WireError};
 
 /// What one API's messages can be asked without knowing their types.
@@ -19,7 +19,7 @@ pub struct Codec {
     pub version_min: i16,
     pub version_max: i16,
     request: fn(&mut Bytes, i16, &mut BytesMut) -> Result<(), WireError>,
-    response: fn(&mut Bytes, i16, &mut BytesMut) -> Result<(), WireError>,
+    response: fn(&mut Bytes, i16, i16, &mut BytesMut) -> Result<(), WireError>,
 }
 
 /// The codecs of all APIs that we serve.
@@ -57,10 +57,15 @@ impl Codec {
         Ok(out.freeze())
     }
 
-    /// Reads a response's body and writes it again.
-    pub fn reencode_response(&self, body: &mut Bytes, version: i16) -> Result<Bytes, WireError> {
+    /// Reads a response's body and writes it again, perhaps in another version.
+    pub fn reencode_response(
+        &self,
+        body: &mut Bytes,
+        from: i16,
+        to: i16,
+    ) -> Result<Bytes, WireError> {
         let mut out = BytesMut::new();
-        (self.response)(body, version, &mut out)?;
+        (self.response)(body, from, to, &mut out)?;
         Ok(out.freeze())
     }
 }
@@ -75,8 +80,9 @@ fn reencode_request<R: WireClient>(
 
 fn reencode_response<R: WireClient>(
     body: &mut Bytes,
-    version: i16,
+    from: i16,
+    to: i16,
     out: &mut BytesMut,
 ) -> Result<(), WireError> {
-    R::encode(&R::decode_response(body, version)?, version, out)
+    R::encode(&R::decode_response(body, from)?, to, out)
 }

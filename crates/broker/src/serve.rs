@@ -112,8 +112,10 @@ fn log_format(serve: &Serve, settings: &OttlaConfig) -> cli::LogFormat {
 
 fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>, ClusterId)> {
     let durability = match start.ottla.flush_policy {
-        FlushPolicy::Fsync => Durability::Synced,
-        FlushPolicy::PageCache => Durability::Written,
+        FlushPolicy::Fsync => Durability::Fsync,
+        FlushPolicy::PageCache => Durability::PageCache {
+            flush_interval: std::time::Duration::from_millis(1000),
+        },
     };
     let store = memory::open(memory::Options {
         durability,

@@ -203,6 +203,8 @@ fn values_of_every_kind_are_checked() {
         "group.consumer.migration.policy=sideways",
         "group.coordinator.rebalance.protocols=classic,unheard",
         "group.coordinator.rebalance.protocols=consumer",
+        "group.consumer.heartbeat.interval.ms=5000\ngroup.consumer.session.timeout.ms=5000\n\
+         group.consumer.min.session.timeout.ms=5000",
         "group.share.max.size=1001",
         "listener.name.plaintext.ssl.client.auth=maybe",
         "listener.security.protocol.map=PLAINTEXT",
@@ -460,4 +462,9 @@ fn a_listeners_own_setting_is_nearest() {
         Some("a")
     );
     assert_eq!(ask("PLAINTEXT", None, "sasl.jaas.config"), None);
+    // A unit of another setting stands for its own number.
+    assert_eq!(
+        ask("PLAINTEXT", None, "log.retention.hours").as_deref(),
+        Some("168")
+    );
 }

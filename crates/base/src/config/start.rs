@@ -78,8 +78,7 @@ impl StartSettings {
     }
 
     /// Checks everything. Every bad value is in the error, not only the first.
-    pub fn finish(mut self) -> Result<Start, Vec<ConfigError>> {
-        self.copy_node_id();
+    pub fn finish(self) -> Result<Start, Vec<ConfigError>> {
         let bad: Vec<ConfigError> = self
             .values
             .iter()
@@ -89,16 +88,6 @@ impl StartSettings {
             return Err(bad);
         }
         Start::new(self.values).map_err(|error| vec![error])
-    }
-
-    /// `node.id` and `broker.id` are one setting under two names.
-    fn copy_node_id(&mut self) {
-        for (set, unset) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
-            if let (Some(id), None) = (self.values.get(set), self.values.get(unset)) {
-                let id = id.clone();
-                self.values.insert(unset.to_owned(), id);
-            }
-        }
     }
 }
 
@@ -167,7 +156,8 @@ fn has_no_effect(name: &str) -> bool {
     broker_key(name).is_some_and(|key| key.effect != Effect::Applied)
 }
 
-/// Tools ask a broker who it is, also one that was not told.
+/// `node.id` and `broker.id` are one setting under two names, and tools ask also a node
+/// that was told nothing who it is.
 fn fill_identity(fixed: &mut Overrides, listeners: &Listeners) {
     let mut fill = |key: &str, value: String| {
         fixed.entry(key.to_owned()).or_insert(value);

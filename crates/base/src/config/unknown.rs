@@ -135,6 +135,7 @@ mod tests {
             ("retention.ms", "log.retention.ms"),
             ("max.message.bytes", "message.max.bytes"),
             ("log.dri", "log.dir"),
+            ("ndoe.di", "node.id"),
             ("ssl.keystore.locaton", "ssl.keystore.location"),
             (
                 "listener.name.internal.ssl.keystore.pasword",

@@ -61,7 +61,6 @@ impl KafkaError for BatchRefusal {
     fn code(&self) -> ErrorCode {
         match self.kind {
             RefusalKind::Corrupt => ErrorCode::CorruptMessage,
-            RefusalKind::Undecodable => ErrorCode::UnknownServerError,
             RefusalKind::Invalid => ErrorCode::InvalidRecord,
             RefusalKind::Timestamp => ErrorCode::InvalidTimestamp,
             RefusalKind::TooLarge => ErrorCode::MessageTooLarge,

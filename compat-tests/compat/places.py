@@ -5,7 +5,9 @@ import pathlib
 
 COMPAT_TESTS = pathlib.Path(__file__).resolve().parent.parent
 REPOSITORY = COMPAT_TESTS.parent
-CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'ottla'
+CACHE = pathlib.Path(
+    os.environ.get('OTTLA_CACHE')
+    or pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'ottla')
 
 # Sources of other projects' suites: fetched from package registries, patched
 # and built here, never inside the repository.

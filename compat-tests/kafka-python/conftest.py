@@ -71,12 +71,27 @@ def topic(make_topic):
 
 @pytest.fixture
 def make_consumer():
-    with contextlib.ExitStack() as stack:
-        def make(*topics, **settings):
-            defaults = {'bootstrap_servers': BOOTSTRAP, 'auto_offset_reset': 'earliest', 'session_timeout_ms': 6000,
-                        'heartbeat_interval_ms': 500}
-            return stack.enter_context(contextlib.closing(KafkaConsumer(*topics, **defaults | settings)))
-        yield make
+    made = []
+
+    def make(*topics, **settings):
+        defaults = {'bootstrap_servers': BOOTSTRAP, 'auto_offset_reset': 'earliest', 'session_timeout_ms': 6000,
+                    'heartbeat_interval_ms': 500}
+        consumer = KafkaConsumer(*topics, **defaults | settings)
+        made.append(consumer)
+        know_partitions(consumer, topics)
+        return consumer
+
+    yield make
+    for consumer in made:
+        consumer.close(autocommit=False, timeout_ms=1000)
+
+
+def know_partitions(consumer, topics):
+    """Fetches the metadata of the topics before the consumer joins its group:
+    one that leads a rebalance while it still lacks them assigns nothing, and
+    when they arrive during that rebalance it never notices."""
+    for topic in topics:
+        consumer.partitions_for_topic(topic)
 
 
 @pytest.fixture

@@ -19,6 +19,10 @@ use crate::wiring::{self, StartParts};
 /// Where data is kept when nothing says otherwise.
 const DATA_DEFAULT: &str = "./ottla-data";
 
+/// How long written pages may wait for the disk where acknowledgements do not; as
+/// long as Linux leaves them by itself.
+const PAGE_CACHE_FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs a broker until SIGTERM or Ctrl-C.
 pub fn run(serve: &Serve) -> ExitCode {
     match try_run(serve) {
@@ -112,8 +116,10 @@ fn log_format(serve: &Serve, settings: &OttlaConfig) -> cli::LogFormat {
 
 fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>, ClusterId)> {
     let durability = match start.ottla.flush_policy {
-        FlushPolicy::Fsync => Durability::Synced,
-        FlushPolicy::PageCache => Durability::Written,
+        FlushPolicy::Fsync => Durability::Fsync,
+        FlushPolicy::PageCache => Durability::PageCache {
+            flush_interval: PAGE_CACHE_FLUSH_INTERVAL,
+        },
     };
     let store = memory::open(memory::Options {
         durability,

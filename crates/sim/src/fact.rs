@@ -54,21 +54,34 @@ pub(crate) enum Fact<'a> {
         partition: PartitionId,
         acks: Acks,
         values: &'a [Value],
+        deadline: Millis,
     },
     /// A machine was asked to delete, and owes an answer.
     DeleteAsked {
         token: ReplyToken,
         partition: PartitionId,
         before: Offset,
+        deadline: Millis,
     },
-    /// Retention took what lies below.
-    Retained { partition: PartitionId, to: Offset },
+    /// Somebody who may has asked for the log to start there.
+    MayStart {
+        partition: PartitionId,
+        at: Offset,
+    },
     /// A machine answered.
-    Answered { token: ReplyToken, reply: &'a Reply },
+    Answered {
+        token: ReplyToken,
+        reply: &'a Reply,
+    },
     /// Who should have answered died.
-    Orphaned { token: ReplyToken },
+    Orphaned {
+        token: ReplyToken,
+    },
     /// What readers see now.
-    Published { partition: PartitionId, view: &'a View },
+    Published {
+        partition: PartitionId,
+        view: &'a View,
+    },
     /// A machine has taken a step.
     Stepped {
         partition: PartitionId,
@@ -94,14 +107,23 @@ pub(crate) enum Fact<'a> {
         offset: Offset,
         value: Value,
     },
-    Crashed { broker: BrokerId },
-    Restarted { broker: BrokerId },
+    Crashed {
+        broker: BrokerId,
+    },
+    Restarted {
+        broker: BrokerId,
+    },
     /// A disk takes no more appends, or takes them again.
-    DiskRefuses { broker: BrokerId, refuses: bool },
+    DiskRefuses {
+        broker: BrokerId,
+        refuses: bool,
+    },
     /// From now on nothing fails any more.
     Calm,
     /// The story is over. Whoever is not done by now never will be.
-    Ended { waiting: &'a [String] },
+    Ended {
+        waiting: &'a [String],
+    },
 }
 
 impl fmt::Display for Fact<'_> {
@@ -112,6 +134,7 @@ impl fmt::Display for Fact<'_> {
                 partition,
                 acks,
                 values,
+                ..
             } => {
                 write!(f, "p{partition} append t{} {acks:?}", token.0)?;
                 values.iter().try_for_each(|value| write!(f, " {value}"))
@@ -120,8 +143,9 @@ impl fmt::Display for Fact<'_> {
                 token,
                 partition,
                 before,
+                ..
             } => write!(f, "p{partition} delete t{} before {before}", token.0),
-            Self::Retained { partition, to } => write!(f, "p{partition} retain from {to}"),
+            Self::MayStart { partition, at } => write!(f, "p{partition} may start at {at}"),
             Self::Answered { token, reply } => write!(f, "t{} <- {}", token.0, Answer(reply)),
             Self::Orphaned { token } => write!(f, "t{} is orphaned", token.0),
             Self::Published { partition, view } => write!(

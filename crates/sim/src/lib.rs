@@ -9,6 +9,7 @@ mod invariants;
 mod network;
 mod reader;
 mod story;
+mod value;
 mod workload;
 mod world;
 

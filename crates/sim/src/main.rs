@@ -32,7 +32,11 @@ fn main() -> ExitCode {
             let broken = broken.inspect(|(seed, violation)| println!("seed {seed}: {violation}"));
             let broken = broken.count();
             println!("{count} seeds, {broken} broken");
-            if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if broken == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         _ => {
             eprintln!("usage: ottla-sim --seed N | --seeds N");

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_base::testing::Rng;
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
-use ottla_partition::{
-    Append, AppendError, Appended, DeleteError, Effect, Input, Lead, Reply, Settings,
-};
+use ottla_partition::{Append, AppendError, Appended, Effect, Input, Lead, Reply, Settings};
 
 use crate::broker::{Broker, next_epoch};
 use crate::disk::{Completion, Heard};
@@ -22,6 +20,7 @@ const CALM_AT: Millis = Millis(20_000);
 /// Whoever is not done by now is not served.
 const END_AT: Millis = Millis(60_000);
 
+const PRODUCERS: u32 = 4;
 const BROKER: BrokerId = BrokerId(1);
 const PARTITIONS: [PartitionId; 2] = [PartitionId(0), PartitionId(1)];
 
@@ -36,6 +35,8 @@ pub(crate) struct World {
     broker: Broker,
     epochs: BTreeMap<PartitionId, LeaderEpoch>,
     producers: Vec<IdempotentProducer>,
+    /// When each producer is woken next; other wakings are void.
+    wakings: Vec<Option<Millis>>,
     plain: PlainProducer,
     readers: Vec<Reader>,
     /// Who asked with which token.
@@ -54,7 +55,7 @@ enum Asker {
 
 #[derive(Debug)]
 enum Event {
-    Deliver(Request),
+    Deliver(Box<Request>),
     Answer {
         client: u32,
         batch_number: u32,
@@ -64,9 +65,17 @@ enum Event {
     PlainSend,
     Administer,
     Read(usize),
-    Disk { life: u32 },
-    Tick { life: u32, partition: PartitionId },
-    Reload { life: u32, partition: PartitionId },
+    Disk {
+        life: u32,
+    },
+    Tick {
+        life: u32,
+        partition: PartitionId,
+    },
+    Reload {
+        life: u32,
+        partition: PartitionId,
+    },
     Crash,
     Restart,
     DiskPace,
@@ -87,13 +96,16 @@ impl World {
             serial: 0,
             queue: BTreeMap::new(),
             broker: Broker::new(BROKER, settings, &PARTITIONS),
-            epochs: PARTITIONS.map(|partition| (partition, LeaderEpoch(0))).into(),
-            producers: (0..4)
+            epochs: PARTITIONS
+                .map(|partition| (partition, LeaderEpoch(0)))
+                .into(),
+            producers: (0..PRODUCERS)
                 .map(|client| {
                     let partition = PARTITIONS[index(&mut rng, PARTITIONS.len())];
                     IdempotentProducer::new(client, partition, &mut rng)
                 })
                 .collect(),
+            wakings: vec![None; PRODUCERS as usize],
             plain: PlainProducer::new(Value::FIRST_PLAIN_CLIENT),
             readers: PARTITIONS.map(Reader::new).into(),
             owed: BTreeMap::new(),
@@ -110,13 +122,17 @@ impl World {
     /// Tells the story to its end, or to the first broken promise.
     pub(crate) fn run(mut self) -> (Vec<String>, Option<Violation>) {
         while let Some(next) = self.queue.first_entry() {
-            if self.violation.is_some() || END_AT < next.key().0 {
+            let at = next.key().0;
+            if self.violation.is_some() || END_AT < at {
                 break;
             }
-            self.now = next.key().0;
+            self.now = at;
             let event = next.remove();
             self.on_event(event);
             self.plan_disk();
+            if CALM_AT < at && self.is_content() {
+                break;
+            }
         }
         self.end();
         (self.trace.unwrap_or_default(), self.violation)
@@ -142,6 +158,11 @@ impl World {
         self.queue.insert((CALM_AT, u64::MAX), Event::Calm);
     }
 
+    /// Nobody wants anything any more.
+    fn is_content(&self) -> bool {
+        self.owed.is_empty() && self.producers.iter().all(IdempotentProducer::is_done)
+    }
+
     fn end(&mut self) {
         for partition in PARTITIONS {
             self.scan(partition);
@@ -153,7 +174,7 @@ impl World {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Deliver(request) => self.on_request(request),
+            Event::Deliver(request) => self.on_request(*request),
             Event::Answer {
                 client,
                 batch_number,
@@ -176,7 +197,11 @@ impl World {
 
     fn on_request(&mut self, request: Request) {
         let Request { partition, wish } = request;
-        let Some(view) = self.broker.cell(partition).map(|cell| cell.partition.view()) else {
+        let Some(view) = self
+            .broker
+            .cell(partition)
+            .map(|cell| cell.partition.view())
+        else {
             return; // Nobody is at home; the client will notice.
         };
         let deadline = self.now.plus_ms(500 + milliseconds(&mut self.rng, 2_000));
@@ -198,6 +223,7 @@ impl World {
                     partition,
                     acks,
                     values: &values,
+                    deadline,
                 });
                 Input::Append(Append {
                     token,
@@ -208,11 +234,16 @@ impl World {
             }
             Wish::DeleteBefore(before) => {
                 let token = self.owe(Asker::Nobody);
+                let at = before.unwrap_or(view.high_watermark);
                 self.observe(&Fact::DeleteAsked {
                     token,
                     partition,
-                    before: before.unwrap_or(view.high_watermark),
+                    before: at,
+                    deadline,
                 });
+                if at <= view.high_watermark {
+                    self.observe(&Fact::MayStart { partition, at });
+                }
                 Input::DeleteRecords {
                     token,
                     before,
@@ -220,11 +251,8 @@ impl World {
                 }
             }
             Wish::RetainFrom(to) => {
-                let within = to.min(view.high_watermark);
-                self.observe(&Fact::Retained {
-                    partition,
-                    to: within,
-                });
+                let at = to.min(view.high_watermark);
+                self.observe(&Fact::MayStart { partition, at });
                 Input::AdvanceStart { to }
             }
         };
@@ -245,6 +273,10 @@ impl World {
     }
 
     fn on_wake_producer(&mut self, at: usize) {
+        if self.wakings[at] != Some(self.now) {
+            return;
+        }
+        self.wakings[at] = None;
         let requests = self.producers[at].on_wake(self.now, &mut self.rng);
         for request in requests {
             self.send(request);
@@ -487,14 +519,18 @@ impl World {
 
     fn send(&mut self, request: Request) {
         if let Some(delay) = self.network.deliver(&mut self.rng) {
-            self.after(delay, Event::Deliver(request));
+            self.after(delay, Event::Deliver(Box::new(request)));
         }
     }
 
     fn plan_producer(&mut self, at: usize) {
-        if let Some(when) = self.producers[at].wake_at() {
-            let pause = when.since(self.now).max(0);
-            self.after(pause, Event::WakeProducer(at));
+        let Some(when) = self.producers[at].wake_at() else {
+            return;
+        };
+        let when = when.max(self.now);
+        if self.wakings[at].is_none_or(|planned| when < planned) {
+            self.wakings[at] = Some(when);
+            self.after(when.since(self.now), Event::WakeProducer(at));
         }
     }
 

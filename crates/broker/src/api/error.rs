@@ -66,6 +66,8 @@ impl KafkaError for BatchRefusal {
             RefusalKind::TooLarge => ErrorCode::MessageTooLarge,
             RefusalKind::ListTooLarge => ErrorCode::RecordListTooLarge,
             RefusalKind::Compression => ErrorCode::UnsupportedCompressionType,
+            // A client's mistake, for which Kafka has no case either.
+            RefusalKind::Undecodable => ErrorCode::UnknownServerError,
         }
     }
 

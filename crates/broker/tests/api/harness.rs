@@ -34,7 +34,7 @@ impl TestBroker {
             start.add(key, value);
         }
         let store = memory::open(memory::Options {
-            durability: Durability::Synced,
+            durability: Durability::Fsync,
             stepping: memory::Stepping::Thread,
         });
         let parts = StartParts {

@@ -1,0 +1,30 @@
+//! A machine made from what was written is in the state of the machine that
+//! wrote it.
+
+use ottla_base::{BrokerId, Millis};
+use ottla_partition::Settings;
+
+use super::{Invariant, ensure};
+use crate::fact::Fact;
+
+#[derive(Debug, Default)]
+pub(crate) struct RecoveryAgrees;
+
+impl Invariant for RecoveryAgrees {
+    fn name(&self) -> &'static str {
+        "recovery agrees"
+    }
+
+    fn observe(&mut self, now: Millis, fact: &Fact<'_>) -> Result<(), String> {
+        let Fact::Stepped {
+            machine, shadow, ..
+        } = fact
+        else {
+            return Ok(());
+        };
+        let recovered = shadow.recover(now, BrokerId(0), Settings::default());
+        ensure(machine.hard() == recovered.hard(), || {
+            format!("{:?} comes back as {:?}", machine.hard(), recovered.hard())
+        })
+    }
+}

@@ -89,7 +89,8 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         .collect();
     let (committed, events) = mpsc::unbounded_channel();
     let metadata = MetadataLog::open(&parts, clock, &timers, &mut logs)?;
-    let (cell, image) = metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
+    let (cell, image) =
+        metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
 
     let broker = Broker::new(Parts {
         id: listeners.node,

@@ -1,5 +1,6 @@
 //! The high watermark and the start of a log never fall: not while a machine
-//! lives, and across crashes never below what was acknowledged or seen.
+//! lives, and across crashes never below what was acknowledged or seen. And who
+//! is told that all replicas have a batch can read it from then on.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,16 @@ use crate::fact::Fact;
 pub(crate) struct HighWatermarkGrows {
     /// The last view of the machine that runs now.
     views: BTreeMap<PartitionId, View>,
-    asked: BTreeMap<ReplyToken, (PartitionId, i64)>,
+    asked: BTreeMap<ReplyToken, Asked>,
     /// The end of what was acknowledged, or seen by readers.
     promised: BTreeMap<PartitionId, Offset>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    partition: PartitionId,
+    acks: Acks,
+    count: i64,
 }
 
 impl Invariant for HighWatermarkGrows {
@@ -27,21 +35,25 @@ impl Invariant for HighWatermarkGrows {
         if let Fact::AppendAsked {
             token,
             partition,
-            acks: Acks::Leader | Acks::All,
+            acks: acks @ (Acks::Leader | Acks::All),
             values,
             ..
         } = fact
         {
-            let count = i64::try_from(values.len()).expect("few");
-            self.asked.insert(*token, (*partition, count));
+            let asked = Asked {
+                partition: *partition,
+                acks: *acks,
+                count: i64::try_from(values.len()).expect("few"),
+            };
+            self.asked.insert(*token, asked);
         }
         if let Fact::Answered {
             token,
             reply: Reply::Appended(Ok(appended)),
         } = fact
-            && let Some((partition, count)) = self.asked.remove(token)
+            && let Some(asked) = self.asked.remove(token)
         {
-            self.promise(partition, appended.base.plus(count));
+            self.on_acknowledged(asked, appended.base.plus(asked.count))?;
         }
         if let Fact::Recovered { partition, .. } = fact {
             self.views.remove(partition);
@@ -54,6 +66,18 @@ impl Invariant for HighWatermarkGrows {
 }
 
 impl HighWatermarkGrows {
+    fn on_acknowledged(&mut self, asked: Asked, end: Offset) -> Result<(), String> {
+        let Asked {
+            partition, acks, ..
+        } = asked;
+        self.promise(partition, end);
+        let view = self.views.get(&partition);
+        let visible = view.is_some_and(|view| end <= view.high_watermark);
+        ensure(acks != Acks::All || visible, || {
+            format!("p{partition} is acknowledged up to {end}, and readers see {view:?}")
+        })
+    }
+
     fn promise(&mut self, partition: PartitionId, end: Offset) {
         let promised = self.promised.entry(partition).or_default();
         *promised = end.max(*promised);

@@ -44,6 +44,7 @@ pub(crate) enum RecoveryError {
 }
 
 /// What the index knows about itself and its logs.
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) position: Option<Position>,
     pub(crate) synced: Option<Position>,
@@ -158,7 +159,7 @@ struct Replay<'a> {
 }
 
 /// What to do about a place where no entry begins.
-enum Gap {
+pub(crate) enum Gap {
     /// The log ends here.
     End,
     /// It goes on at the scanner's place, or in the next file; what lies between is
@@ -170,12 +171,12 @@ enum Gap {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum GoesOn {
+pub(crate) enum GoesOn {
     Here,
     InNextFile,
 }
 
-type Files = BTreeMap<FileNumber, Arc<CommitFile>>;
+pub(crate) type Files = BTreeMap<FileNumber, Arc<CommitFile>>;
 
 impl Replay<'_> {
     /// Applies what the index does not hold; returns where the commit log ends.
@@ -406,7 +407,11 @@ struct Missing;
 /// Decides what a place without an entry is. An entry further on that was written
 /// when this place was durable already proves that it was an entry once; without
 /// one it is what a crash leaves of the last writes.
-fn look_behind(files: &Files, scanner: &mut Scanner<'_>, gap: Position) -> io::Result<Gap> {
+pub(crate) fn look_behind(
+    files: &Files,
+    scanner: &mut Scanner<'_>,
+    gap: Position,
+) -> io::Result<Gap> {
     let mut first = None;
     let mut was_durable = false;
     while !was_durable && scanner.resync()? {

@@ -1,6 +1,6 @@
 //! How fast the store on disk is, for the numbers in `docs/reference/on-disk.md`.
 //!
-//! `cargo run --release -p ottla-store --features testing --example bench -- DIR`
+//! `cargo run --release -p ottla-store --features testing --example bench -- DIR [open | many | latency | "16384 B, no fsync" ...]`
 
 use std::error::Error;
 use std::path::Path;
@@ -32,20 +32,28 @@ fn main() -> Outcome {
     let second = Durability::PageCache {
         flush_interval: Duration::from_secs(1),
     };
-    println!("open, empty: {:?}", opening(dir, 0)?);
-    println!("open, 20,000 logs: {:?}", opening(dir, 20_000)?);
-    println!("append and fsync, one at a time: {}", latency(dir)?);
+    let wanted = std::env::args().nth(2).unwrap_or_default();
+    let runs = |part: &str| part.starts_with(&wanted);
+    if runs("open") {
+        println!("open, empty: {}", opening(dir, 0)?);
+    }
+    if runs("many") {
+        println!("open, 20,000 logs: {}", opening(dir, 20_000)?);
+    }
+    if runs("latency") {
+        println!("append and fsync, one at a time: {}", latency(dir)?);
+    }
     for (name, durability, gib) in [
         ("no fsync", lazy, 3),
         ("flush every second", second, 3),
         ("fsync per group", Durability::Fsync, 1),
     ] {
         for size in [1024, 16 * 1024, 128 * 1024] {
-            let total = gib * 1024 * 1024 * 1024 / if size == 1024 { 4 } else { 1 };
-            println!(
-                "{size} B, {name}: {}",
-                throughput(dir, durability, size, total)?
-            );
+            if runs(&format!("{size} B, {name}")) {
+                let total = gib * 1024 * 1024 * 1024 / if size == 1024 { 4 } else { 1 };
+                let rate = throughput(dir, durability, size, total)?;
+                println!("{size} B, {name}: {rate}");
+            }
         }
     }
     Ok(())
@@ -63,18 +71,26 @@ fn open(dir: &Path, durability: Durability) -> Result<RocksStore, rocks::OpenErr
 }
 
 fn fresh(dir: &Path, durability: Durability) -> Result<RocksStore, Box<dyn Error>> {
+    clear(dir)?;
+    Ok(open(&dir.join("bench-store"), durability)?)
+}
+
+fn clear(dir: &Path) -> Outcome {
     let dir = dir.join("bench-store");
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
-    Ok(open(&dir, durability)?)
+    Ok(())
 }
 
-fn opening(dir: &Path, logs: i32) -> Result<Duration, Box<dyn Error>> {
+fn opening(dir: &Path, logs: i32) -> Result<String, Box<dyn Error>> {
+    clear(dir)?;
+    let dir = dir.join("bench-store");
     let began = Instant::now();
-    let store = fresh(dir, Durability::Fsync)?;
+    let store = open(&dir, Durability::Fsync)?;
     if logs == 0 {
-        return Ok(began.elapsed());
+        let elapsed = began.elapsed();
+        return Ok(format!("{elapsed:?}, {}", resident()?));
     }
     for number in 0..logs {
         store.create(tp(number))?;
@@ -82,10 +98,18 @@ fn opening(dir: &Path, logs: i32) -> Result<Duration, Box<dyn Error>> {
     store.close();
     drop(store);
     let began = Instant::now();
-    let store = open(&dir.join("bench-store"), Durability::Fsync)?;
+    let store = open(&dir, Durability::Fsync)?;
     let elapsed = began.elapsed();
     assert_eq!(store.logs().len(), usize::try_from(logs)?);
-    Ok(elapsed)
+    Ok(format!("{elapsed:?}, {}", resident()?))
+}
+
+/// Memory of this process, in the kernel's words.
+fn resident() -> Result<String, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    let line = line.ok_or("the kernel does not say")?;
+    Ok(line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn tp(number: i32) -> TopicPartition {

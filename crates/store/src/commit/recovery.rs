@@ -135,7 +135,7 @@ pub(crate) fn recover(
     replay.mark_missing(&files)?;
     replay.commit(end)?;
     let mut spares = listing.spares;
-    replay.drop_behind(&mut files, end, &mut spares)?;
+    replay.drop_behind(&mut files, synced, end, &mut spares)?;
     replay.start_writing(dir, &mut files, synced, end, file_bytes)?;
     let fold = replay.fold;
     Ok(Recovered {
@@ -203,6 +203,7 @@ impl Replay<'_> {
                     },
                 }
             }
+            self.fold.on_sealed(at.file);
             let next = FileNumber(at.file.0 + 1);
             if !files.contains_key(&next) {
                 return Ok(scanner.position());
@@ -328,11 +329,13 @@ impl Replay<'_> {
     fn drop_behind(
         &mut self,
         files: &mut Files,
+        synced: Position,
         end: Position,
         spares: &mut Vec<PathBuf>,
     ) -> Result<(), RecoveryError> {
+        // What a replay from here would read again stays, whatever it holds.
         let known = self.fold.files();
-        let is_unknown = |number: &FileNumber| *number != end.file && !known.contains_key(number);
+        let is_unknown = |number: &FileNumber| *number < synced.file && !known.contains_key(number);
         let behind = |number: &FileNumber| *number > end.file || is_unknown(number);
         let gone: Vec<_> = files.keys().copied().filter(behind).collect();
         for number in gone {
@@ -415,7 +418,7 @@ pub(crate) fn look_behind(
     let mut first = None;
     let mut was_durable = false;
     while !was_durable && scanner.resync()? {
-        first.get_or_insert(scanner.position().at);
+        first.get_or_insert_with(|| scanner.position().at);
         was_durable = matches!(scanner.next()?, Ok(found) if found.synced > gap);
     }
     for (_, file) in files.range(FileNumber(gap.file.0 + 1)..) {

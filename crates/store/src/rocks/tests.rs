@@ -379,6 +379,43 @@ fn files_without_live_batches_are_removed_and_used_again() {
 }
 
 #[test]
+fn files_that_hold_only_state_go_when_no_start_needs_them() {
+    let mut disk = Disk::new(options());
+    let log = create(&disk, 1);
+    for round in 0..30_u8 {
+        disk.store.submit(Op::State {
+            log,
+            key: "key".into(),
+            value: vec![round + 1; 100 * KIB].into(),
+        });
+        disk.store.drain();
+        if round % 4 == 3 {
+            disk = disk.killed(|_| {});
+        }
+        let value = disk.store.state(log, b"key").unwrap().unwrap();
+        assert_eq!(value, vec![round + 1; 100 * KIB]);
+    }
+    wait_until(|| commit_files(&disk) == 1);
+}
+
+#[test]
+fn a_store_closes_also_when_the_disk_stays_full() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(0));
+    let disk = Disk::within(dir, options(), Space::Told(free));
+    let log = create(&disk, 1);
+    for _ in 0..2_000 {
+        for to in 0..20 {
+            disk.store.submit(Op::StartOffset {
+                log,
+                to: Offset(to),
+            });
+        }
+    }
+    disk.store.close();
+}
+
+#[test]
 fn a_full_disk_refuses_appends_and_nothing_else_until_there_is_space() {
     let free = Arc::new(AtomicU64::new(0));
     let dir = TempDir::new().unwrap();
@@ -678,7 +715,7 @@ fn a_dump_shows_what_was_written() {
             "1:207 {name} batch offsets 1..2 records 1 bytes 71 epoch 1 time 1 attributes 0x0000"
         ),
         format!("1:310 {name} state \"a\\nb\" bytes 5"),
-        format!("1:355 {name} truncate to 1"),
+        format!("1:354 {name} truncate to 1"),
     ];
     let filter = Filter {
         partition: Some(name),

@@ -147,7 +147,7 @@ pub struct Log {
     #[arg(long = "log", value_name = "FILTER")]
     pub filter: Option<String>,
 
-    /// How log lines look [default: $OTTLA_LOG_FORMAT, else human]
+    /// How log lines look [default: the setting ottla.log.format, else human]
     #[arg(long = "log-format", value_name = "FORMAT")]
     pub format: Option<LogFormat>,
 }

@@ -24,7 +24,8 @@ impl SystemClock {
     }
 
     pub fn now(&self) -> Millis {
-        self.started_at.plus_ms(saturating_ms(self.started.elapsed()))
+        self.started_at
+            .plus_ms(saturating_ms(self.started.elapsed()))
     }
 
     /// The same moment on tokio's clock; the past if it has gone by.

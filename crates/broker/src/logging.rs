@@ -26,12 +26,17 @@ pub enum LoggingError {
 
 /// Begins to log, for the whole process and until it ends.
 ///
-/// `filter` is a level or a list of `target=level`, as `RUST_LOG` takes it.
+/// `filter` is a level or a list of `target=level`; without it the variable
+/// `RUST_LOG` says the same.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), LoggingError> {
-    let filter = filter.unwrap_or(FILTER_DEFAULT);
+    let variable = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let filter = filter.unwrap_or(match variable.as_str() {
+        "" => FILTER_DEFAULT,
+        filter => filter,
+    });
     let parsed = EnvFilter::builder()
         .parse(filter)
         .map_err(|reason| LoggingError::Filter {

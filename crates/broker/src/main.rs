@@ -15,9 +15,9 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Command::Serve(serve)) => serve::run(&serve),
         Ok(Command::RandomUuid) => offline::random_uuid(),
-        Ok(Command::Check(_) | Command::Dump(_) | Command::Format(_) | Command::Info(_)) => {
-            ExitCode::FAILURE
-        }
+        Ok(Command::Format(format)) => offline::format(&format),
+        Ok(Command::Info(info)) => offline::info(&info),
+        Ok(Command::Check(_) | Command::Dump(_)) => ExitCode::FAILURE,
         Err(usage) => usage.exit(),
     }
 }

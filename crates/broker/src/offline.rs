@@ -2,12 +2,35 @@
 
 use std::process::ExitCode;
 
-use ottla_base::TopicId;
-use uuid::Uuid;
+use crate::cli::{Format, Info};
+use crate::format::{self, FormatError};
+use crate::identity::{DirectoryId, fresh_uuid};
 
 /// `ottla random-uuid`: a fresh id in Kafka's form.
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn random_uuid() -> ExitCode {
-    println!("{}", TopicId(*Uuid::new_v4().as_bytes()));
+    println!("{}", DirectoryId(fresh_uuid()));
     ExitCode::SUCCESS
+}
+
+/// `ottla format`.
+pub fn format(request: &Format) -> ExitCode {
+    exit(format::format(request, &mut std::io::stdout()).map(|()| true))
+}
+
+/// `ottla info`.
+pub fn info(request: &Info) -> ExitCode {
+    exit(format::info(request, &mut std::io::stdout()))
+}
+
+#[expect(clippy::print_stderr, reason = "why the command failed")]
+fn exit(outcome: Result<bool, FormatError>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -81,10 +81,16 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let bound = bind_all(listeners).await?;
     let settings = Settings::resolve(&Layers::at_start(&parts.settings.fixed))?;
     let (clock, timers, tasks) = (SystemClock::start(), Arc::default(), Tasks::default());
-    let mut logs: HashMap<_, _> = parts.store.logs().into_iter().map(|log| (log.tp, log.id)).collect();
+    let mut logs: HashMap<_, _> = parts
+        .store
+        .logs()
+        .into_iter()
+        .map(|log| (log.tp, log.id))
+        .collect();
     let (committed, events) = mpsc::unbounded_channel();
     let metadata = MetadataLog::open(&parts, clock, &timers, &mut logs)?;
-    let (cell, image) = metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
+    let (cell, image) =
+        metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
 
     let broker = Broker::new(Parts {
         id: listeners.node,
@@ -103,9 +109,14 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let follower = Follower::start(broker.clone(), image, logs);
     tasks.spawn("metadata", follower.run(events, tasks.stopping()));
     register(&broker, &parts, &bound).await?;
-    tasks.spawn("housekeeping", housekeeping::run(broker.clone(), tasks.stopping()));
+    tasks.spawn(
+        "housekeeping",
+        housekeeping::run(broker.clone(), tasks.stopping()),
+    );
 
-    let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address));
+    let addresses = bound
+        .iter()
+        .map(|bound| (bound.name.clone(), bound.address));
     let addresses = addresses.collect();
     for bound in bound {
         info!(listener = %bound.name, address = %bound.address, "listening");
@@ -121,7 +132,8 @@ impl Running {
     pub async fn stop(self) {
         let tasks = &self.broker.tasks;
         tasks.stop();
-        let drained = tokio::time::timeout(Duration::from_millis(limits::DRAIN_MS_MAX), tasks.ended());
+        let drained =
+            tokio::time::timeout(Duration::from_millis(limits::DRAIN_MS_MAX), tasks.ended());
         if drained.await.is_err() {
             warn!("some clients are still owed answers, and are cut off");
         }
@@ -138,7 +150,10 @@ impl Running {
 }
 
 fn check_is_served(listeners: &Listeners) -> Result<(), StartError> {
-    let is_alone = listeners.voters.iter().all(|voter| voter.id == listeners.node);
+    let is_alone = listeners
+        .voters
+        .iter()
+        .all(|voter| voter.id == listeners.node);
     if !listeners.roles.broker || !listeners.roles.controller || !is_alone {
         return Err(StartError::Cluster);
     }
@@ -235,12 +250,14 @@ impl MetadataLog {
         use ottla_base::Machine as _;
         let mut machine = ControllerMachine::new(settings.controller(fixed));
         let mut unreadable = None;
-        replay(&*self.cell.store, self.cell.log, |key, value| {
-            match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
+        replay(
+            &*self.cell.store,
+            self.cell.log,
+            |key, value| match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
                 Ok(record) => machine.apply(&record),
                 Err(error) => unreadable = unreadable.take().or(Some(error)),
-            }
-        })?;
+            },
+        )?;
         if let Some(error) = unreadable {
             return Err(error.into());
         }
@@ -279,7 +296,8 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
 
 fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {
     let told = parts.settings.listeners.advertised.iter();
-    told.map(|listener| endpoint(listener, parts, bound)).collect()
+    told.map(|listener| endpoint(listener, parts, bound))
+        .collect()
 }
 
 fn endpoint(listener: &Listener, parts: &StartParts, bound: &[Bound]) -> Endpoint {

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
+use ottla_coordinator::{Input as GroupInput, Reply as GroupReply};
 use ottla_partition::{Acks, Partition, Reply, View};
 
 use crate::broker::Shadow;
+use crate::host::Host;
 
 /// The content of one record: who wrote it, and the how manieth it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,21 +56,34 @@ pub(crate) enum Fact<'a> {
         partition: PartitionId,
         acks: Acks,
         values: &'a [Value],
+        deadline: Millis,
     },
     /// A machine was asked to delete, and owes an answer.
     DeleteAsked {
         token: ReplyToken,
         partition: PartitionId,
         before: Offset,
+        deadline: Millis,
     },
-    /// Retention took what lies below.
-    Retained { partition: PartitionId, to: Offset },
+    /// Somebody who may has asked for the log to start there.
+    MayStart {
+        partition: PartitionId,
+        at: Offset,
+    },
     /// A machine answered.
-    Answered { token: ReplyToken, reply: &'a Reply },
+    Answered {
+        token: ReplyToken,
+        reply: &'a Reply,
+    },
     /// Who should have answered died.
-    Orphaned { token: ReplyToken },
+    Orphaned {
+        token: ReplyToken,
+    },
     /// What readers see now.
-    Published { partition: PartitionId, view: &'a View },
+    Published {
+        partition: PartitionId,
+        view: &'a View,
+    },
     /// A machine has taken a step.
     Stepped {
         partition: PartitionId,
@@ -94,14 +109,37 @@ pub(crate) enum Fact<'a> {
         offset: Offset,
         value: Value,
     },
-    Crashed { broker: BrokerId },
-    Restarted { broker: BrokerId },
+    /// A shard of groups was asked, and owes an answer.
+    GroupAsked {
+        token: ReplyToken,
+        input: &'a GroupInput,
+    },
+    /// A shard of groups answered; with nothing if it is not there.
+    GroupAnswered {
+        token: ReplyToken,
+        reply: Option<&'a GroupReply>,
+    },
+    /// A shard of groups has been called.
+    GroupStepped {
+        host: &'a Host,
+    },
+    Crashed {
+        broker: BrokerId,
+    },
+    Restarted {
+        broker: BrokerId,
+    },
     /// A disk takes no more appends, or takes them again.
-    DiskRefuses { broker: BrokerId, refuses: bool },
+    DiskRefuses {
+        broker: BrokerId,
+        refuses: bool,
+    },
     /// From now on nothing fails any more.
     Calm,
     /// The story is over. Whoever is not done by now never will be.
-    Ended { waiting: &'a [String] },
+    Ended {
+        waiting: &'a [String],
+    },
 }
 
 impl fmt::Display for Fact<'_> {
@@ -112,6 +150,7 @@ impl fmt::Display for Fact<'_> {
                 partition,
                 acks,
                 values,
+                ..
             } => {
                 write!(f, "p{partition} append t{} {acks:?}", token.0)?;
                 values.iter().try_for_each(|value| write!(f, " {value}"))
@@ -120,8 +159,9 @@ impl fmt::Display for Fact<'_> {
                 token,
                 partition,
                 before,
+                ..
             } => write!(f, "p{partition} delete t{} before {before}", token.0),
-            Self::Retained { partition, to } => write!(f, "p{partition} retain from {to}"),
+            Self::MayStart { partition, at } => write!(f, "p{partition} may start at {at}"),
             Self::Answered { token, reply } => write!(f, "t{} <- {}", token.0, Answer(reply)),
             Self::Orphaned { token } => write!(f, "t{} is orphaned", token.0),
             Self::Published { partition, view } => write!(
@@ -145,6 +185,17 @@ impl fmt::Display for Fact<'_> {
                 value,
                 ..
             } => write!(f, "p{partition} read {offset} {value}"),
+            Self::GroupAsked { token, input } => {
+                write!(f, "group t{} {}", token.0, GroupQuestion(input))
+            }
+            Self::GroupAnswered {
+                token,
+                reply: Some(reply),
+            } => write!(f, "group t{} <- {reply:?}", token.0),
+            Self::GroupAnswered { token, reply: None } => {
+                write!(f, "group t{} <- not the coordinator", token.0)
+            }
+            Self::GroupStepped { .. } => f.write_str("group stepped"),
             Self::Crashed { broker } => write!(f, "b{broker} crashed"),
             Self::Restarted { broker } => write!(f, "b{broker} restarted"),
             Self::DiskRefuses { broker, refuses } => write!(f, "b{broker} disk refuses: {refuses}"),
@@ -163,6 +214,40 @@ impl fmt::Display for Answer<'_> {
             Reply::Appended(Err(error)) => write!(f, "{error}"),
             Reply::Deleted(Ok(start)) => write!(f, "deleted up to {start}"),
             Reply::Deleted(Err(error)) => write!(f, "{error}"),
+        }
+    }
+}
+
+struct GroupQuestion<'a>(&'a GroupInput);
+
+impl fmt::Display for GroupQuestion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            GroupInput::Join(join) => write!(f, "join {:?}", join.member),
+            GroupInput::Sync(sync) => write!(
+                f,
+                "sync {} in {}: {:?}",
+                sync.member, sync.generation, sync.assignments
+            ),
+            GroupInput::Heartbeat(heartbeat) => {
+                write!(
+                    f,
+                    "heartbeat {} in {}",
+                    heartbeat.member, heartbeat.generation
+                )
+            }
+            GroupInput::Commit(commit) => write!(
+                f,
+                "commit {:?} in {:?}: {:?}",
+                commit.member, commit.generation, commit.offsets
+            ),
+            other @ (GroupInput::Leave(_)
+            | GroupInput::FetchOffsets(_)
+            | GroupInput::DeleteOffsets(_)
+            | GroupInput::Describe(_)
+            | GroupInput::List(_)
+            | GroupInput::Delete(_)
+            | GroupInput::TopicsDeleted(_)) => write!(f, "{other:?}"),
         }
     }
 }

@@ -5,10 +5,14 @@
 mod broker;
 mod disk;
 mod fact;
+mod groups;
+mod host;
 mod invariants;
+mod member;
 mod network;
 mod reader;
 mod story;
+mod value;
 mod workload;
 mod world;
 

@@ -22,7 +22,11 @@ impl Reader {
 
     /// The next records: where each was expected, and where and what it was. A
     /// consumer that finds its position deleted goes on at the start of the log.
-    pub(crate) fn fetch(&mut self, broker: &mut Broker, bytes: usize) -> Vec<(Offset, Offset, Value)> {
+    pub(crate) fn fetch(
+        &mut self,
+        broker: &mut Broker,
+        bytes: usize,
+    ) -> Vec<(Offset, Offset, Value)> {
         let Some(view) = broker.cell(self.partition).map(|cell| cell.published) else {
             return Vec::new();
         };

@@ -40,7 +40,10 @@ pub fn run(seed: u64, with_trace: bool) -> Outcome {
 struct SaySeed(u64);
 
 impl Drop for SaySeed {
-    #[expect(clippy::print_stderr, reason = "a panic on its way cannot carry this text")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a panic on its way cannot carry this text"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("seed {}: cargo run -p ottla-sim -- --seed {0}", self.0);

@@ -34,7 +34,7 @@ pub(crate) enum Wish {
     RetainFrom(Offset),
 }
 
-/// A producer that numbers its batches, has at most five unanswered, and sends
+/// A producer that numbers its batches, has at most five on their way, and sends
 /// them again until they are acknowledged. Owned by the world.
 #[derive(Debug)]
 pub(crate) struct IdempotentProducer {
@@ -56,7 +56,7 @@ struct Unanswered {
 }
 
 impl IdempotentProducer {
-    const IN_FLIGHT: usize = 5;
+    const IN_FLIGHT: u32 = 5;
     /// Later than any answer comes that comes at all in quiet times.
     const RETRY_MS: i64 = 1_000;
     /// Near enough to the largest sequence that some stories cross it.
@@ -80,15 +80,14 @@ impl IdempotentProducer {
 
     /// When it wants to act next.
     pub(crate) fn wake_at(&self) -> Option<Millis> {
-        let can_make = self.left > 0 && self.unanswered.len() < Self::IN_FLIGHT;
-        let make_at = can_make.then_some(self.make_at);
+        let make_at = self.may_make().then_some(self.make_at);
         let send_at = self.unanswered.iter().map(|batch| batch.send_at).min();
         [make_at, send_at].into_iter().flatten().min()
     }
 
     /// Makes a batch if it is time, and sends what is due.
     pub(crate) fn on_wake(&mut self, now: Millis, rng: &mut Rng) -> Vec<Request> {
-        if self.left > 0 && self.unanswered.len() < Self::IN_FLIGHT && self.make_at <= now {
+        if self.may_make() && self.make_at <= now {
             self.make(now, rng);
         }
         let due = self.unanswered.iter_mut().filter(|b| b.send_at <= now);
@@ -119,6 +118,16 @@ impl IdempotentProducer {
         }
     }
 
+    /// A broker remembers five batches, so none is sent before the fifth last is
+    /// answered, whatever was answered since. And a broker that does not know a
+    /// producer lets it begin anywhere, so the first batch travels alone.
+    fn may_make(&self) -> bool {
+        let oldest = self.unanswered.front();
+        let oldest = oldest.map_or(self.next_batch, |batch| batch.batch_number);
+        let in_flight = if oldest == 0 { 1 } else { Self::IN_FLIGHT };
+        self.left > 0 && self.next_batch < oldest + in_flight
+    }
+
     fn make(&mut self, now: Millis, rng: &mut Rng) {
         let count = 1 + u32::try_from(rng.below(4)).expect("below four");
         let numbers = self.next_number..self.next_number + count;
@@ -143,7 +152,11 @@ impl IdempotentProducer {
 
 fn request(client: u32, partition: PartitionId, batch: &Unanswered, now: Millis) -> Request {
     let number = i32::try_from(batch.values[0].number).expect("a story has few records");
-    let first = if client % 2 == 0 { 0 } else { IdempotentProducer::NEAR_THE_WRAP };
+    let first = if client.is_multiple_of(2) {
+        0
+    } else {
+        IdempotentProducer::NEAR_THE_WRAP
+    };
     let producer = (
         ProducerId(i64::from(client)),
         ProducerEpoch(0),

@@ -18,6 +18,12 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
+    pub(crate) const NOBODY: Self = Self {
+        incarnation: 0,
+        failed: None,
+        listener: None,
+    };
+
     pub(crate) fn attach(&mut self, incarnation: u64, listener: Arc<dyn LogListener>) {
         self.incarnation = incarnation;
         self.listener = Some(listener);

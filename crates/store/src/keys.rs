@@ -3,7 +3,7 @@
 //! Numbers are big-endian, so that rows sort as what they stand for. The index
 //! holds one sorted space, and the first byte of a key names its table.
 
-use ottla_base::{Offset, PartitionId, TopicId, TopicPartition};
+use ottla_base::{ByteSize, Offset, PartitionId, TopicId, TopicPartition};
 use ottla_protocol::records::BatchHeader;
 
 use crate::commit::entry::{FileNumber, Position};
@@ -250,6 +250,11 @@ impl LogRow {
             piece: None,
             run: None,
         }
+    }
+
+    /// Bytes of the batches within the bounds.
+    pub(crate) const fn size(&self) -> ByteSize {
+        ByteSize(self.preceding_end - self.preceding_start)
     }
 
     pub(crate) fn write(&self) -> [u8; Self::SIZE] {

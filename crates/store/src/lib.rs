@@ -8,11 +8,16 @@
 mod audience;
 #[cfg(any(feature = "rocksdb", test))]
 mod commit;
+#[cfg(any(feature = "testing", test))]
+pub mod conformance;
 #[cfg(any(feature = "rocksdb", test))]
 mod keys;
 pub mod memory;
+pub mod meta_properties;
 mod names;
 mod queue;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
 mod store;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

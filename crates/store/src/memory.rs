@@ -479,3 +479,42 @@ impl LogStore for MemoryStore {
         self.join();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{self, Subject};
+
+    struct Memory(MemoryStore);
+
+    impl Subject for Memory {
+        fn store(&self) -> &dyn LogStore {
+            &self.0
+        }
+
+        fn reopen(&mut self) {
+            self.0.drain();
+            self.0.lose_unflushed();
+        }
+
+        fn crash(&mut self) {
+            self.0.lose_unflushed();
+        }
+    }
+
+    #[test]
+    fn it_keeps_the_promises() {
+        for durability in [Durability::Fsync, PAGE_CACHE] {
+            conformance::run(|| {
+                Box::new(Memory(open(Options {
+                    durability,
+                    stepping: Stepping::Manual,
+                })))
+            });
+        }
+    }
+
+    const PAGE_CACHE: Durability = Durability::PageCache {
+        flush_interval: std::time::Duration::from_secs(1),
+    };
+}

@@ -154,6 +154,10 @@ impl Queue {
         self.wake_writer(inner);
     }
 
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+
     fn wake_writer(&self, inner: MutexGuard<'_, Inner>) {
         let sleeps = inner.writer_sleeps;
         drop(inner);

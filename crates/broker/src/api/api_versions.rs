@@ -61,7 +61,9 @@ impl Handler for ApiVersions {
 
 /// The body that answers an ApiVersions of a version nobody knows.
 pub(super) fn refuse_version(error: ErrorCode) -> Result<Vec<Bytes>, WireError> {
-    let own = ROUTES.iter().filter(|route| route.key == ApiKey::ApiVersions);
+    let own = ROUTES
+        .iter()
+        .filter(|route| route.key == ApiKey::ApiVersions);
     let response = ApiVersionsResponse::default()
         .with_error_code(error.code())
         .with_api_keys(own.map(advertised).collect());

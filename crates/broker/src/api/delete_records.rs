@@ -38,7 +38,10 @@ impl Handler for DeleteRecords {
         for topic in request.topics {
             let started = topic.partitions.iter().map(|partition| {
                 let index = partition.partition_index;
-                (index, start(&cx, topic.name.as_str(), index, partition.offset, deadline))
+                (
+                    index,
+                    start(&cx, topic.name.as_str(), index, partition.offset, deadline),
+                )
             });
             let started: Vec<_> = started.collect();
             let mut results = Vec::with_capacity(started.len());
@@ -61,7 +64,11 @@ impl Handler for DeleteRecords {
 
 fn start(cx: &Cx, topic: &str, partition: i32, offset: i64, deadline: Millis) -> Started {
     let cell = leading_cell(cx, topic, partition)?;
-    let is_internal = cx.broker.registry.topic(topic).is_some_and(|topic| topic.is_internal);
+    let is_internal = cx
+        .broker
+        .registry
+        .topic(topic)
+        .is_some_and(|topic| topic.is_internal);
     if is_internal {
         return Err(ErrorCode::InvalidTopic);
     }

@@ -59,7 +59,11 @@ impl Handler for Fetch {
             .map_err(|error| error.code())?;
         let mut fetching = Fetching::new(&cx, &plan, terms);
         fetching.gather().await;
-        let found: Vec<_> = fetching.results.iter().map(PartitionResult::found).collect();
+        let found: Vec<_> = fetching
+            .results
+            .iter()
+            .map(PartitionResult::found)
+            .collect();
         let (session_id, mentioned) = cx.broker.sessions.finish(now, &plan, &found);
         let results = plan.targets.iter().zip(fetching.results).zip(mentioned);
         let told = results.filter_map(|(told, mentioned)| mentioned.then_some(told));
@@ -297,10 +301,7 @@ impl<'a> Fetching<'a> {
     }
 }
 
-fn find_topic(
-    cx: &Cx,
-    key: &TopicKey,
-) -> Result<Arc<crate::partitions::LocalTopic>, ErrorCode> {
+fn find_topic(cx: &Cx, key: &TopicKey) -> Result<Arc<crate::partitions::LocalTopic>, ErrorCode> {
     let registry = &cx.broker.registry;
     match key {
         TopicKey::Name(name) => registry
@@ -427,7 +428,11 @@ fn partition_to_wire(
         high_watermark: -1,
         diverging_epoch: result.diverging,
         aborted_transactions: terms.read_committed.then(Vec::new),
-        records: result.records.iter().flat_map(RecordBatch::chunks).collect(),
+        records: result
+            .records
+            .iter()
+            .flat_map(RecordBatch::chunks)
+            .collect(),
         ..PartitionData::default()
     };
     if let Some(view) = result.view {

@@ -179,8 +179,8 @@ fn append(
         .cell(PartitionId(data.index))
         .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let bytes: Bytes = data.records.unwrap_or_default();
-    let batch = check_batch(bytes, &topic.rules, cx.version, terms.now)
-        .map_err(ProduceError::Batch)?;
+    let batch =
+        check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(ProduceError::Batch)?;
     Ok(Pending::Started(cell.append(batch, acks, terms.deadline)))
 }
 

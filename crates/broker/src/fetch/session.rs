@@ -297,7 +297,10 @@ impl Session {
     }
 
     fn targets(&self) -> Vec<Target> {
-        let cached = self.order.values().filter_map(|key| self.partitions.get(key));
+        let cached = self
+            .order
+            .values()
+            .filter_map(|key| self.partitions.get(key));
         cached.map(|cached| cached.target.clone()).collect()
     }
 
@@ -370,7 +373,9 @@ mod tests {
         let moved = sessions.finish(NOW, &plan, &[found(5, true), found(0, false)]);
         assert_eq!(moved, (id, vec![true, false]));
         // Who got records is read last next time.
-        let plan = sessions.begin(NOW, (id, 3), vec![target("a", 0, 5)], &[]).unwrap();
+        let plan = sessions
+            .begin(NOW, (id, 3), vec![target("a", 0, 5)], &[])
+            .unwrap();
         assert_eq!(plan.targets, [target("a", 1, 0), target("a", 0, 5)]);
     }
 

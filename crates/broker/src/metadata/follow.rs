@@ -81,7 +81,10 @@ impl Follower {
     fn carry_out(&mut self, records: &[Record]) {
         // A topic's settings are in the same batch as its creation, so nothing is
         // acted upon before the whole batch is folded in.
-        let changes: Vec<_> = records.iter().map(|record| self.image.apply(record)).collect();
+        let changes: Vec<_> = records
+            .iter()
+            .map(|record| self.image.apply(record))
+            .collect();
         for change in changes {
             match change {
                 Change::TopicCreated(topic) | Change::PartitionsAdded { topic, .. } => {
@@ -233,7 +236,10 @@ fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
     let tasks = broker.tasks.clone();
     tasks.spawn("load-groups", async move {
         let loader = broker.clone();
-        broker.read_pool.run(move || load_groups(&loader, &cell)).await;
+        broker
+            .read_pool
+            .run(move || load_groups(&loader, &cell))
+            .await;
     });
 }
 

@@ -170,18 +170,20 @@ impl Answer {
     }
 }
 
-fn group_replies(
-    replies: Vec<(ReplyToken, coordinator::Reply)>,
-) -> Vec<(ReplyToken, HostReply)> {
+fn group_replies(replies: Vec<(ReplyToken, coordinator::Reply)>) -> Vec<(ReplyToken, HostReply)> {
     let replies = replies.into_iter();
-    replies.map(|(to, reply)| (to, HostReply::Group(reply))).collect()
+    replies
+        .map(|(to, reply)| (to, HostReply::Group(reply)))
+        .collect()
 }
 
 fn controller_replies(
     replies: Vec<(ReplyToken, controller::Reply)>,
 ) -> Vec<(ReplyToken, HostReply)> {
     let replies = replies.into_iter();
-    replies.map(|(to, reply)| (to, HostReply::Controller(reply))).collect()
+    replies
+        .map(|(to, reply)| (to, HostReply::Controller(reply)))
+        .collect()
 }
 
 /// A partition as the log of the coordinator that lives in it, for one call.

@@ -79,7 +79,11 @@ impl Registry {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.by_id.remove(&id)?;
         // The name may have gone to a younger topic.
-        if topics.by_name.get(&topic.name).is_some_and(|at| at.id == id) {
+        if topics
+            .by_name
+            .get(&topic.name)
+            .is_some_and(|at| at.id == id)
+        {
             topics.by_name.remove(&topic.name);
         }
         Some(topic)
@@ -116,7 +120,10 @@ fn compression(config: &TopicConfig) -> TargetCompression {
             Compression::Gzip,
             Level::Exactly(config.compression_gzip_level),
         ),
-        CompressionType::Lz4 => codec(Compression::Lz4, Level::Exactly(config.compression_lz4_level)),
+        CompressionType::Lz4 => codec(
+            Compression::Lz4,
+            Level::Exactly(config.compression_lz4_level),
+        ),
         CompressionType::Zstd => codec(
             Compression::Zstd,
             Level::Exactly(config.compression_zstd_level),

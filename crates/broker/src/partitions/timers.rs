@@ -31,7 +31,9 @@ impl Timers {
             due.serial += 1;
             let key = (at, due.serial);
             due.cells.insert(key, Arc::downgrade(cell));
-            due.cells.first_key_value().is_some_and(|(first, _)| *first == key)
+            due.cells
+                .first_key_value()
+                .is_some_and(|(first, _)| *first == key)
         };
         if is_first {
             self.sooner.notify_one();

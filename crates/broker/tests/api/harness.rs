@@ -34,7 +34,7 @@ impl TestBroker {
             start.add(key, value);
         }
         let store = memory::open(memory::Options {
-            durability: Durability::Synced,
+            durability: Durability::Fsync,
             stepping: memory::Stepping::Thread,
         });
         let parts = StartParts {
@@ -103,7 +103,10 @@ impl Client {
         let mut bytes = BytesMut::new();
         bytes.put_i32(i32::try_from(frame.len()).expect("a small frame"));
         bytes.extend_from_slice(frame);
-        self.stream.write_all(&bytes).await.expect("the broker reads");
+        self.stream
+            .write_all(&bytes)
+            .await
+            .expect("the broker reads");
     }
 
     /// The response to the oldest request that has none yet.

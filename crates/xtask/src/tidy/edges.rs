@@ -39,7 +39,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
     ("bench", &[]),
-    ("blackbox", &["base", "protocol"]),
 ];
 
 /// Logic without a clock, chance, threads or IO.

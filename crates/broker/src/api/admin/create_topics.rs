@@ -13,9 +13,7 @@ use std::ops::RangeInclusive;
 use ottla_base::config::{ConfigEntry, ConfigError, Overrides, describe_topic};
 use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicName};
 use ottla_controller::{Input, NewTopic, Reply, Topic};
-use ottla_protocol::messages::create_topics_request::{
-    CreatableReplicaAssignment, CreatableTopic,
-};
+use ottla_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use ottla_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult,
 };
@@ -129,8 +127,9 @@ fn settings(
         .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
         .collect();
     let image = cx.broker.image();
-    cx.broker
-        .with_layers(&image, |layers| describe_topic(&layers, &overrides, |_| true))
+    cx.broker.with_layers(&image, |layers| {
+        describe_topic(&layers, &overrides, |_| true)
+    })
 }
 
 fn config_to_wire(entry: ConfigEntry) -> CreatableTopicConfigs {

@@ -1,0 +1,438 @@
+//! What happens between opening a directory and serving it: the end of the commit
+//! log is applied to the index again, from where the index is sure of itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::entry::{Entry, FileNumber, Found, NoEntry, Position};
+use super::file::{CommitFile, Listing};
+use super::scan::{Scanner, is_seal};
+use crate::keys::{self, FileRow, IndexRow, LogRow, Table};
+use crate::rocks::fold::{Fold, Origin};
+use crate::rocks::index::{Index, IndexError};
+use crate::rocks::log::{Log, Logs};
+use crate::rocks::tail_cache::TailCache;
+use crate::{LogId, ReadMode};
+
+/// Entries that are applied together.
+const STEP_ENTRIES: usize = 1024;
+
+/// A store as it is found, with everything that survived applied.
+pub(crate) struct Recovered {
+    pub(crate) logs: Logs,
+    pub(crate) fold: Fold,
+    pub(crate) files: BTreeMap<FileNumber, Arc<CommitFile>>,
+    pub(crate) end: Position,
+    /// Where the next replay begins, unless the index is flushed before.
+    pub(crate) flushed: Position,
+    pub(crate) spares: Vec<PathBuf>,
+}
+
+/// Why a store is not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoveryError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Index(#[from] IndexError),
+    #[error("the index is missing, and the commit log alone begins too late to make it again")]
+    IndexMissing,
+    #[error("commit file {0} is missing")]
+    FileMissing(u32),
+}
+
+/// What the index knows about itself and its logs.
+pub(crate) struct Known {
+    pub(crate) position: Option<Position>,
+    pub(crate) synced: Option<Position>,
+    pub(crate) next_log: u64,
+    pub(crate) files: BTreeMap<FileNumber, FileRow>,
+    pub(crate) logs: BTreeMap<LogId, LogRow>,
+}
+
+impl Known {
+    pub(crate) fn load(index: &Index) -> Result<Self, IndexError> {
+        let next_log = index.get(&keys::NEXT_LOG)?;
+        let next_log = next_log.and_then(|bytes| bytes.try_into().ok());
+        let mut known = Self {
+            position: position(index, &keys::POSITION)?,
+            synced: position(index, &keys::SYNCED)?,
+            next_log: next_log.map_or(1, u64::from_be_bytes),
+            files: BTreeMap::new(),
+            logs: BTreeMap::new(),
+        };
+        let (first, end) = keys::table_range(Table::Files);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut row = rows.first()?;
+        while let Some((key, value)) = row {
+            if let Some(number) = keys::file_of(key) {
+                known.files.insert(number, FileRow::parse(value)?);
+            }
+            row = rows.next()?;
+        }
+        let (first, end) = keys::table_range(Table::Logs);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut row = rows.first()?;
+        while let Some((key, value)) = row {
+            if let Some(id) = keys::log_of(key) {
+                known.logs.insert(id, LogRow::parse(value)?);
+            }
+            row = rows.next()?;
+        }
+        Ok(known)
+    }
+}
+
+fn position(index: &Index, key: &[u8]) -> Result<Option<Position>, IndexError> {
+    let bytes = index.get(key)?;
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    Ok(bytes.map(Position::from_bytes))
+}
+
+pub(crate) fn recover(
+    dir: &Path,
+    index: &Index,
+    file_bytes: u32,
+) -> Result<Recovered, RecoveryError> {
+    let known = Known::load(index)?;
+    let listing = Listing::of(dir)?;
+    let mut files = BTreeMap::new();
+    for number in &listing.files {
+        files.insert(*number, Arc::new(CommitFile::open(dir, *number)?));
+    }
+    let begins_late = listing.files.first().is_some_and(|first| first.0 > 1);
+    if known.position.is_none() && begins_late {
+        return Err(RecoveryError::IndexMissing);
+    }
+    let flushed = known.position.unwrap_or(Position::START);
+    let synced = known.synced.unwrap_or(flushed).min(flushed);
+    if known.position.is_some() && !files.contains_key(&synced.file) {
+        return Err(RecoveryError::FileMissing(synced.file.0));
+    }
+    let logs = Logs::default();
+    for (id, row) in known.logs {
+        logs.insert(Arc::new(Log::new(id, row, true)));
+    }
+    let mut replay = Replay {
+        index,
+        logs: &logs,
+        fold: Fold::new(known.files, known.next_log),
+        pending: 0,
+        applied: flushed,
+    };
+    let end = replay.walk(&files, synced)?;
+    if end < flushed {
+        replay.roll_back(end)?;
+        replay.commit(end)?;
+        // Other entries will take these places, and the index on disk must not
+        // claim to hold them already.
+        index.flush()?;
+    }
+    replay.commit(end)?;
+    replay.mark_missing(&files)?;
+    replay.commit(end)?;
+    let mut spares = listing.spares;
+    replay.drop_behind(&mut files, end, &mut spares)?;
+    replay.start_writing(dir, &mut files, synced, end, file_bytes)?;
+    let fold = replay.fold;
+    Ok(Recovered {
+        logs,
+        fold,
+        files,
+        end,
+        flushed: synced,
+        spares,
+    })
+}
+
+/// Owned by `recover`.
+struct Replay<'a> {
+    index: &'a Index,
+    logs: &'a Logs,
+    fold: Fold,
+    pending: usize,
+    /// The index holds everything below already.
+    applied: Position,
+}
+
+/// What to do about a place where no entry begins.
+enum Gap {
+    /// The log ends here.
+    End,
+    /// It goes on at the scanner's place, or in the next file; what lies between is
+    /// lost.
+    Damage {
+        owner: Option<LogId>,
+        goes_on: GoesOn,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GoesOn {
+    Here,
+    InNextFile,
+}
+
+type Files = BTreeMap<FileNumber, Arc<CommitFile>>;
+
+impl Replay<'_> {
+    /// Applies what the index does not hold; returns where the commit log ends.
+    fn walk(&mut self, files: &Files, from: Position) -> Result<Position, RecoveryError> {
+        let mut at = from;
+        while let Some(file) = files.get(&at.file) {
+            let mut scanner = Scanner::new(file, at.at)?;
+            loop {
+                let position = scanner.position();
+                match scanner.next()? {
+                    Ok(found) if is_seal(&found) => break,
+                    Ok(found) => self.apply(found, position)?,
+                    Err(none) => match look_behind(files, &mut scanner, position)? {
+                        Gap::End => {
+                            self.report_end(files, position, none);
+                            return Ok(position);
+                        }
+                        Gap::Damage { owner, goes_on } => {
+                            self.on_damage(owner, position, none);
+                            if goes_on == GoesOn::InNextFile {
+                                break;
+                            }
+                        }
+                    },
+                }
+            }
+            let next = FileNumber(at.file.0 + 1);
+            if !files.contains_key(&next) {
+                return Ok(scanner.position());
+            }
+            at = Position { file: next, at: 0 };
+        }
+        Ok(at)
+    }
+
+    fn report_end(&self, files: &Files, end: Position, none: NoEntry) {
+        let is_last = files.range(end.file..).nth(1).is_none();
+        if none != NoEntry::Nothing || !is_last {
+            tracing::warn!(
+                position = %end,
+                reason = %none,
+                "the commit log ends in an unfinished write, which was cut off"
+            );
+        }
+    }
+
+    fn on_damage(&mut self, owner: Option<LogId>, position: Position, none: NoEntry) {
+        match owner.and_then(|id| self.logs.get(id)) {
+            Some(log) => self.mark_damaged(&log, position, &none),
+            None => tracing::error!(
+                %position,
+                reason = %none,
+                "an entry of the commit log is damaged, and whose it was is not known"
+            ),
+        }
+    }
+
+    fn mark_damaged(&mut self, log: &Arc<Log>, position: Position, reason: &dyn std::error::Error) {
+        let row = self.fold.row(log);
+        row.damaged = true;
+        tracing::error!(
+            log = log.id.0,
+            partition = %row.tp,
+            %position,
+            %reason,
+            "the log is damaged and goes offline"
+        );
+    }
+
+    fn apply(&mut self, found: Found, position: Position) -> Result<(), RecoveryError> {
+        if position < self.applied {
+            return Ok(());
+        }
+        let cuts = Fold::cuts(&found.entry);
+        if self.fold.conflicts(found.log, cuts) || self.pending >= STEP_ENTRIES {
+            self.commit(position)?;
+        }
+        self.pending += 1;
+        if let Entry::Create(tp) = found.entry {
+            let log = Arc::new(Log::new(found.log, LogRow::new(tp), true));
+            self.logs.insert(log.clone());
+            self.fold.create(&log, tp);
+            return Ok(());
+        }
+        let Some(log) = self.logs.get(found.log) else {
+            tracing::error!(log = found.log.0, %position, "an entry is about an unknown log");
+            return Ok(());
+        };
+        match found.entry {
+            Entry::Batch(batch) => {
+                let row = self.fold.row(&log);
+                if row.damaged {
+                    return Ok(());
+                }
+                if batch.header().base_offset == row.bounds.end {
+                    self.fold.append(&log, &batch, position, Origin::Recovery);
+                } else {
+                    self.mark_damaged(&log, position, &Missing);
+                }
+            }
+            Entry::Truncate(to) => self.fold.truncate(self.index, &log, to)?,
+            Entry::StartOffset(to) => self.fold.start_offset(self.index, &log, to)?,
+            Entry::Drop => self.fold.drop_log(self.index, &log)?,
+            Entry::State { key, value } => self.fold.state(&log, &key, &value),
+            Entry::Create(_) | Entry::Seal => {}
+        }
+        Ok(())
+    }
+
+    /// The index ran ahead of a disk that lost power: takes back what points at
+    /// bytes behind `end`.
+    fn roll_back(&mut self, end: Position) -> Result<(), RecoveryError> {
+        tracing::warn!(position = %end, "what was written last did not reach the disk");
+        for log in self.logs.all() {
+            let row = log.state().row;
+            if row.piece.is_none_or(|(file, _)| file < end.file) {
+                continue;
+            }
+            let (first, last) = keys::log_range(Table::Index, log.id);
+            let mut rows = self.index.rows(&first, &last, ReadMode::Blocking);
+            let mut lost = None;
+            let mut current = rows.last()?;
+            while let Some((_, value)) = current {
+                let row = IndexRow::parse(value).map_err(IndexError::from)?;
+                if row.position < end {
+                    break;
+                }
+                lost = Some(row.header.base_offset);
+                current = rows.previous()?;
+            }
+            if let Some(lost) = lost {
+                self.fold.truncate(self.index, &log, lost)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, end: Position) -> Result<(), IndexError> {
+        self.pending = 0;
+        // Until the files are synced, only what was is called durable.
+        let synced = self.applied.min(end);
+        self.fold.commit(self.index, end, synced)?;
+        let mut no_tails = TailCache::new(0);
+        self.fold.publish(self.logs, &mut no_tails);
+        Ok(())
+    }
+
+    /// Removes files that the log does not reach, and those that the index forgot.
+    fn drop_behind(
+        &mut self,
+        files: &mut Files,
+        end: Position,
+        spares: &mut Vec<PathBuf>,
+    ) -> Result<(), RecoveryError> {
+        let known = self.fold.files();
+        let is_unknown = |number: &FileNumber| *number != end.file && !known.contains_key(number);
+        let behind = |number: &FileNumber| *number > end.file || is_unknown(number);
+        let gone: Vec<_> = files.keys().copied().filter(behind).collect();
+        for number in gone {
+            if let Some(file) = files.remove(&number) {
+                spares.extend(file.retire(false)?);
+            }
+            if number > end.file {
+                self.fold.forget_file(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was found durable, and the end ready to be written to.
+    fn start_writing(
+        &mut self,
+        dir: &Path,
+        files: &mut Files,
+        synced: Position,
+        end: Position,
+        file_bytes: u32,
+    ) -> Result<(), RecoveryError> {
+        let Some(active) = files.get(&end.file) else {
+            let file = CommitFile::create(dir, end.file, file_bytes, None)?;
+            files.insert(end.file, Arc::new(file));
+            return Ok(());
+        };
+        active.wipe_from(end.at, file_bytes)?;
+        if synced < end {
+            for file in files.range(synced.file..).map(|(_, file)| file) {
+                file.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs with batches in files that are not there any more go offline.
+    fn mark_missing(&mut self, files: &Files) -> Result<(), RecoveryError> {
+        let live = self.fold.files().iter();
+        let missing: Vec<_> = live
+            .filter(|(number, row)| row.live_pieces > 0 && !files.contains_key(number))
+            .map(|(number, _)| *number)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (first, end) = keys::table_range(Table::Pieces);
+        let mut rows = self.index.rows(&first, &end, ReadMode::Blocking);
+        let mut current = rows.first()?;
+        let mut hit = Vec::new();
+        while let Some((key, _)) = current {
+            let is_missing = keys::piece_file_of(key).is_some_and(|file| missing.contains(&file));
+            hit.extend(keys::log_of(key).filter(|_| is_missing));
+            current = rows.next()?;
+        }
+        for log in self.logs.all() {
+            let piece = log.state().row.piece;
+            let is_missing = piece.is_some_and(|(file, _)| missing.contains(&file));
+            if is_missing || hit.contains(&log.id) {
+                self.mark_damaged(&log, Position::START, &Missing);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that the index names are not there.
+#[derive(Debug, thiserror::Error)]
+#[error("batches of the log are missing")]
+struct Missing;
+
+/// Decides what a place without an entry is. An entry further on that was written
+/// when this place was durable already proves that it was an entry once; without
+/// one it is what a crash leaves of the last writes.
+fn look_behind(files: &Files, scanner: &mut Scanner<'_>, gap: Position) -> io::Result<Gap> {
+    let mut first = None;
+    let mut was_durable = false;
+    while !was_durable && scanner.resync()? {
+        first.get_or_insert(scanner.position().at);
+        was_durable = matches!(scanner.next()?, Ok(found) if found.synced > gap);
+    }
+    for (_, file) in files.range(FileNumber(gap.file.0 + 1)..) {
+        let mut scanner = Scanner::new(file, 0)?;
+        while !was_durable && let Ok(found) = scanner.next()? {
+            was_durable = found.synced > gap;
+        }
+    }
+    scanner.rewind(gap.at);
+    if !was_durable {
+        return Ok(Gap::End);
+    }
+    let Some(first) = first else {
+        return Ok(Gap::Damage {
+            owner: None,
+            goes_on: GoesOn::InNextFile,
+        });
+    };
+    let owner = scanner.claim_up_to(first)?;
+    scanner.rewind(first);
+    Ok(Gap::Damage {
+        owner,
+        goes_on: GoesOn::Here,
+    })
+}

@@ -1,0 +1,33 @@
+//! Whether a new commit file may be allocated.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ottla_base::ByteSize;
+
+/// What is left for the index when the commit log takes no more.
+const MARGIN: u64 = 64 * 1024 * 1024;
+
+/// Who says how much space is free.
+#[derive(Clone, Debug)]
+pub(crate) enum Space {
+    /// The file system of this directory.
+    Disk(PathBuf),
+    /// A test.
+    Told(Arc<AtomicU64>),
+}
+
+impl Space {
+    pub(crate) fn has(&self, wanted: ByteSize) -> io::Result<bool> {
+        match self {
+            Self::Disk(dir) => {
+                let stat = rustix::fs::statvfs(dir)?;
+                let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+                Ok(free >= wanted.0.saturating_add(MARGIN))
+            }
+            Self::Told(free) => Ok(free.load(Ordering::Relaxed) >= wanted.0),
+        }
+    }
+}

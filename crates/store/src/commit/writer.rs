@@ -1,0 +1,601 @@
+//! The one thread that changes anything: it takes whatever was submitted while the
+//! disk was busy and makes it one write, one sync and one change of the index.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_base::ByteSize;
+
+use super::entry::{Entry, FileNumber, Outgoing, Position};
+use super::file::{CommitFile, is_full};
+use super::syncer::Syncer;
+use crate::audience::Call;
+use crate::queue::{Command, Wake};
+use crate::rocks::fold::{Fold, Origin};
+use crate::rocks::index::IndexError;
+use crate::rocks::log::Log;
+use crate::rocks::shared::Shared;
+use crate::rocks::tail_cache::TailCache;
+use crate::{Durability, LogId, Op, StoreFailure};
+
+/// A group is closed when it holds this much.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Room for the entry that seals a file.
+const SEAL_BYTES: u32 = 32;
+/// What only entries that free space, or are needed to, may fill when the disk is
+/// full; at most a sixteenth of a file.
+const RESERVE_MAX: u32 = 1024 * 1024;
+/// Dead files that are kept for reuse.
+const SPARES_MAX: usize = 2;
+/// How often a full disk is asked again on behalf of an entry that must be written.
+const FULL_RETRY: Duration = Duration::from_millis(50);
+/// Between two looks at whether a dead file may go.
+const HOUSEKEEPING: Duration = Duration::from_millis(200);
+/// How long state that nobody waits for stays in the page cache.
+const IDLE_SYNC: Duration = Duration::from_secs(1);
+
+/// How the writer works.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterOptions {
+    pub(crate) durability: Durability,
+    pub(crate) file_bytes: u32,
+    pub(crate) space: super::space::Space,
+}
+
+/// Owned by the writer thread.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    options: WriterOptions,
+    fold: Fold,
+    tails: TailCache,
+    active: Active,
+    outgoing: Outgoing,
+    /// The group must be durable before anybody hears of it.
+    group_syncs: bool,
+    /// Everything below is durable.
+    synced: Position,
+    /// Files with bytes that may not be.
+    dirty: Vec<Arc<CommitFile>>,
+    dirty_since: Option<Instant>,
+    syncer: Option<Syncer>,
+    /// How many commands were ever taken from the queue.
+    taken: u64,
+    spares: Vec<PathBuf>,
+    /// A flush of the index that was begun, and where a replay begins after it.
+    flushing: Option<Position>,
+    /// No replay begins before this.
+    flushed: Position,
+}
+
+/// The file that entries are added to.
+struct Active {
+    file: Arc<CommitFile>,
+    at: u32,
+    capacity: u32,
+}
+
+/// The store can go no further.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fatal {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Index(#[from] IndexError),
+    /// The store was abandoned while the writer waited.
+    #[error("the store was given up")]
+    Abandoned,
+}
+
+/// What the writer starts from.
+pub(crate) struct Start {
+    pub(crate) fold: Fold,
+    pub(crate) tails: TailCache,
+    pub(crate) file: Arc<CommitFile>,
+    pub(crate) capacity: u32,
+    pub(crate) end: Position,
+    /// What the index surely holds.
+    pub(crate) flushed: Position,
+    pub(crate) spares: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Found,
+    Full,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
+        Self {
+            shared,
+            options,
+            fold: start.fold,
+            tails: start.tails,
+            active: Active {
+                file: start.file,
+                at: start.end.at,
+                capacity: start.capacity,
+            },
+            outgoing: Outgoing::default(),
+            group_syncs: false,
+            synced: start.end,
+            dirty: Vec::new(),
+            dirty_since: None,
+            syncer: None,
+            taken: 0,
+            spares: start.spares,
+            flushing: None,
+            flushed: start.flushed,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        // Whoever waits for the writer must not wait for ever should it die.
+        let _guard = Abandon(self.shared.clone());
+        let mut commands = Vec::new();
+        loop {
+            let wake = self.shared.queue.take(&mut commands, self.deadline());
+            self.taken += commands.len() as u64;
+            let done = match wake {
+                Wake::Work { sync } => self.carry_out(&mut commands, sync),
+                Wake::Deadline => self.keep_house(),
+                Wake::Closed => return self.finish(),
+                Wake::Abandoned => return,
+            };
+            match done {
+                Ok(()) => {}
+                Err(Fatal::Abandoned) => return,
+                Err(fatal) => return self.fail(&fatal),
+            }
+        }
+    }
+
+    /// Makes everything durable, index included, so that the next start replays
+    /// nothing.
+    fn finish(mut self) {
+        let done = self.sync_all().map_err(Fatal::from);
+        let done = done.and_then(|()| Ok(self.commit_positions()?));
+        let done = done.and_then(|()| Ok(self.shared.index.flush()?));
+        if let Err(fatal) = done {
+            self.fail(&fatal);
+        }
+    }
+
+    fn carry_out(&mut self, commands: &mut Vec<Command>, sync: bool) -> Result<(), Fatal> {
+        for command in commands.drain(..) {
+            self.add(command)?;
+        }
+        self.group_syncs |= sync;
+        self.finish_group()?;
+        if sync {
+            self.shared.queue.mark_durable(self.taken);
+        }
+        self.keep_house()
+    }
+
+    fn add(&mut self, command: Command) -> Result<(), Fatal> {
+        if self.outgoing.size() >= GROUP_BYTES_MAX {
+            self.finish_group()?;
+        }
+        let Some(log) = self.shared.logs.get(command.log()) else {
+            return Ok(());
+        };
+        match command {
+            Command::Create { .. } => self.ensure_created(&log),
+            Command::Op(Op::Append {
+                incarnation,
+                batch,
+                sync,
+                ..
+            }) => self.append(&log, incarnation, Entry::Batch(batch), sync),
+            Command::Op(Op::State { key, value, .. }) => self.keep_state(&log, key, value),
+            Command::Op(Op::Truncate { to, .. }) => self.cut(&log, Entry::Truncate(to)),
+            Command::Op(Op::StartOffset { to, .. }) => self.cut(&log, Entry::StartOffset(to)),
+            Command::Op(Op::Drop { .. }) => self.cut(&log, Entry::Drop),
+        }
+    }
+
+    fn append(
+        &mut self,
+        log: &Arc<Log>,
+        incarnation: u64,
+        entry: Entry,
+        sync: bool,
+    ) -> Result<(), Fatal> {
+        self.ensure_created(log)?;
+        if self.fold.conflicts(log.id, Fold::cuts(&entry)) {
+            self.finish_group()?;
+        }
+        let refusal = {
+            let mut state = log.state();
+            if !state.audience.admits(incarnation) {
+                return Ok(());
+            }
+            let damaged = state.row.damaged.then_some(StoreFailure::Damaged);
+            damaged.map(|failure| state.audience.fail(incarnation, failure))
+        };
+        if let Some(call) = refusal {
+            self.announce(call)?;
+            return Ok(());
+        }
+        if self.find_room(&entry, self.reserve())? == Room::Full {
+            let call = log.state().audience.fail(incarnation, StoreFailure::Full);
+            return self.announce(call);
+        }
+        let position = self.place(log.id, &entry);
+        if let Entry::Batch(batch) = &entry {
+            let origin = Origin::Machine { incarnation };
+            self.fold.append(log, batch, position, origin);
+        }
+        self.group_syncs |= sync || self.options.durability == Durability::Fsync;
+        Ok(())
+    }
+
+    /// A refusal comes behind whatever the log was told before.
+    fn announce(&mut self, call: Option<Call>) -> Result<(), Fatal> {
+        self.finish_group()?;
+        if let Some(call) = call {
+            call.make();
+        }
+        Ok(())
+    }
+
+    fn keep_state(
+        &mut self,
+        log: &Arc<Log>,
+        key: bytes::Bytes,
+        value: bytes::Bytes,
+    ) -> Result<(), Fatal> {
+        self.ensure_created(log)?;
+        if self.fold.conflicts(log.id, false) {
+            self.finish_group()?;
+        }
+        let entry = Entry::State { key, value };
+        // On a full disk the index alone keeps it, which is only less durable.
+        if self.find_room(&entry, self.reserve())? == Room::Found {
+            self.place(log.id, &entry);
+        }
+        if let Entry::State { key, value } = &entry {
+            self.fold.state(log, key, value);
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, log: &Arc<Log>, entry: Entry) -> Result<(), Fatal> {
+        self.ensure_created(log)?;
+        if self.fold.conflicts(log.id, true) {
+            self.finish_group()?;
+        }
+        self.force_room(&entry)?;
+        self.place(log.id, &entry);
+        let index = &self.shared.index;
+        match entry {
+            Entry::Truncate(to) => self.fold.truncate(index, log, to)?,
+            Entry::StartOffset(to) => self.fold.start_offset(index, log, to)?,
+            Entry::Drop => self.fold.drop_log(index, log)?,
+            Entry::Create(_) | Entry::Batch(_) | Entry::State { .. } | Entry::Seal => {}
+        }
+        self.group_syncs |= self.options.durability == Durability::Fsync;
+        Ok(())
+    }
+
+    /// The commit log names the log before it says anything else about it.
+    fn ensure_created(&mut self, log: &Arc<Log>) -> Result<(), Fatal> {
+        let tp = {
+            let state = log.state();
+            if state.is_written || self.fold.touches(log.id) {
+                return Ok(());
+            }
+            state.row.tp
+        };
+        let entry = Entry::Create(tp);
+        self.force_room(&entry)?;
+        self.place(log.id, &entry);
+        self.fold.create(log, tp);
+        self.group_syncs |= self.options.durability == Durability::Fsync;
+        Ok(())
+    }
+
+    /// Adds an entry to the group, for which there is room.
+    fn place(&mut self, log: LogId, entry: &Entry) -> Position {
+        let position = self.next_position();
+        self.outgoing.push(log, entry, position.file, self.synced);
+        position
+    }
+
+    /// Where the next entry of the group will lie.
+    fn next_position(&self) -> Position {
+        let ahead = u32::try_from(self.outgoing.size()).expect("a group fits its file");
+        Position {
+            file: self.active.file.number,
+            at: self.active.at + ahead,
+        }
+    }
+
+    fn reserve(&self) -> u32 {
+        RESERVE_MAX.min(self.options.file_bytes / 16)
+    }
+
+    /// Makes room, and waits until there is some.
+    fn force_room(&mut self, entry: &Entry) -> Result<(), Fatal> {
+        while self.find_room(entry, 0)? == Room::Full {
+            if self.shared.queue.is_abandoned() {
+                return Err(Fatal::Abandoned);
+            }
+            std::thread::sleep(FULL_RETRY);
+            self.keep_house()?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for an entry that leaves `reserve` free, in another file if need
+    /// be.
+    fn find_room(&mut self, entry: &Entry, reserve: u32) -> Result<Room, Fatal> {
+        let Some(size) = entry.size() else {
+            return Ok(Room::Full);
+        };
+        let needed = u64::from(size) + u64::from(SEAL_BYTES) + u64::from(reserve);
+        let at = u64::from(self.next_position().at);
+        if at + needed <= u64::from(self.active.capacity) {
+            return Ok(Room::Found);
+        }
+        let Ok(needed) = u32::try_from(needed) else {
+            return Ok(Room::Full);
+        };
+        self.finish_group()?;
+        self.roll(needed)
+    }
+
+    /// Seals the active file and goes on in a new one, in which `needed` bytes fit.
+    fn roll(&mut self, needed: u32) -> Result<Room, Fatal> {
+        let size = self.options.file_bytes.max(needed);
+        let number = FileNumber(self.active.file.number.0 + 1);
+        let Some(file) = self.new_file(number, size)? else {
+            return Ok(Room::Full);
+        };
+        self.outgoing
+            .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
+        self.finish_group()?;
+        self.fold.on_sealed(self.active.file.number);
+        let file = Arc::new(file);
+        self.shared.insert_file(file.clone());
+        self.active = Active {
+            file,
+            at: 0,
+            capacity: size,
+        };
+        // A restart replays little more than one file.
+        self.begin_flush()?;
+        tracing::debug!(file = number.0, "the commit log goes on in a new file");
+        Ok(Room::Found)
+    }
+
+    /// None if the disk is full.
+    fn new_file(&mut self, number: FileNumber, size: u32) -> Result<Option<CommitFile>, Fatal> {
+        let spare = self.spares.pop();
+        if spare.is_none() && !self.options.space.has(ByteSize(u64::from(size)))? {
+            return Ok(None);
+        }
+        let dir = &self.shared.commit_dir;
+        match CommitFile::create(dir, number, size, spare.as_deref()) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if is_full(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the group, makes it as durable as it must be, indexes it, and tells
+    /// those who wait.
+    fn finish_group(&mut self) -> Result<(), Fatal> {
+        if !self.outgoing.is_empty() {
+            self.active
+                .file
+                .write(self.outgoing.segments(), self.active.at)?;
+            self.active.at = self.next_position().at;
+            self.outgoing.clear();
+            self.mark_dirty();
+        }
+        if std::mem::take(&mut self.group_syncs) {
+            self.sync_all()?;
+        }
+        if self.fold.is_empty() {
+            return Ok(());
+        }
+        self.commit_positions()?;
+        let calls = self.fold.publish(&self.shared.logs, &mut self.tails);
+        calls.into_iter().for_each(Call::make);
+        Ok(())
+    }
+
+    fn commit_positions(&mut self) -> Result<(), IndexError> {
+        let end = self.end();
+        self.fold.commit(&self.shared.index, end, self.synced)
+    }
+
+    fn end(&self) -> Position {
+        Position {
+            file: self.active.file.number,
+            at: self.active.at,
+        }
+    }
+
+    fn mark_dirty(&mut self) {
+        self.dirty_since.get_or_insert_with(Instant::now);
+        let number = self.active.file.number;
+        if self.dirty.last().map(|file| file.number) != Some(number) {
+            self.dirty.push(self.active.file.clone());
+        }
+    }
+
+    fn sync_all(&mut self) -> Result<(), std::io::Error> {
+        if let Some(syncer) = &mut self.syncer {
+            syncer.wait()?;
+        }
+        for file in self.dirty.drain(..) {
+            file.sync()?;
+        }
+        self.dirty_since = None;
+        self.synced = self.end();
+        Ok(())
+    }
+
+    /// When something is due though nothing is submitted.
+    fn deadline(&self) -> Option<Instant> {
+        let soon = || Instant::now() + HOUSEKEEPING;
+        let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
+        let sync = match self.dirty_since {
+            Some(_) if is_busy => Some(soon()),
+            Some(since) => Some(since + self.sync_delay()),
+            None => None,
+        };
+        let sealed = ..self.active.file.number;
+        let is_untidy = self.fold.dead.range(sealed).next().is_some();
+        let house = is_untidy.then(soon);
+        match (sync, house) {
+            (Some(sync), Some(house)) => Some(sync.min(house)),
+            (sync, house) => sync.or(house),
+        }
+    }
+
+    const fn sync_delay(&self) -> Duration {
+        match self.options.durability {
+            Durability::Fsync => IDLE_SYNC,
+            Durability::PageCache { flush_interval } => flush_interval,
+        }
+    }
+
+    /// What is due beside the operations themselves.
+    fn keep_house(&mut self) -> Result<(), Fatal> {
+        self.sync_what_is_old()?;
+        if self.flushing.is_some() && self.shared.index.is_flushed()? {
+            self.flushed = self.flushing.take().unwrap_or(self.flushed);
+        }
+        if !self.fold.dead.is_empty() {
+            self.remove_dead_files()?;
+        }
+        Ok(())
+    }
+
+    fn sync_what_is_old(&mut self) -> Result<(), Fatal> {
+        if let Some(syncer) = &mut self.syncer
+            && let Some(synced) = syncer.poll()?
+        {
+            self.synced = self.synced.max(synced);
+        }
+        let delay = self.sync_delay();
+        if self.dirty_since.is_none_or(|since| since.elapsed() < delay) {
+            return Ok(());
+        }
+        match self.options.durability {
+            Durability::Fsync => self.sync_all()?,
+            Durability::PageCache { .. } => {
+                let end = self.end();
+                let syncer = self.syncer.get_or_insert_with(Syncer::start);
+                if !syncer.is_busy() {
+                    syncer.begin(std::mem::take(&mut self.dirty), end);
+                    self.dirty_since = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_flush(&mut self) -> Result<(), Fatal> {
+        self.commit_positions()?;
+        self.shared.index.begin_flush()?;
+        self.flushing = Some(self.synced);
+        Ok(())
+    }
+
+    /// A file goes when neither the index nor a replay can ask for it again.
+    fn remove_dead_files(&mut self) -> Result<(), Fatal> {
+        let end = self.end();
+        let mut gone = Vec::new();
+        let mut waits = false;
+        for (number, since) in &mut self.fold.dead {
+            let since = *since.get_or_insert(end);
+            if *number >= end.file {
+                continue;
+            }
+            if *number >= self.flushed.file {
+                waits = true;
+            } else if since <= self.synced {
+                gone.push(*number);
+            }
+        }
+        if waits && self.flushing.is_none() {
+            self.begin_flush()?;
+        }
+        for number in gone {
+            self.fold.forget_file(number);
+            self.remove_file(number)?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&mut self, number: FileNumber) -> Result<(), Fatal> {
+        let Some(file) = self.shared.remove_file(number) else {
+            return Ok(());
+        };
+        // A reader that still holds it must not see it filled anew.
+        let is_free = Arc::strong_count(&file) == 1;
+        let keep = is_free && self.spares.len() < SPARES_MAX;
+        self.spares.extend(file.retire(keep)?);
+        tracing::debug!(file = number.0, keep, "a dead commit file was removed");
+        Ok(())
+    }
+
+    /// The end of the store: everybody hears why, now and later.
+    fn fail(mut self, fatal: &Fatal) {
+        tracing::error!(reason = %fatal, "the log store failed and accepts nothing any more");
+        let failure = StoreFailure::Io(fatal.to_string());
+        self.shared.set_failure(failure.clone());
+        let logs = self.shared.logs.all();
+        let calls = logs
+            .iter()
+            .filter_map(|log| log.state().audience.fail_all(failure.clone()));
+        calls.for_each(Call::make);
+        let mut commands = Vec::new();
+        loop {
+            self.shared.queue.mark_durable(self.taken);
+            match self.shared.queue.take(&mut commands, None) {
+                Wake::Work { .. } | Wake::Deadline => {}
+                Wake::Closed | Wake::Abandoned => return,
+            }
+            self.taken += commands.len() as u64;
+            for command in commands.drain(..) {
+                self.refuse(&command, &failure);
+            }
+        }
+    }
+
+    fn refuse(&self, command: &Command, failure: &StoreFailure) {
+        let Command::Op(Op::Append {
+            log, incarnation, ..
+        }) = command
+        else {
+            return;
+        };
+        let Some(log) = self.shared.logs.get(*log) else {
+            return;
+        };
+        let call = {
+            let mut state = log.state();
+            let is_welcome = state.audience.admits(*incarnation);
+            is_welcome.then(|| state.audience.fail(*incarnation, failure.clone()))
+        };
+        if let Some(call) = call.flatten() {
+            call.make();
+        }
+    }
+}
+
+/// Lets go of everybody who waits for the writer.
+struct Abandon(Arc<Shared>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+    }
+}

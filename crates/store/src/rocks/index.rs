@@ -1,0 +1,192 @@
+//! RocksDB, as far as the store uses it: one sorted space of rows without a log of
+//! its own.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, LogLevel,
+    Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+};
+
+use crate::keys::MalformedRow;
+use crate::{ReadError, ReadMode};
+
+/// How much memory the index may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexMemory {
+    /// Blocks that were read.
+    pub(crate) cache_bytes: usize,
+    /// Rows that are not in a file yet.
+    pub(crate) memtable_bytes: usize,
+}
+
+/// Why the index did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error("the answer is not in memory")]
+    WouldBlock,
+    #[error("the index: {0}")]
+    Rocks(String),
+    #[error(transparent)]
+    Malformed(#[from] MalformedRow),
+}
+
+impl From<rocksdb::Error> for IndexError {
+    fn from(error: rocksdb::Error) -> Self {
+        if error.kind() == rocksdb::ErrorKind::Incomplete {
+            Self::WouldBlock
+        } else {
+            Self::Rocks(error.into_string())
+        }
+    }
+}
+
+impl From<IndexError> for ReadError {
+    fn from(error: IndexError) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    db: DB,
+}
+
+impl Index {
+    pub(crate) fn open(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
+        let mut options = options(memory);
+        options.create_if_missing(true);
+        let db = DB::open(&options, path)?;
+        Ok(Self { db })
+    }
+
+    pub(crate) fn open_read_only(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
+        let db = DB::open_for_read_only(&options(memory), path, false)?;
+        Ok(Self { db })
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.db.get(key)?)
+    }
+
+    /// All of it or nothing, and nothing of it durable before a flush.
+    pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), IndexError> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// Begins to make everything that was written durable.
+    pub(crate) fn begin_flush(&self) -> Result<(), IndexError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        Ok(self.db.flush_opt(&options)?)
+    }
+
+    /// Everything that was written is durable when this returns.
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        Ok(self.db.flush_opt(&options)?)
+    }
+
+    /// Whether every flush that was begun is done.
+    pub(crate) fn is_flushed(&self) -> Result<bool, IndexError> {
+        let waiting = self
+            .db
+            .property_int_value("rocksdb.num-immutable-mem-table")?;
+        Ok(waiting == Some(0))
+    }
+
+    /// The rows with `first <= key < end`.
+    pub(crate) fn rows(&self, first: &[u8], end: &[u8], mode: ReadMode) -> Rows<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(first);
+        options.set_iterate_upper_bound(end);
+        if mode == ReadMode::NonBlocking {
+            options.set_read_tier(ReadTier::BlockCache);
+        }
+        Rows {
+            inner: self.db.raw_iterator_opt(options),
+        }
+    }
+}
+
+/// Rows of one range, as of the moment when it was made.
+pub(crate) struct Rows<'a> {
+    inner: DBRawIterator<'a>,
+}
+
+/// A row: key and value.
+pub(crate) type Row<'a> = (&'a [u8], &'a [u8]);
+
+impl Rows<'_> {
+    pub(crate) fn first(&mut self) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.seek_to_first();
+        self.current()
+    }
+
+    pub(crate) fn last(&mut self) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.seek_to_last();
+        self.current()
+    }
+
+    /// The first row at or behind `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.seek(key);
+        self.current()
+    }
+
+    /// The last row at or before `key`.
+    pub(crate) fn seek_back(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.seek_for_prev(key);
+        self.current()
+    }
+
+    /// Only behind a row.
+    pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.next();
+        self.current()
+    }
+
+    /// Only behind a row.
+    pub(crate) fn previous(&mut self) -> Result<Option<Row<'_>>, IndexError> {
+        self.inner.prev();
+        self.current()
+    }
+
+    /// Where it is.
+    pub(crate) fn current(&self) -> Result<Option<Row<'_>>, IndexError> {
+        match self.inner.item() {
+            Some(row) => Ok(Some(row)),
+            None => {
+                self.inner.status()?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn options(memory: IndexMemory) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&Cache::new_lru_cache(memory.cache_bytes));
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_format_version(6);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_write_buffer_size(memory.memtable_bytes);
+    options.set_arena_block_size(128 * 1024);
+    options.set_max_write_buffer_number(3);
+    options.set_max_background_jobs(2);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(16 * 1024 * 1024);
+    // Nothing periodic runs, and opening reads no more than it must.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_max_file_opening_threads(1);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(LogLevel::Warn);
+    options
+}

@@ -1,0 +1,413 @@
+//! The log store on disk: one commit log for everything, and a RocksDB index that
+//! is a fold over it.
+
+pub(crate) mod fold;
+pub(crate) mod index;
+pub(crate) mod log;
+mod reader;
+pub(crate) mod shared;
+pub(crate) mod tail_cache;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
+use ottla_protocol::records::BatchHeader;
+
+use self::index::{Index, IndexMemory};
+use self::log::Log;
+use self::reader::Wanted;
+use self::shared::Shared;
+use self::tail_cache::TailCache;
+use crate::commit::recovery::{self, RecoveryError};
+use crate::commit::space::Space;
+use crate::commit::writer::{Start, Writer, WriterOptions};
+use crate::keys;
+use crate::meta_properties::{MetaError, MetaProperties};
+use crate::names::Names;
+use crate::queue::Command;
+use crate::{
+    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
+    ReadOutcome, StoreError, StoreFailure,
+};
+
+/// The format of the index and of the commit log together.
+const FORMAT_VERSION: u32 = 1;
+/// Smallest useful commit file.
+const FILE_BYTES_MIN: u32 = 64 * 1024;
+
+/// How a store on disk works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub node: BrokerId,
+    pub cluster: ClusterId,
+    pub durability: Durability,
+    /// Size of a commit file; a batch that is larger gets a file of its own size.
+    pub commit_file: ByteSize,
+    /// The newest batches that stay in memory, over all logs.
+    pub tail_cache: ByteSize,
+    /// Blocks of the index that stay in memory.
+    pub index_cache: ByteSize,
+    /// Rows of the index that are collected before they become a file.
+    pub index_memtable: ByteSize,
+    pub(crate) space: Option<Space>,
+}
+
+impl Options {
+    pub fn new(node: BrokerId, cluster: ClusterId) -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            node,
+            cluster,
+            durability: Durability::Fsync,
+            commit_file: ByteSize(256 * MIB),
+            tail_cache: ByteSize(64 * MIB),
+            index_cache: ByteSize(8 * MIB),
+            index_memtable: ByteSize(8 * MIB),
+            space: None,
+        }
+    }
+}
+
+/// Why a directory is not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    #[error("{dir} is in use by another process: stop that one, or use another directory")]
+    Locked { dir: PathBuf },
+    #[error(
+        "{dir} belongs to cluster {found}, and this node is of cluster {wanted}: set the cluster id to {found}, or use another directory"
+    )]
+    OtherCluster {
+        dir: PathBuf,
+        found: ClusterId,
+        wanted: ClusterId,
+    },
+    #[error(
+        "{dir} belongs to node {found}, and this is node {wanted}: set node.id={found}, or use another directory"
+    )]
+    OtherNode {
+        dir: PathBuf,
+        found: BrokerId,
+        wanted: BrokerId,
+    },
+    #[error(
+        "{dir} has format version {found}, and this release knows version {FORMAT_VERSION} only: use the release that wrote it"
+    )]
+    UnknownFormat { dir: PathBuf, found: u32 },
+    #[error("{dir}: {error}")]
+    Meta { dir: PathBuf, error: MetaError },
+    #[error("{dir} cannot be used: {reason}")]
+    Io { dir: PathBuf, reason: String },
+}
+
+/// Opens the store in `dir`, which becomes one if it is empty, and brings back
+/// everything that survived.
+pub fn open(dir: &Path, options: Options) -> Result<RocksStore, OpenError> {
+    let opening = Opening { dir };
+    fs::create_dir_all(dir).map_err(|error| opening.io(&error))?;
+    let lock = opening.lock()?;
+    opening.identify(&options)?;
+    let commit_dir = dir.join("commit");
+    fs::create_dir_all(&commit_dir).map_err(|error| opening.io(&error))?;
+    let memory = IndexMemory {
+        cache_bytes: to_usize(options.index_cache),
+        memtable_bytes: to_usize(options.index_memtable),
+    };
+    let index = Index::open(&dir.join("index"), memory).map_err(|error| opening.io(&error))?;
+    opening.check_format(&index)?;
+    let file_bytes = u32::try_from(options.commit_file.0).unwrap_or(u32::MAX);
+    let writer = WriterOptions {
+        durability: options.durability,
+        file_bytes: file_bytes.max(FILE_BYTES_MIN),
+        space: options
+            .space
+            .unwrap_or_else(|| Space::Disk(commit_dir.clone())),
+    };
+    let store = start(
+        commit_dir,
+        index,
+        writer,
+        to_usize(options.tail_cache),
+        lock,
+    );
+    store.map_err(|error| opening.io(&error))
+}
+
+fn start(
+    commit_dir: PathBuf,
+    index: Index,
+    options: WriterOptions,
+    tail_bytes: usize,
+    lock: File,
+) -> Result<RocksStore, RecoveryError> {
+    let recovered = recovery::recover(&commit_dir, &index, options.file_bytes)?;
+    let logs = recovered.logs.all();
+    let named = logs.iter().map(|log| (log.state().row.tp, log.id));
+    let names = Names::new(named, recovered.fold.next_log());
+    let file = recovered.files.get(&recovered.end.file).cloned();
+    let file = file.expect("recovery leaves a file to write to");
+    let capacity = u32::try_from(file.length()?).unwrap_or(u32::MAX);
+    let start = Start {
+        fold: recovered.fold,
+        tails: TailCache::new(tail_bytes),
+        file,
+        capacity,
+        end: recovered.end,
+        flushed: recovered.flushed,
+        spares: recovered.spares,
+    };
+    let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
+    let shared = Arc::new(shared);
+    let writer = Writer::new(shared.clone(), options, start);
+    let thread = std::thread::Builder::new().name("ottla-store".into());
+    let thread = thread.spawn(move || writer.run())?;
+    Ok(RocksStore {
+        shared,
+        writer: Mutex::new(Some(thread)),
+        _lock: lock,
+    })
+}
+
+/// Errors of `open` name the directory.
+struct Opening<'a> {
+    dir: &'a Path,
+}
+
+impl Opening<'_> {
+    fn io(&self, error: &dyn std::error::Error) -> OpenError {
+        OpenError::Io {
+            dir: self.dir.into(),
+            reason: error.to_string(),
+        }
+    }
+
+    fn lock(&self) -> Result<File, OpenError> {
+        let file = File::create(self.dir.join("LOCK")).map_err(|error| self.io(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+                dir: self.dir.into(),
+            }),
+            Err(TryLockError::Error(error)) => Err(self.io(&error)),
+        }
+    }
+
+    fn identify(&self, options: &Options) -> Result<(), OpenError> {
+        let dir = || self.dir.to_path_buf();
+        let of_meta = |error| OpenError::Meta { dir: dir(), error };
+        let Some(meta) = MetaProperties::read(self.dir).map_err(of_meta)? else {
+            let meta = MetaProperties::fresh(options.node, options.cluster.clone());
+            let meta = meta.map_err(|error| self.io(&error))?;
+            return meta.write(self.dir).map_err(of_meta);
+        };
+        if meta.cluster != options.cluster {
+            return Err(OpenError::OtherCluster {
+                dir: dir(),
+                found: meta.cluster,
+                wanted: options.cluster.clone(),
+            });
+        }
+        if meta.node != options.node {
+            return Err(OpenError::OtherNode {
+                dir: dir(),
+                found: meta.node,
+                wanted: options.node,
+            });
+        }
+        Ok(())
+    }
+
+    /// An index without a version is new, or was never flushed.
+    fn check_format(&self, index: &Index) -> Result<(), OpenError> {
+        let version = index.get(&keys::FORMAT).map_err(|error| self.io(&error))?;
+        let Some(version) = version else {
+            let mut batch = rocksdb::WriteBatch::default();
+            batch.put(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
+            return index.write(batch).map_err(|error| self.io(&error));
+        };
+        let found = version.try_into().map_or(0, u32::from_be_bytes);
+        if found != FORMAT_VERSION {
+            return Err(OpenError::UnknownFormat {
+                dir: self.dir.into(),
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn to_usize(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+/// A store on disk. Dropped without [`LogStore::close`], it leaves the directory as
+/// a crash of the process would, except that RocksDB writes out its rows.
+#[derive(Debug)]
+pub struct RocksStore {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    _lock: File,
+}
+
+impl RocksStore {
+    fn log(&self, id: LogId) -> Result<Arc<Log>, ReadError> {
+        self.shared.logs.get(id).ok_or(ReadError::UnknownLog(id))
+    }
+
+    /// The log's bounds, if `from` lies within them and it is sound.
+    fn readable(log: &Log, from: Offset) -> Result<Bounds, ReadError> {
+        let state = log.state();
+        if state.row.damaged {
+            return Err(ReadError::Damaged(log.id));
+        }
+        state.row.bounds.check(from)?;
+        Ok(state.row.bounds)
+    }
+
+    fn join(&self) {
+        let writer = self.writer.lock().expect("no holder panics").take();
+        if let Some(writer) = writer {
+            // The thread's own panic was reported where it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.shared.queue.abandon();
+        self.join();
+    }
+}
+
+impl LogStore for RocksStore {
+    fn logs(&self) -> Vec<LogSummary> {
+        let logs = self.shared.logs.all();
+        logs.iter().map(|log| log.summary()).collect()
+    }
+
+    fn create(&self, tp: TopicPartition) -> Result<LogId, StoreError> {
+        if let Some(failure) = self.failure() {
+            return Err(failure.into());
+        }
+        let mut names = self.shared.names.lock().expect("no holder panics");
+        let id = names.claim(tp)?;
+        let log = Log::new(id, keys::LogRow::new(tp), false);
+        self.shared.logs.insert(Arc::new(log));
+        if !self.shared.queue.push(Command::Create { log: id, tp }) {
+            return Err(StoreFailure::Closed.into());
+        }
+        Ok(id)
+    }
+
+    fn attach(&self, log: LogId, incarnation: u64, listener: Arc<dyn LogListener>) {
+        if let Some(log) = self.shared.logs.get(log) {
+            log.state().audience.attach(incarnation, listener);
+        }
+    }
+
+    fn submit(&self, op: Op) {
+        if let Op::Drop { log } = op
+            && let Some(log) = self.shared.logs.get(log)
+        {
+            let tp = log.state().row.tp;
+            let mut names = self.shared.names.lock().expect("no holder panics");
+            names.release(tp, log.id);
+        }
+        self.shared.queue.push(Command::Op(op));
+    }
+
+    fn read(
+        &self,
+        log: LogId,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        mode: ReadMode,
+    ) -> Result<ReadOutcome, ReadError> {
+        let log = self.log(log)?;
+        let bounds = Self::readable(&log, from)?;
+        let wanted = Wanted {
+            from,
+            until: until.min(bounds.end),
+            max_bytes,
+            at_least_one,
+            mode,
+        };
+        if from >= wanted.until {
+            return Ok(ReadOutcome::Ready(Vec::new()));
+        }
+        if let Some(tail) = log.state().tail_from(from) {
+            let mut selection = wanted.selection();
+            let tail = tail.take_while(|batch| selection.takes(batch.header()));
+            return Ok(ReadOutcome::Ready(tail.cloned().collect()));
+        }
+        reader::read(&self.shared, &log, wanted)
+    }
+
+    fn headers(&self, log: LogId, from: Offset, max: usize) -> Result<Vec<BatchHeader>, ReadError> {
+        let log = self.log(log)?;
+        Self::readable(&log, from)?;
+        Ok(reader::headers(&self.shared.index, log.id, from, max)?)
+    }
+
+    fn bounds(&self, log: LogId) -> Result<Bounds, ReadError> {
+        Ok(self.log(log)?.state().row.bounds)
+    }
+
+    fn size(&self, log: LogId) -> ByteSize {
+        let log = self.shared.logs.get(log);
+        log.map_or(ByteSize(0), |log| log.state().row.size())
+    }
+
+    fn first_batch_since(
+        &self,
+        log: LogId,
+        timestamp: i64,
+        from: Offset,
+        until: Offset,
+    ) -> Result<Option<BatchHeader>, ReadError> {
+        let log = self.log(log)?;
+        let bounds = log.state().row.bounds;
+        let from = from.max(bounds.start);
+        let index = &self.shared.index;
+        Ok(reader::first_since(index, log.id, timestamp, from, until)?)
+    }
+
+    fn max_timestamp_batch(
+        &self,
+        log: LogId,
+        until: Offset,
+    ) -> Result<Option<BatchHeader>, ReadError> {
+        let log = self.log(log)?;
+        let start = log.state().row.bounds.start;
+        let index = &self.shared.index;
+        Ok(reader::max_timestamp(index, log.id, start, until)?)
+    }
+
+    fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        let log = self.log(log)?;
+        let value = self.shared.index.get(&keys::state_key(log.id, key))?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn drain(&self) {
+        self.shared.queue.wait_durable();
+    }
+
+    fn failure(&self) -> Option<StoreFailure> {
+        self.shared.failure()
+    }
+
+    fn close(&self) {
+        self.shared.queue.close();
+        self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use ottla_store::{Durability, LogId, LogStore, Op, ReadMode, ReadOutcome, StoreF
 
 use crate::disk::{Disk, Ear, Heard};
 use crate::fact::Value;
+use crate::host::{Host, Replies};
 use crate::value;
 
 /// The one topic of a world.
@@ -51,6 +52,8 @@ pub(crate) struct Cell {
     /// Steps since the last check that a recovery agrees.
     pub(crate) unchecked_steps: u32,
     pub(crate) shadow: Shadow,
+    /// The groups that live here, once they are loaded.
+    pub(crate) host: Option<Host>,
     log: LogId,
     incarnation: u64,
 }
@@ -92,21 +95,59 @@ impl Broker {
         self.cells.get_mut(&partition)
     }
 
-    /// One step of a partition. Carries out what concerns the store and returns
-    /// the rest, in order.
+    /// One step of a partition, and of the groups that live in it.
     pub(crate) fn step(
         &mut self,
         now: Millis,
         partition: PartitionId,
         input: Input,
-    ) -> Vec<Effect> {
+    ) -> (Vec<Effect>, Replies) {
         let Some(cell) = self.cells.get_mut(&partition) else {
-            return Vec::new();
+            return Default::default();
         };
         let mut out = Vec::new();
+        let is_tick = matches!(input, Input::Tick);
         cell.partition.step(now, input, &mut out);
+        let mut replies = cell.pass_on_commits(&out);
+        if let Some(host) = &mut cell.host
+            && is_tick
+            && cell.partition.can_append_hosted().is_ok()
+        {
+            replies.extend(host.call(now, None, &mut cell.partition, &mut out));
+        }
         out.retain(|effect| !cell.carry_out(effect, &self.store));
-        out
+        (out, replies)
+    }
+
+    /// Lets the groups of a partition answer. `None` if none live there now.
+    pub(crate) fn ask_groups(
+        &mut self,
+        now: Millis,
+        partition: PartitionId,
+        input: ottla_coordinator::Input,
+    ) -> Option<(Vec<Effect>, Replies)> {
+        let cell = self.cells.get_mut(&partition)?;
+        cell.partition.can_append_hosted().ok()?;
+        let host = cell.host.as_mut()?;
+        let mut out = Vec::new();
+        let replies = host.call(now, Some(input), &mut cell.partition, &mut out);
+        out.retain(|effect| !cell.carry_out(effect, &self.store));
+        Some((out, replies))
+    }
+
+    /// Loads the groups of a partition, all of whose records are committed.
+    pub(crate) fn load_groups(&mut self, now: Millis, partition: PartitionId, seed: u64) {
+        let Some(cell) = self.cells.get_mut(&partition) else {
+            return;
+        };
+        let view = cell.partition.view();
+        let (start, end) = (view.log_start, view.high_watermark);
+        let read = self
+            .store
+            .read(cell.log, start, end, usize::MAX, true, ReadMode::Blocking);
+        if let ReadOutcome::Ready(batches) = read.expect("the range is within the log") {
+            cell.host = Some(Host::load(now, end, &batches, seed));
+        }
     }
 
     /// Loads a partition from the store, as after a start or a failure of its
@@ -128,6 +169,7 @@ impl Broker {
             tick_at: None,
             unchecked_steps: 0,
             shadow,
+            host: None,
             log,
             incarnation,
         };
@@ -211,6 +253,27 @@ impl Broker {
 }
 
 impl Cell {
+    /// When this cell has something to do by itself.
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let host = self.host.as_ref().and_then(Host::next_deadline);
+        let deadlines = [self.partition.next_deadline(), host];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Tells the groups what is committed now; what they say to that.
+    fn pass_on_commits(&mut self, effects: &[Effect]) -> Replies {
+        let Some(host) = &mut self.host else {
+            return Replies::new();
+        };
+        let mut replies = Replies::new();
+        for effect in effects {
+            if let Effect::Committed { end } = effect {
+                replies.extend(host.on_committed(*end));
+            }
+        }
+        replies
+    }
+
     /// Carries out an effect if it concerns the store; says whether it did.
     fn carry_out(&mut self, effect: &Effect, store: &MemoryStore) -> bool {
         let log = self.log;

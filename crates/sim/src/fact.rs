@@ -3,9 +3,11 @@
 use std::fmt;
 
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
+use ottla_coordinator::{Input as GroupInput, Reply as GroupReply};
 use ottla_partition::{Acks, Partition, Reply, View};
 
 use crate::broker::Shadow;
+use crate::host::Host;
 
 /// The content of one record: who wrote it, and the how manieth it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +109,20 @@ pub(crate) enum Fact<'a> {
         offset: Offset,
         value: Value,
     },
+    /// A shard of groups was asked, and owes an answer.
+    GroupAsked {
+        token: ReplyToken,
+        input: &'a GroupInput,
+    },
+    /// A shard of groups answered; with nothing if it is not there.
+    GroupAnswered {
+        token: ReplyToken,
+        reply: Option<&'a GroupReply>,
+    },
+    /// A shard of groups has been called.
+    GroupStepped {
+        host: &'a Host,
+    },
     Crashed {
         broker: BrokerId,
     },
@@ -169,6 +185,17 @@ impl fmt::Display for Fact<'_> {
                 value,
                 ..
             } => write!(f, "p{partition} read {offset} {value}"),
+            Self::GroupAsked { token, input } => {
+                write!(f, "group t{} {}", token.0, GroupQuestion(input))
+            }
+            Self::GroupAnswered {
+                token,
+                reply: Some(reply),
+            } => write!(f, "group t{} <- {reply:?}", token.0),
+            Self::GroupAnswered { token, reply: None } => {
+                write!(f, "group t{} <- not the coordinator", token.0)
+            }
+            Self::GroupStepped { .. } => f.write_str("group stepped"),
             Self::Crashed { broker } => write!(f, "b{broker} crashed"),
             Self::Restarted { broker } => write!(f, "b{broker} restarted"),
             Self::DiskRefuses { broker, refuses } => write!(f, "b{broker} disk refuses: {refuses}"),
@@ -187,6 +214,40 @@ impl fmt::Display for Answer<'_> {
             Reply::Appended(Err(error)) => write!(f, "{error}"),
             Reply::Deleted(Ok(start)) => write!(f, "deleted up to {start}"),
             Reply::Deleted(Err(error)) => write!(f, "{error}"),
+        }
+    }
+}
+
+struct GroupQuestion<'a>(&'a GroupInput);
+
+impl fmt::Display for GroupQuestion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            GroupInput::Join(join) => write!(f, "join {:?}", join.member),
+            GroupInput::Sync(sync) => write!(
+                f,
+                "sync {} in {}: {:?}",
+                sync.member, sync.generation, sync.assignments
+            ),
+            GroupInput::Heartbeat(heartbeat) => {
+                write!(
+                    f,
+                    "heartbeat {} in {}",
+                    heartbeat.member, heartbeat.generation
+                )
+            }
+            GroupInput::Commit(commit) => write!(
+                f,
+                "commit {:?} in {:?}: {:?}",
+                commit.member, commit.generation, commit.offsets
+            ),
+            other @ (GroupInput::Leave(_)
+            | GroupInput::FetchOffsets(_)
+            | GroupInput::DeleteOffsets(_)
+            | GroupInput::Describe(_)
+            | GroupInput::List(_)
+            | GroupInput::Delete(_)
+            | GroupInput::TopicsDeleted(_)) => write!(f, "{other:?}"),
         }
     }
 }

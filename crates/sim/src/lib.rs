@@ -5,7 +5,10 @@
 mod broker;
 mod disk;
 mod fact;
+mod groups;
+mod host;
 mod invariants;
+mod member;
 mod network;
 mod reader;
 mod story;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use ottla_base::testing::Rng;
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
+use ottla_coordinator::Reply as GroupReply;
 use ottla_partition::{Append, AppendError, Appended, Effect, Input, Lead, Reply, Settings};
 
 use crate::broker::{Broker, next_epoch};
 use crate::disk::{Completion, Heard};
 use crate::fact::{Fact, Value, trace_line};
 use crate::invariants::Invariants;
+use crate::member::{GroupMember, MemberRequest};
 use crate::network::{Network, milliseconds};
 use crate::reader::Reader;
 use crate::story::Violation;
@@ -22,25 +24,32 @@ const END_AT: Millis = Millis(60_000);
 
 const PRODUCERS: u32 = 4;
 const BROKER: BrokerId = BrokerId(1);
+/// What producers write to and readers read.
 const PARTITIONS: [PartitionId; 2] = [PartitionId(0), PartitionId(1)];
+/// What the groups' records are in.
+pub(crate) const GROUPS: PartitionId = PartitionId(2);
+const ALL: [PartitionId; 3] = [PARTITIONS[0], PARTITIONS[1], GROUPS];
+const MEMBERS: usize = 3;
 
 /// Everything there is. Owned by a story.
 #[derive(Debug)]
 pub(crate) struct World {
-    now: Millis,
-    rng: Rng,
+    pub(crate) now: Millis,
+    pub(crate) rng: Rng,
     serial: u64,
     queue: BTreeMap<(Millis, u64), Event>,
-    network: Network,
-    broker: Broker,
+    pub(crate) network: Network,
+    pub(crate) broker: Broker,
     epochs: BTreeMap<PartitionId, LeaderEpoch>,
     producers: Vec<IdempotentProducer>,
     /// When each producer is woken next; other wakings are void.
     wakings: Vec<Option<Millis>>,
     plain: PlainProducer,
     readers: Vec<Reader>,
+    pub(crate) members: Vec<GroupMember>,
+    pub(crate) members_rest: bool,
     /// Who asked with which token.
-    owed: BTreeMap<ReplyToken, Asker>,
+    pub(crate) owed: BTreeMap<ReplyToken, Asker>,
     next_token: u64,
     invariants: Invariants,
     trace: Option<Vec<String>>,
@@ -48,13 +57,14 @@ pub(crate) struct World {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Asker {
+pub(crate) enum Asker {
     Producer { client: u32, batch_number: u32 },
+    Member { member: usize, number: u32 },
     Nobody,
 }
 
 #[derive(Debug)]
-enum Event {
+pub(crate) enum Event {
     Deliver(Box<Request>),
     Answer {
         client: u32,
@@ -62,6 +72,13 @@ enum Event {
         result: Result<Appended, AppendError>,
     },
     WakeProducer(usize),
+    WakeMember(usize),
+    AskGroups(Box<MemberRequest>),
+    GroupAnswer {
+        member: usize,
+        number: u32,
+        reply: Option<GroupReply>,
+    },
     PlainSend,
     Administer,
     Read(usize),
@@ -95,7 +112,7 @@ impl World {
             network: Network::new(&mut rng),
             serial: 0,
             queue: BTreeMap::new(),
-            broker: Broker::new(BROKER, settings, &PARTITIONS),
+            broker: Broker::new(BROKER, settings, &ALL),
             epochs: PARTITIONS
                 .map(|partition| (partition, LeaderEpoch(0)))
                 .into(),
@@ -108,6 +125,10 @@ impl World {
             wakings: vec![None; PRODUCERS as usize],
             plain: PlainProducer::new(Value::FIRST_PLAIN_CLIENT),
             readers: PARTITIONS.map(Reader::new).into(),
+            members: (0..MEMBERS)
+                .map(|at| GroupMember::new(at, &mut rng))
+                .collect(),
+            members_rest: false,
             owed: BTreeMap::new(),
             next_token: 0,
             invariants: Invariants::all(),
@@ -130,7 +151,7 @@ impl World {
             let event = next.remove();
             self.on_event(event);
             self.plan_disk();
-            if CALM_AT < at && self.is_content() {
+            if CALM_AT < at && self.is_over() {
                 break;
             }
         }
@@ -139,11 +160,14 @@ impl World {
     }
 
     fn begin(&mut self) {
-        for partition in PARTITIONS {
+        for partition in ALL {
             self.recover(partition);
         }
         for at in 0..self.producers.len() {
             self.plan_producer(at);
+        }
+        for at in 0..self.members.len() {
+            self.plan_member(at);
         }
         for at in 0..self.readers.len() {
             self.after(0, Event::Read(at));
@@ -158,9 +182,12 @@ impl World {
         self.queue.insert((CALM_AT, u64::MAX), Event::Calm);
     }
 
-    /// Nobody wants anything any more.
-    fn is_content(&self) -> bool {
-        self.owed.is_empty() && self.producers.iter().all(IdempotentProducer::is_done)
+    /// Everybody has what they want. Then members ask for nothing more, and the
+    /// story is over when the last answer is out.
+    fn is_over(&mut self) -> bool {
+        self.members_rest |= self.producers.iter().all(IdempotentProducer::is_done)
+            && self.members.iter().all(GroupMember::is_content);
+        self.members_rest && self.owed.is_empty()
     }
 
     fn end(&mut self) {
@@ -168,7 +195,9 @@ impl World {
             self.scan(partition);
         }
         let waiting = self.producers.iter().filter(|producer| !producer.is_done());
-        let waiting: Vec<_> = waiting.map(|producer| format!("{producer:?}")).collect();
+        let mut waiting: Vec<_> = waiting.map(|producer| format!("{producer:?}")).collect();
+        let restless = self.members.iter().filter(|member| !member.is_content());
+        waiting.extend(restless.map(|member| format!("{member:?}")));
         self.observe(&Fact::Ended { waiting: &waiting });
     }
 
@@ -181,6 +210,13 @@ impl World {
                 result,
             } => self.on_answer(client, batch_number, &result),
             Event::WakeProducer(at) => self.on_wake_producer(at),
+            Event::WakeMember(at) => self.on_wake_member(at),
+            Event::AskGroups(request) => self.on_group_request(*request),
+            Event::GroupAnswer {
+                member,
+                number,
+                reply,
+            } => self.on_group_answer(member, number, reply.as_ref()),
             Event::PlainSend => self.on_plain_send(),
             Event::Administer => self.on_administer(),
             Event::Read(at) => self.on_read(at),
@@ -343,6 +379,7 @@ impl World {
                 Completion::Flushed(end) => self.step(tp.partition, Input::Flushed { end }),
                 Completion::Failed => {
                     self.step(tp.partition, Input::StorageFailed);
+                    self.drop_groups(tp.partition);
                     let (life, partition) = (self.broker.life, tp.partition);
                     let pause = milliseconds(&mut self.rng, 500);
                     self.after(pause, Event::Reload { life, partition });
@@ -381,7 +418,7 @@ impl World {
     fn on_restart(&mut self) {
         self.broker.is_up = true;
         self.observe(&Fact::Restarted { broker: BROKER });
-        for partition in PARTITIONS {
+        for partition in ALL {
             self.recover(partition);
         }
         let pause = 500 + milliseconds(&mut self.rng, 6_000);
@@ -424,13 +461,20 @@ impl World {
         *known = next_epoch(*known);
         let epoch = *known;
         self.observe(&Fact::Recovered { partition, epoch });
-        self.scan(partition);
+        if partition != GROUPS {
+            self.scan(partition);
+        }
         let lead = Lead {
             epoch,
             replicas: vec![BROKER],
             isr: vec![BROKER],
         };
         self.step(partition, Input::Lead(lead));
+        if partition == GROUPS {
+            let seed = self.rng.below(u64::MAX);
+            self.broker.load_groups(self.now, partition, seed);
+            self.plan_tick(partition);
+        }
     }
 
     fn scan(&mut self, partition: PartitionId) {
@@ -447,7 +491,13 @@ impl World {
     }
 
     fn step(&mut self, partition: PartitionId, input: Input) {
-        let effects = self.broker.step(self.now, partition, input);
+        let (effects, replies) = self.broker.step(self.now, partition, input);
+        self.carry_out(partition, effects);
+        self.answer_members(replies);
+    }
+
+    /// Does what steps asked for, in order, and plans what comes of it.
+    pub(crate) fn carry_out(&mut self, partition: PartitionId, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Publish(view) => self.observe(&Fact::Published {
@@ -506,11 +556,18 @@ impl World {
             machine: &cell.partition,
             shadow: &cell.shadow,
         };
-        let broken = self.invariants.observe(self.now, &fact);
+        let mut broken = self.invariants.observe(self.now, &fact);
+        if let Some(host) = &cell.host
+            && broken.is_ok()
+        {
+            broken = self
+                .invariants
+                .observe(self.now, &Fact::GroupStepped { host });
+        }
         self.note(broken);
     }
 
-    fn owe(&mut self, asker: Asker) -> ReplyToken {
+    pub(crate) fn owe(&mut self, asker: Asker) -> ReplyToken {
         self.next_token += 1;
         let token = ReplyToken(self.next_token);
         self.owed.insert(token, asker);
@@ -548,7 +605,7 @@ impl World {
         let Some(cell) = self.broker.cell(partition) else {
             return;
         };
-        let Some(next) = cell.partition.next_deadline() else {
+        let Some(next) = cell.next_deadline() else {
             return;
         };
         if cell.tick_at.is_none_or(|at| next < at) {
@@ -558,13 +615,13 @@ impl World {
         }
     }
 
-    fn after(&mut self, delay_ms: i64, event: Event) {
+    pub(crate) fn after(&mut self, delay_ms: i64, event: Event) {
         self.serial += 1;
         let at = self.now.plus_ms(delay_ms);
         self.queue.insert((at, self.serial), event);
     }
 
-    fn observe(&mut self, fact: &Fact<'_>) {
+    pub(crate) fn observe(&mut self, fact: &Fact<'_>) {
         if let Some(trace) = &mut self.trace {
             trace.push(trace_line(self.now, fact));
         }

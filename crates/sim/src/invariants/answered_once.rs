@@ -28,7 +28,10 @@ impl Invariant for AnsweredOnce {
         {
             self.open.insert(*token, *deadline);
         }
-        if let Fact::Answered { token, .. } = fact {
+        if let Fact::GroupAsked { token, .. } = fact {
+            self.open.insert(*token, Millis(i64::MAX));
+        }
+        if let Fact::Answered { token, .. } | Fact::GroupAnswered { token, .. } = fact {
             let deadline = self.open.remove(token);
             let deadline = deadline.ok_or_else(|| format!("t{} was not open", token.0))?;
             ensure(now <= deadline, || {

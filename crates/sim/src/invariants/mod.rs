@@ -3,11 +3,13 @@
 
 mod acknowledged_kept;
 mod answered_once;
+mod commits_kept;
 mod committed_stays;
 mod heals;
 mod high_watermark_grows;
 mod no_duplicates;
 mod offsets_dense;
+mod owners_agree;
 mod recovery_agrees;
 
 use std::fmt::Debug;
@@ -40,6 +42,8 @@ impl Invariants {
                 Box::<acknowledged_kept::AcknowledgedKept>::default(),
                 Box::<committed_stays::CommittedStays>::default(),
                 Box::<no_duplicates::NoDuplicates>::default(),
+                Box::<owners_agree::OwnersAgree>::default(),
+                Box::<commits_kept::CommitsKept>::default(),
                 Box::<recovery_agrees::RecoveryAgrees>::default(),
                 Box::<heals::Heals>::default(),
             ],

@@ -1,7 +1,7 @@
 //! A machine made from what was written is in the state of the machine that
 //! wrote it.
 
-use ottla_base::{BrokerId, Millis};
+use ottla_base::{BrokerId, Machine, Millis};
 use ottla_partition::Settings;
 
 use super::{Invariant, ensure};
@@ -16,15 +16,21 @@ impl Invariant for RecoveryAgrees {
     }
 
     fn observe(&mut self, now: Millis, fact: &Fact<'_>) -> Result<(), String> {
-        let Fact::Stepped {
+        if let Fact::Stepped {
             machine, shadow, ..
         } = fact
-        else {
-            return Ok(());
-        };
-        let recovered = shadow.recover(now, BrokerId(0), Settings::default());
-        ensure(machine.hard() == recovered.hard(), || {
-            format!("{:?} comes back as {:?}", machine.hard(), recovered.hard())
-        })
+        {
+            let recovered = shadow.recover(now, BrokerId(0), Settings::default());
+            ensure(machine.hard() == recovered.hard(), || {
+                format!("{:?} comes back as {:?}", machine.hard(), recovered.hard())
+            })?;
+        }
+        if let Fact::GroupStepped { host } = fact {
+            let (live, recovered) = host.states();
+            ensure(live == recovered.hard(), || {
+                format!("{live:?} comes back as {:?}", recovered.hard())
+            })?;
+        }
+        Ok(())
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Recovered {
     pub(crate) fold: Fold,
     pub(crate) files: BTreeMap<FileNumber, Arc<CommitFile>>,
     pub(crate) end: Position,
-    /// How far the index on disk reaches.
+    /// Where the next replay begins, unless the index is flushed before.
     pub(crate) flushed: Position,
     pub(crate) spares: Vec<PathBuf>,
 }
@@ -125,6 +125,10 @@ pub(crate) fn recover(
     let end = replay.walk(&files, synced)?;
     if end < flushed {
         replay.roll_back(end)?;
+        replay.commit(end)?;
+        // Other entries will take these places, and the index on disk must not
+        // claim to hold them already.
+        index.flush()?;
     }
     replay.commit(end)?;
     replay.mark_missing(&files)?;
@@ -138,7 +142,7 @@ pub(crate) fn recover(
         fold,
         files,
         end,
-        flushed,
+        flushed: synced,
         spares,
     })
 }

@@ -62,9 +62,9 @@ pub(crate) struct Writer {
     /// How many commands were ever taken from the queue.
     taken: u64,
     spares: Vec<PathBuf>,
-    /// A flush of the index that was begun, and what it covers.
+    /// A flush of the index that was begun, and where a replay begins after it.
     flushing: Option<Position>,
-    /// The index holds this much of the commit log for good.
+    /// No replay begins before this.
     flushed: Position,
 }
 
@@ -357,7 +357,6 @@ impl Writer {
         self.outgoing
             .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
         self.finish_group()?;
-        self.commit_positions()?;
         self.fold.on_sealed(self.active.file.number);
         let file = Arc::new(file);
         self.shared.insert_file(file.clone());
@@ -503,8 +502,9 @@ impl Writer {
     }
 
     fn begin_flush(&mut self) -> Result<(), Fatal> {
+        self.commit_positions()?;
         self.shared.index.begin_flush()?;
-        self.flushing = Some(self.end());
+        self.flushing = Some(self.synced);
         Ok(())
     }
 

@@ -408,3 +408,6 @@ impl LogStore for RocksStore {
         self.join();
     }
 }
+
+#[cfg(test)]
+mod tests;

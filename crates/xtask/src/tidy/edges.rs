@@ -39,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
     ("bench", &[]),
+    ("protocol-fuzz", &["base", "protocol"]),
 ];
 
 /// Logic without a clock, chance, threads or IO.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions for the install-* scripts: say what is needed, then install at once
 # what is missing.
 

@@ -42,7 +42,10 @@ answered to what is not supported, is in the comment that the API's file under `
         } else {
             format!("{first}-{last}")
         };
-        line(&mut page, &[&route.key.code(), &route.key.name(), &versions]);
+        line(
+            &mut page,
+            &[&route.key.code(), &route.key.name(), &versions],
+        );
     }
     page.push_str(
         "

@@ -7,13 +7,14 @@ use ottla_base::config::{BrokerConfig, Layers, Overrides, TopicConfig, TopicDefa
 use ottla_base::{BrokerId, ClusterId, TopicName};
 use ottla_controller::{Image, Resource};
 use ottla_store::LogStore;
+use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::budget::ByteBudget;
 use crate::clock::SystemClock;
 use crate::fetch::{ReadPool, Sessions};
 use crate::metadata::ControllerHandle;
-use crate::partitions::{Registry, Timers};
+use crate::partitions::{Cell, Registry, Timers};
 use crate::producer_ids::ProducerIds;
 use crate::tasks::Tasks;
 
@@ -33,6 +34,8 @@ pub struct Broker {
     pub controller: ControllerHandle,
     pub producer_ids: ProducerIds,
     pub tasks: Tasks,
+    /// Partitions whose store refused an append.
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
     /// What was set at start: file, environment, arguments.
     pub fixed: Overrides,
     image: ArcSwap<Image>,
@@ -56,6 +59,7 @@ pub struct Parts {
     pub timers: Arc<Timers>,
     pub controller: ControllerHandle,
     pub tasks: Tasks,
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
     pub fixed: Overrides,
     pub image: Image,
     pub settings: Settings,
@@ -85,6 +89,7 @@ impl Broker {
             controller: parts.controller,
             producer_ids: ProducerIds::default(),
             tasks: parts.tasks,
+            failures: parts.failures,
             fixed: parts.fixed,
             image: ArcSwap::from_pointee(parts.image),
             settings: ArcSwap::from_pointee(parts.settings),

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -158,7 +159,7 @@ impl Identity {
             self.cluster, self.node, self.directory
         );
         let path = directory.join(META_PROPERTIES);
-        write_whole(&path, &text).map_err(|reason| io_error(&path, reason))
+        write_whole(&path, &text, FOR_ALL).map_err(|reason| io_error(&path, reason))
     }
 
     /// Whether it is this node's, and the cluster's if one was asked for.
@@ -244,10 +245,20 @@ fn refuse_foreign_data(directory: &Path) -> Result<(), IdentityError> {
     Ok(())
 }
 
+/// Modes of files: to be read by everybody, and by their owner alone.
+const FOR_ALL: u32 = 0o644;
+pub(crate) const FOR_OWNER: u32 = 0o600;
+
 /// Replaces a file: its new bytes are on disk before its name leads to them.
-pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;

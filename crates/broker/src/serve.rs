@@ -1,19 +1,21 @@
 //! `ottla serve`: from the command line to a broker that runs until it is told to
 //! stop.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use ottla_base::ClusterId;
+use ottla_base::{ByteSize, ClusterId};
 use ottla_base::config::{FlushPolicy, LogFormat, OttlaConfig, Start, StartSettings};
-use ottla_store::{Durability, LogStore, memory};
+use ottla_store::meta_properties::MetaProperties;
+use ottla_store::{Durability, LogStore, memory, rocks};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Serve};
 use crate::logging;
+use crate::topics::fresh_topic_id;
 use crate::wiring::{self, StartParts};
 
 /// Where data is kept when nothing says otherwise.
@@ -121,12 +123,31 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
             flush_interval: PAGE_CACHE_FLUSH_INTERVAL,
         },
     };
-    let store = memory::open(memory::Options {
-        durability,
-        stepping: memory::Stepping::Thread,
-    });
-    info!("everything is kept in memory, and gone when the broker stops");
-    Ok((Arc::new(store), ClusterId::from("memory")))
+    if serve.memory {
+        info!("everything is kept in memory, and gone when the broker stops");
+        let stepping = memory::Stepping::Thread;
+        let store = memory::open(memory::Options {
+            durability,
+            stepping,
+        });
+        return Ok((Arc::new(store), fresh_cluster_id()));
+    }
+    let data = data_directory(serve, start)?;
+    let known = MetaProperties::read(&data)
+        .with_context(|| format!("{} is no data directory of Ottla's", data.display()))?;
+    let cluster_id = known.map_or_else(fresh_cluster_id, |known| known.cluster);
+    let bytes = |bytes: i64| ByteSize(u64::try_from(bytes).unwrap_or(0));
+    let mut options = rocks::Options::new(start.listeners.node, cluster_id.clone());
+    options.durability = durability;
+    options.commit_file = bytes(start.ottla.commit_file_bytes);
+    options.tail_cache = bytes(start.ottla.tail_cache_bytes);
+    let store = rocks::open(&data, options)?;
+    info!(directory = %data.display(), cluster = %cluster_id, "data directory opened");
+    Ok((Arc::new(store), cluster_id))
+}
+
+fn fresh_cluster_id() -> ClusterId {
+    ClusterId::new(fresh_topic_id().to_string())
 }
 
 /// Where the data is: `--data`, `log.dirs`, `log.dir`, or the default.

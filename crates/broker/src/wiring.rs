@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
-use crate::metadata::{ControllerError, ControllerHandle, Event, Follower};
+use crate::metadata::{ControllerError, ControllerHandle, Follower, LoadError};
 use crate::net::{self, BindError, Bound};
-use crate::partitions::{Cell, CellParts, Host, RecoverError, Timers, recover, replay};
+use crate::partitions::{Cell, CellParts, Timers, recover, revive};
 use crate::tasks::Tasks;
 use crate::topics::METADATA_TOPIC_ID;
 use crate::{housekeeping, limits};
@@ -64,10 +64,8 @@ pub enum StartError {
     Cluster,
     #[error("the metadata log cannot be opened: {0}")]
     Store(#[from] StoreError),
-    #[error("the metadata log cannot be read: {0}")]
-    Recover(#[from] RecoverError),
-    #[error("the metadata log holds a record that cannot be read: {0}")]
-    Record(#[from] RecordError),
+    #[error("the metadata log cannot be loaded: {0}")]
+    Load(#[from] LoadError),
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
@@ -88,8 +86,14 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         .map(|log| (log.tp, log.id))
         .collect();
     let (committed, events) = mpsc::unbounded_channel();
-    let metadata = MetadataLog::open(&parts, clock, &timers, &mut logs)?;
-    let (cell, image) = metadata.host_controller(&settings, &parts.settings.fixed, committed.clone())?;
+    let (failures, failed) = mpsc::unbounded_channel();
+    let cell = open_metadata_log(&parts, clock, &timers, &failures, &mut logs)?;
+    let controller = ControllerHandle::new(
+        cell,
+        settings.controller(&parts.settings.fixed),
+        committed,
+    );
+    let image = controller.load()?;
 
     let broker = Broker::new(Parts {
         id: listeners.node,
@@ -97,8 +101,9 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         clock,
         store: parts.store.clone(),
         timers: timers.clone(),
-        controller: ControllerHandle::new(cell, committed),
+        controller,
         tasks: tasks.clone(),
+        failures,
         fixed: parts.settings.fixed.clone(),
         settings: resolved(&parts.settings.fixed, listeners, &image)?,
         image: image.clone(),
@@ -108,6 +113,7 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let follower = Follower::start(broker.clone(), image, logs);
     tasks.spawn("metadata", follower.run(events, tasks.stopping()));
     register(&broker, &parts, &bound).await?;
+    tasks.spawn("revive", revive::run(broker.clone(), failed, tasks.stopping()));
     tasks.spawn(
         "housekeeping",
         housekeeping::run(broker.clone(), tasks.stopping()),
@@ -196,76 +202,44 @@ fn resolved(
     })
 }
 
-/// The metadata log: a partition like any other, of a topic that is none.
-struct MetadataLog {
-    cell: Arc<Cell>,
+/// Opens the metadata log: a partition like any other, of a topic that is none.
+fn open_metadata_log(
+    parts: &StartParts,
     clock: SystemClock,
-}
-
-impl MetadataLog {
-    fn open(
-        parts: &StartParts,
-        clock: SystemClock,
-        timers: &Arc<Timers>,
-        logs: &mut HashMap<TopicPartition, LogId>,
-    ) -> Result<Self, StartError> {
-        let topic_partition = TopicPartition {
-            topic: METADATA_TOPIC_ID,
-            partition: PartitionId(0),
-        };
-        let log = match logs.remove(&topic_partition) {
-            Some(log) => log,
-            None => parts.store.create(topic_partition)?,
-        };
-        let node = parts.settings.listeners.node;
-        let settings = ottla_partition::Settings::default();
-        let partition = recover(&*parts.store, log, clock.now(), node, settings)?;
-        let layers = Layers::at_start(&parts.settings.fixed);
-        let cell = Cell::new(CellParts {
-            topic_partition,
-            topic: TopicName::from(METADATA_TOPIC),
-            log,
-            store: parts.store.clone(),
-            partition,
-            config: layers.topic_defaults()?.config().clone(),
-            clock,
-            timers: timers.clone(),
-        });
-        cell.lead(Lead {
-            epoch: LeaderEpoch(0),
-            replicas: vec![node],
-            isr: vec![node],
-        });
-        Ok(Self { cell, clock })
-    }
-
-    /// Loads the controller from the log and lets it live there.
-    fn host_controller(
-        self,
-        settings: &Settings,
-        fixed: &Overrides,
-        committed: mpsc::UnboundedSender<Event>,
-    ) -> Result<(Arc<Cell>, Image), StartError> {
-        use ottla_base::Machine as _;
-        let mut machine = ControllerMachine::new(settings.controller(fixed));
-        let mut unreadable = None;
-        replay(
-            &*self.cell.store,
-            self.cell.log,
-            |key, value| match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
-                Ok(record) => machine.apply(&record),
-                Err(error) => unreadable = unreadable.take().or(Some(error)),
-            },
-        )?;
-        if let Some(error) = unreadable {
-            return Err(error.into());
-        }
-        let image = machine.image().clone();
-        let seed = self.clock.now().0.unsigned_abs();
-        self.cell
-            .host_ready(|end| Host::controller(machine, end, seed, committed));
-        Ok((self.cell, image))
-    }
+    timers: &Arc<Timers>,
+    failures: &mpsc::UnboundedSender<Arc<Cell>>,
+    logs: &mut HashMap<TopicPartition, LogId>,
+) -> Result<Arc<Cell>, StartError> {
+    let topic_partition = TopicPartition {
+        topic: METADATA_TOPIC_ID,
+        partition: PartitionId(0),
+    };
+    let log = match logs.remove(&topic_partition) {
+        Some(log) => log,
+        None => parts.store.create(topic_partition)?,
+    };
+    let node = parts.settings.listeners.node;
+    let settings = ottla_partition::Settings::default();
+    let partition =
+        recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
+    let layers = Layers::at_start(&parts.settings.fixed);
+    let cell = Cell::new(CellParts {
+        topic_partition,
+        topic: TopicName::from(METADATA_TOPIC),
+        log,
+        store: parts.store.clone(),
+        partition,
+        config: layers.topic_defaults()?.config().clone(),
+        clock,
+        timers: timers.clone(),
+        failures: failures.clone(),
+    });
+    cell.lead(Lead {
+        epoch: LeaderEpoch(0),
+        replicas: vec![node],
+        isr: vec![node],
+    });
+    Ok(cell)
 }
 
 /// Makes the cluster know this broker by its addresses.

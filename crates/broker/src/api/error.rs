@@ -6,12 +6,18 @@ use ottla_controller::{
     AlterConfigError, AssignmentError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     PlacementError, ProducerIdError, ResourceKind,
 };
+use ottla_coordinator::group::{DeleteError as DeleteGroupError, HeartbeatError, JoinError};
+use ottla_coordinator::group::{LeaveError, SyncError};
+use ottla_coordinator::offsets::{
+    CommitError, DeleteOffsetsError, OffsetDeleteRefusal, OffsetRefusal,
+};
 use ottla_partition::{AppendError, DeleteError, EpochError, SequenceError};
 use ottla_protocol::records::{BatchRefusal, RefusalKind};
 use ottla_store::ReadError;
 use tracing::error;
 
 use crate::fetch::SessionError;
+use crate::partitions::HostRefusal;
 
 /// What a client is told of a domain error.
 pub trait KafkaError {
@@ -219,6 +225,116 @@ impl KafkaError for ProducerIdError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Exhausted => unexpected(self),
+        }
+    }
+}
+
+impl KafkaError for HostRefusal {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotHere => ErrorCode::NotCoordinator,
+            Self::Loading => ErrorCode::CoordinatorLoadInProgress,
+        }
+    }
+}
+
+impl KafkaError for JoinError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+            Self::NameTooLong => ErrorCode::InvalidRequest,
+            Self::GroupFull => ErrorCode::GroupMaxSizeReached,
+            Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
+            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::Fenced => ErrorCode::FencedInstanceId,
+            // Clients take it for a reason to join again.
+            Self::Superseded => ErrorCode::RebalanceInProgress,
+        }
+    }
+}
+
+impl KafkaError for SyncError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::Fenced => ErrorCode::FencedInstanceId,
+            Self::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            Self::RebalanceInProgress | Self::Superseded => ErrorCode::RebalanceInProgress,
+            Self::TooLarge { .. } => unexpected(self),
+        }
+    }
+}
+
+impl KafkaError for HeartbeatError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::Fenced => ErrorCode::FencedInstanceId,
+            Self::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        }
+    }
+}
+
+impl KafkaError for LeaveError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::Fenced => ErrorCode::FencedInstanceId,
+        }
+    }
+}
+
+impl KafkaError for CommitError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownGroup => ErrorCode::GroupIdNotFound,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::Fenced => ErrorCode::FencedInstanceId,
+            Self::IllegalGeneration => ErrorCode::IllegalGeneration,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        }
+    }
+}
+
+impl KafkaError for OffsetRefusal {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+        }
+    }
+}
+
+impl KafkaError for DeleteOffsetsError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownGroup => ErrorCode::GroupIdNotFound,
+            Self::NotEmpty => ErrorCode::NonEmptyGroup,
+        }
+    }
+}
+
+impl KafkaError for OffsetDeleteRefusal {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Subscribed => ErrorCode::GroupSubscribedToTopic,
+        }
+    }
+}
+
+impl KafkaError for DeleteGroupError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownGroup => ErrorCode::GroupIdNotFound,
+            Self::NotEmpty => ErrorCode::NonEmptyGroup,
         }
     }
 }

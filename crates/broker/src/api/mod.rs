@@ -11,6 +11,8 @@ mod api_versions;
 mod delete_records;
 mod describe_producers;
 mod fetch;
+mod find_coordinator;
+mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -151,6 +153,15 @@ pub static ROUTES: &[Route] = &[
     Route::of::<fetch::Fetch>(),
     Route::of::<list_offsets::ListOffsets>(),
     Route::of::<metadata::Metadata>(),
+    Route::of::<group::OffsetCommit>(),
+    Route::of::<group::OffsetFetch>(),
+    Route::of::<find_coordinator::FindCoordinator>(),
+    Route::of::<group::JoinGroup>(),
+    Route::of::<group::Heartbeat>(),
+    Route::of::<group::LeaveGroup>(),
+    Route::of::<group::SyncGroup>(),
+    Route::of::<group::DescribeGroups>(),
+    Route::of::<group::ListGroups>(),
     Route::of::<api_versions::ApiVersions>(),
     Route::of::<admin::CreateTopics>(),
     Route::of::<admin::DeleteTopics>(),
@@ -161,7 +172,9 @@ pub static ROUTES: &[Route] = &[
     Route::of::<admin::AlterConfigs>(),
     Route::of::<admin::DescribeLogDirs>(),
     Route::of::<admin::CreatePartitions>(),
+    Route::of::<group::DeleteGroups>(),
     Route::of::<admin::IncrementalAlterConfigs>(),
+    Route::of::<group::OffsetDelete>(),
     Route::of::<admin::DescribeCluster>(),
     Route::of::<describe_producers::DescribeProducers>(),
     Route::of::<admin::ListConfigResources>(),

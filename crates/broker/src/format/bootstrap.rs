@@ -14,7 +14,7 @@ use ottla_base::config::properties;
 
 use super::features;
 use super::scram::{Mechanism, ScramCredential};
-use crate::identity::{IdentityError, io_error, write_whole};
+use crate::identity::{FOR_OWNER, IdentityError, io_error, write_whole};
 
 /// The name of the file.
 pub const BOOTSTRAP_PROPERTIES: &str = "bootstrap.properties";
@@ -78,7 +78,8 @@ impl Bootstrap {
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), IdentityError> {
         let path = directory.join(BOOTSTRAP_PROPERTIES);
-        write_whole(&path, &self.text()).map_err(|reason| io_error(&path, reason))
+        // The keys let whoever reads them try passwords.
+        write_whole(&path, &self.text(), FOR_OWNER).map_err(|reason| io_error(&path, reason))
     }
 
     fn text(&self) -> String {

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use ottla_base::BrokerId;
 
@@ -127,8 +128,11 @@ fn levels_and_credentials_wait_for_the_first_start() {
     };
     assert_eq!(credential.user, "a=ü😀");
     assert_eq!(credential.stored_key.len(), 32);
-    let text = fs::read_to_string(node.path("data").join(BOOTSTRAP_PROPERTIES)).unwrap();
+    let file = node.path("data").join(BOOTSTRAP_PROPERTIES);
+    let text = fs::read_to_string(&file).unwrap();
     assert!(!text.contains("secret"), "{text}");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]

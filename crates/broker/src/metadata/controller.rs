@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use ottla_base::{ErrorCode, ReplyToken};
-use ottla_controller::{Input, Reply};
+use ottla_base::{ErrorCode, Machine as _, ReplyToken};
+use ottla_controller::{
+    ControllerMachine, Image, Input, Record, RecordError, Reply, Settings,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
-use crate::partitions::{Answer, Cell, HostInput};
+use crate::partitions::{Answer, Cell, Host, HostInput, RecoverError, replay};
 
 /// The controller's address. With one node it is the cell of the metadata log.
 #[derive(Clone, Debug)]
 pub struct ControllerHandle {
     cell: Arc<Cell>,
+    settings: Settings,
     committed: mpsc::UnboundedSender<Event>,
 }
 
@@ -21,6 +24,15 @@ pub struct ControllerHandle {
 #[error("the controller is not available")]
 pub struct ControllerError;
 
+/// Why the metadata log cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error("a record cannot be read: {0}")]
+    Record(#[from] RecordError),
+}
+
 impl From<ControllerError> for ErrorCode {
     fn from(_: ControllerError) -> Self {
         Self::BrokerNotAvailable
@@ -28,8 +40,36 @@ impl From<ControllerError> for ErrorCode {
 }
 
 impl ControllerHandle {
-    pub fn new(cell: Arc<Cell>, committed: mpsc::UnboundedSender<Event>) -> Self {
-        Self { cell, committed }
+    pub fn new(
+        cell: Arc<Cell>,
+        settings: Settings,
+        committed: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        Self {
+            cell,
+            settings,
+            committed,
+        }
+    }
+
+    /// Reads the metadata log and lets the controller live in it. Returns what the
+    /// log says. Blocks on the disk.
+    pub fn load(&self) -> Result<Image, LoadError> {
+        let mut machine = ControllerMachine::new(self.settings.clone());
+        let mut unreadable = None;
+        replay(&*self.cell.store, self.cell.log, |key, value| {
+            match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
+                Ok(record) => machine.apply(&record),
+                Err(error) => unreadable = unreadable.take().or(Some(error)),
+            }
+        })?;
+        if let Some(error) = unreadable {
+            return Err(error.into());
+        }
+        let image = machine.image().clone();
+        self.cell
+            .host_ready(|end| Host::controller(machine, end, 0, self.committed.clone()));
+        Ok(image)
     }
 
     /// Submits an input and waits for its reply. By then what was decided is

@@ -160,6 +160,7 @@ impl Follower {
             config: topic.config.clone(),
             clock: broker.clock,
             timers: broker.timers.clone(),
+            failures: broker.failures.clone(),
         }))
     }
 
@@ -225,7 +226,7 @@ enum OpenError {
 
 /// Loads the groups that live in a partition: at once if there are none, else in
 /// the background, while clients hear that the coordinator is loading.
-fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
+pub fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
     cell.host_loading();
     let view = cell.view();
     if view.log_start == view.end {

@@ -17,7 +17,7 @@ use ottla_partition::{
 };
 use ottla_protocol::records::RecordBatch;
 use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
@@ -41,6 +41,8 @@ pub struct Cell {
     /// Whether every append is synced, whatever the broker's policy.
     sync_always: AtomicBool,
     waiters: Waiters,
+    /// Who brings a partition back whose store refused an append.
+    failures: mpsc::UnboundedSender<Arc<Self>>,
 }
 
 /// What the cell is made from.
@@ -54,6 +56,7 @@ pub struct CellParts {
     pub config: Arc<TopicConfig>,
     pub clock: SystemClock,
     pub timers: Arc<Timers>,
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,8 @@ struct State {
     /// Grows when the partition is recovered anew; completions of earlier ones
     /// are stale.
     incarnation: u64,
+    /// The term that the partition was last told to lead.
+    lead: Option<Lead>,
     host: Hosting,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
@@ -117,6 +122,7 @@ impl Cell {
             state: Mutex::new(State {
                 partition: parts.partition,
                 incarnation: 0,
+                lead: None,
                 host: Hosting::Nothing,
                 last_token: 0,
                 waiting: HashMap::new(),
@@ -126,6 +132,7 @@ impl Cell {
             sync_always: AtomicBool::new(parts.config.flush_messages == 1),
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
+            failures: parts.failures,
         });
         let listener: Arc<dyn LogListener> = cell.clone();
         cell.store.attach(cell.log, 0, listener);
@@ -233,7 +240,24 @@ impl Cell {
     }
 
     pub fn lead(&self, lead: Lead) {
-        self.with(|state, now| state.step(now, Input::Lead(lead)));
+        self.with(|state, now| {
+            state.lead = Some(lead.clone());
+            state.step(now, Input::Lead(lead));
+        });
+    }
+
+    /// Goes on with a partition that was recovered anew, in the role that the one
+    /// before had. Completions for that one are stale from now on.
+    pub fn restart(self: &Arc<Self>, partition: Partition) {
+        self.with(|state, now| {
+            state.partition = partition;
+            state.incarnation += 1;
+            let listener: Arc<dyn LogListener> = self.clone();
+            self.store.attach(self.log, state.incarnation, listener);
+            if let Some(lead) = state.lead.clone() {
+                state.step(now, Input::Lead(lead));
+            }
+        });
     }
 
     /// Retention has decided where the log may start.
@@ -374,19 +398,32 @@ impl LogListener for Cell {
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {
-        error!(partition = %self.topic_partition, topic = %self.topic, %failure, "partition is offline");
-        self.with(|state, now| {
-            if incarnation == state.incarnation {
+        let is_news = self.with(|state, now| {
+            let is_news = incarnation == state.incarnation && !state.is_failed();
+            if is_news {
                 state.step(now, Input::StorageFailed);
                 state.drop_host();
             }
+            is_news
         });
+        if !is_news {
+            return;
+        }
+        error!(topic = %self.topic, partition = %self.topic_partition.partition, %failure, "partition is offline");
+        if failure == StoreFailure::Full && let Some(me) = self.me.upgrade() {
+            // Nobody listens any more when the broker is stopping.
+            let _stopping = self.failures.send(me);
+        }
     }
 }
 
 impl State {
     fn step(&mut self, now: Millis, input: Input) {
         self.partition.step(now, input, &mut self.effects);
+    }
+
+    fn is_failed(&self) -> bool {
+        matches!(self.partition.view().role, RoleKind::Failed)
     }
 
     fn expect(&mut self, waiting: Waiting) -> ReplyToken {

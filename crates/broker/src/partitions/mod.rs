@@ -4,6 +4,7 @@ mod cell;
 mod host;
 mod recover;
 mod registry;
+pub mod revive;
 mod timers;
 
 pub use cell::{Cell, CellParts, is_leader};

@@ -10,7 +10,8 @@ use super::{Codec, WireClient, WireRequest, fit};
 use crate::{ApiKey, WireError};
 
 /// One row per API: what it is called, which versions we decode, and how a
-/// response is cut down to what a version can say.
+/// response is cut down to what a version can say. Another API of the crate is
+/// another row, and its golden bodies another row in `tests/golden/messages.py`.
 macro_rules! served {
     ($(
         $key:ident $versions:expr, $fit:path:

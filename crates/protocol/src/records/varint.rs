@@ -6,6 +6,7 @@ use bytes::BufMut;
 /// none if they end before it does, or it goes on for too long.
 ///
 /// Bits beyond the 32nd are dropped, as Kafka's `ByteUtils` does.
+#[inline]
 pub(super) fn read_varint(bytes: &[u8]) -> Option<(i32, usize)> {
     let (raw, size) = read_raw::<5>(bytes)?;
     let [a, b, c, d, ..] = raw.to_le_bytes();
@@ -14,6 +15,7 @@ pub(super) fn read_varint(bytes: &[u8]) -> Option<(i32, usize)> {
 }
 
 /// The same for 64 bits.
+#[inline]
 pub(super) fn read_varlong(bytes: &[u8]) -> Option<(i64, usize)> {
     let (raw, size) = read_raw::<10>(bytes)?;
     Some(((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed(), size))

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Write};
 
+use bytes::BufMut;
+
 use super::varint::{is_cut_off, put_varint, put_varlong, read_varint, read_varlong, varint_size};
 use super::{BatchError, DECOMPRESSED_MAX};
 
@@ -34,7 +36,19 @@ impl<R: BufRead> Walk<R> {
     }
 
     /// The next record, all of which is taken off the input.
+    #[inline]
     pub(super) fn next_shape(&mut self) -> Result<Shape, BatchError> {
+        let bytes = self.input.fill_buf().map_err(unreadable)?;
+        let Some((shape, size)) = whole_record(bytes) else {
+            return self.next_in_pieces();
+        };
+        self.index += 1;
+        self.consume(size)?;
+        Ok(shape)
+    }
+
+    /// The next record, which is malformed, or lies across the end of a buffer.
+    fn next_in_pieces(&mut self) -> Result<Shape, BatchError> {
         let head = self.head()?;
         let key = self.varint()?;
         self.skip_field(key, head.end)?;
@@ -73,14 +87,21 @@ impl<R: BufRead> Walk<R> {
         out: &mut impl Write,
     ) -> Result<(), CopyError> {
         let head = self.head()?;
-        let body =
-            i64::from(head.size) - size_of_varint(head.offset_delta) + size_of_varint(offset_delta);
-        let mut front = Vec::with_capacity(32);
-        put_varlong(&mut front, body);
-        front.push(head.attributes);
-        put_varlong(&mut front, head.timestamp_delta);
-        put_varint(&mut front, offset_delta);
-        out.write_all(&front).map_err(CopyError::Write)?;
+        // Not from the size that it had: a client may have written its numbers
+        // longer than they need to be.
+        let front = 1 + varint_size(head.timestamp_delta) + varint_size(i64::from(offset_delta));
+        let body = front as u64 + head.end - self.position;
+        let body = i64::try_from(body).map_err(|_| self.malformed())?;
+        // Three numbers of up to ten bytes, and one byte.
+        let mut front = [0; 31];
+        let mut room = &mut front[..];
+        put_varlong(&mut room, body);
+        room.put_u8(head.attributes);
+        put_varlong(&mut room, head.timestamp_delta);
+        put_varint(&mut room, offset_delta);
+        let unused = room.len();
+        let front = &front[..front.len() - unused];
+        out.write_all(front).map_err(CopyError::Write)?;
         while self.position < head.end {
             let bytes = self.some(head.end - self.position)?;
             out.write_all(bytes).map_err(CopyError::Write)?;
@@ -107,7 +128,6 @@ impl<R: BufRead> Walk<R> {
         let size = self.varint()?;
         let end = u64::try_from(size).map_err(|_| self.malformed())? + self.position;
         let head = Head {
-            size,
             end,
             attributes: self.byte()?,
             timestamp_delta: self.varlong()?,
@@ -199,10 +219,52 @@ impl<R: BufRead> Walk<R> {
     }
 }
 
+/// The shape and size of the record at the front of `bytes`, if it is well formed
+/// and all there.
+#[inline]
+fn whole_record(bytes: &[u8]) -> Option<(Shape, usize)> {
+    let (body, prefix) = read_varint(bytes)?;
+    let size = prefix + usize::try_from(body).ok()?;
+    // Behind the attributes, which mean nothing.
+    let mut rest = bytes.get(prefix + 1..size)?;
+    let (timestamp_delta, taken) = read_varlong(rest)?;
+    rest = &rest[taken..];
+    let offset_delta = take_varint(&mut rest)?;
+    let key = take_field(&mut rest)?;
+    take_field(&mut rest)?;
+    for _ in 0..u32::try_from(take_varint(&mut rest)?).ok()? {
+        if take_field(&mut rest)? < 0 {
+            return None;
+        }
+        take_field(&mut rest)?;
+    }
+    let shape = Shape {
+        timestamp_delta,
+        offset_delta,
+        has_key: key >= 0,
+    };
+    rest.is_empty().then_some((shape, size))
+}
+
+/// Passes over a field and gives its length, which is negative if there is none.
+#[inline]
+fn take_field(rest: &mut &[u8]) -> Option<i32> {
+    let length = take_varint(rest)?;
+    if let Ok(size) = usize::try_from(length) {
+        *rest = rest.get(size..)?;
+    }
+    Some(length)
+}
+
+#[inline]
+fn take_varint(rest: &mut &[u8]) -> Option<i32> {
+    let (value, size) = read_varint(rest)?;
+    *rest = &rest[size..];
+    Some(value)
+}
+
 /// What every record begins with.
 struct Head {
-    /// Of everything behind this number.
-    size: i32,
     /// The position behind the record.
     end: u64,
     attributes: u8,
@@ -226,8 +288,4 @@ impl From<BatchError> for CopyError {
 /// What a decompressor says of bytes that it cannot read.
 pub(super) fn unreadable(error: io::Error) -> BatchError {
     BatchError::Compressed(error.to_string())
-}
-
-fn size_of_varint(value: i32) -> i64 {
-    i64::try_from(varint_size(i64::from(value))).expect("a number takes ten bytes at most")
 }

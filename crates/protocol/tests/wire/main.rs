@@ -1,10 +1,16 @@
 //! The crate from outside: bytes in, bytes out.
 
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
 mod groups;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod records;
+#[cfg(test)]
 mod stream;
 
 /// The crate that most messages come from reserves by array lengths off the

@@ -3,14 +3,19 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response as theirs;
 use kafka_protocol::protocol::Encodable;
+use ottla_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use ottla_protocol::messages::describe_groups_response::DescribedGroup;
 use ottla_protocol::messages::find_coordinator_response::Coordinator;
 use ottla_protocol::messages::leave_group_response::MemberResponse;
+use ottla_protocol::messages::metadata_response::MetadataResponseTopic;
 use ottla_protocol::messages::{
-    BrokerId, FetchResponse, FetchableTopicResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, LeaveGroupRequest, LeaveGroupResponse, PartitionData, TopicName,
-    codecs, encode_fetch,
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, FetchRequest, FetchResponse, FetchableTopicResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, MetadataRequest,
+    MetadataResponse, PartitionData, ProducerId, TopicName, codecs, encode_fetch,
 };
-use ottla_protocol::{ApiKey, StrBytes, WireClient, WireError};
+use ottla_protocol::{ApiKey, StrBytes, WireClient, WireError, WireRequest};
 
 use crate::golden;
 
@@ -97,6 +102,56 @@ fn the_newest_shape_of_a_response_fits_every_version() {
                 assert_eq!(older.len(), 0, "{case} leaves bytes behind");
             }
         }
+    }
+}
+
+#[test]
+fn fields_that_a_version_lacks_are_left_out_whatever_they_hold() {
+    let topic = MetadataResponseTopic::default()
+        .with_name(None)
+        .with_topic_authorized_operations(5);
+    encodes::<MetadataRequest>(
+        &MetadataResponse::default()
+            .with_cluster_authorized_operations(5)
+            .with_topics(vec![topic]),
+    );
+    encodes::<JoinGroupRequest>(
+        &JoinGroupResponse::default()
+            .with_skip_assignment(true)
+            .with_protocol_name(None),
+    );
+    let group = DescribedGroup::default()
+        .with_error_message(Some(StrBytes::from_static_str("gone")))
+        .with_authorized_operations(5);
+    encodes::<DescribeGroupsRequest>(&DescribeGroupsResponse::default().with_groups(vec![group]));
+    let broker = DescribeClusterBroker::default().with_is_fenced(true);
+    encodes::<DescribeClusterRequest>(
+        &DescribeClusterResponse::default()
+            .with_endpoint_type(2)
+            .with_brokers(vec![broker]),
+    );
+    encodes::<InitProducerIdRequest>(
+        &InitProducerIdResponse::default()
+            .with_ongoing_txn_producer_id(ProducerId(1))
+            .with_ongoing_txn_producer_epoch(1),
+    );
+    encodes::<FetchRequest>(&FetchResponse {
+        session_id: 5,
+        responses: vec![FetchableTopicResponse {
+            partitions: vec![PartitionData {
+                preferred_read_replica: BrokerId(3),
+                ..PartitionData::default()
+            }],
+            ..FetchableTopicResponse::default()
+        }],
+        ..FetchResponse::default()
+    });
+}
+
+fn encodes<R: WireRequest>(response: &R::Response) {
+    for version in R::VERSIONS {
+        let encoded = R::encode(response, version, &mut BytesMut::new());
+        assert_eq!(encoded, Ok(()), "{} {version}", R::KEY.name());
     }
 }
 

@@ -81,7 +81,7 @@ fn we_read_what_the_crate_writes_in_every_codec() {
 fn a_batch_is_moved_without_touching_its_bytes() {
     let batch = build(&plain_records(), Compression::Lz4);
     let rest = batch.rest().clone();
-    let moved = batch.clone().at(Offset(1_000), LeaderEpoch(9));
+    let moved = batch.at(Offset(1_000), LeaderEpoch(9));
     assert!(moved.verify_crc());
     assert_eq!(moved.rest().as_ptr(), rest.as_ptr());
     assert_eq!(moved.header().next_offset(), Offset(1_030));
@@ -324,26 +324,24 @@ fn sizes_are_limited_before_and_after() {
 }
 
 #[test]
-fn bombs_are_refused_in_bounded_memory() {
-    let value = vec![0; usize::try_from(DECOMPRESSED_MAX.0).unwrap() + 1];
-    for codec in [Compression::Gzip, Compression::Zstd] {
-        let mut builder = BatchBuilder::new().compressed(codec, Level::Exactly(1));
-        builder.push(NOW, None, Some(&value));
-        let batch = builder.build().unwrap();
-        let rules = BatchRules {
-            max_message_bytes: ByteSize(10 << 20),
-            ..BatchRules::default()
-        };
-        assert_eq!(
-            kind(check(&batch, &rules)),
-            RefusalKind::TooLarge,
-            "{codec:?}"
-        );
-        assert_eq!(
-            batch.records().map(|_| ()),
-            Err(BatchError::TooLarge(DECOMPRESSED_MAX))
-        );
-    }
+fn a_bomb_is_refused_without_being_held_in_memory() {
+    // One record of zeros, a byte longer than what is let through.
+    let size = DECOMPRESSED_MAX.0 + 1;
+    let mut builder = BatchBuilder::new().compressed(Compression::Zstd, Level::Default);
+    builder.push(NOW, None, None);
+    let header = *builder.build().unwrap().header();
+    // It claims 2^31 - 1 bytes, and its value nearly as many.
+    let front = Bytes::from_static(&[
+        0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0x80, 0xfc, 0xff, 0xff, 0x0f,
+    ]);
+    let zeros = std::io::Read::take(std::io::repeat(0), size);
+    let payload = zstd::encode_all(std::io::Read::chain(&front[..], zeros), 1).unwrap();
+    let bytes = sealed(&header, &payload);
+    let refused = check_batch(bytes.clone(), &BatchRules::default(), 13, NOW);
+    assert_eq!(kind(refused), RefusalKind::TooLarge);
+    let batch = RecordBatch::from_bytes(bytes).unwrap();
+    let found = batch.first_since(i64::MAX);
+    assert_eq!(found, Err(BatchError::TooLarge(DECOMPRESSED_MAX)));
 }
 
 #[test]
@@ -519,6 +517,24 @@ fn records_are_numbered_anew_where_a_client_did_it_wrong() {
 }
 
 #[test]
+fn numbers_that_are_longer_than_they_need_to_be_survive_another_codec() {
+    // Each delta and length of 0 or 1 in two bytes.
+    let payload = [24, 0, 0x80, 0, 0x80, 0, 0x81, 0, 0x82, 0, b'v', 0x80, 0];
+    let mut builder = BatchBuilder::new();
+    builder.push(NOW, None, Some(b"v"));
+    let right = builder.build().unwrap();
+    let long = sealed(right.header(), &payload);
+    for codec in Compression::ALL {
+        let rules = BatchRules {
+            compression: TargetCompression::Codec(codec, Level::Default),
+            ..BatchRules::default()
+        };
+        let kept = check_batch(long.clone(), &rules, 13, NOW).unwrap();
+        assert_eq!(all(&kept), all(&right), "{codec:?}");
+    }
+}
+
+#[test]
 fn snappy_is_read_as_one_raw_block_too() {
     let plain = build(&plain_records(), Compression::None);
     let raw = snap::raw::Encoder::new()
@@ -538,18 +554,38 @@ fn snappy_is_read_as_one_raw_block_too() {
 
 #[test]
 fn lz4_frames_that_java_cannot_read_are_refused() {
-    let batch = build(&golden_records(), Compression::Lz4);
-    // Byte 4 of the frame holds the flags; 0x20 says that blocks are independent.
-    for at in [0, 4, 5, 6] {
-        let payload = flipped(&batch.payload(), at);
-        let refused = check_batch(
-            sealed(batch.header(), &payload),
-            &BatchRules::default(),
-            13,
-            NOW,
-        );
-        let kind = refused.map_err(|refusal| refusal.kind);
-        assert_eq!(kind, Err(RefusalKind::Undecodable), "{at}");
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    use std::io::Write;
+    let plain = build(&golden_records(), Compression::None);
+    let header = BatchHeader {
+        attributes: plain.header().attributes.with_compression(Compression::Lz4),
+        ..*plain.header()
+    };
+    let frame = |mode: BlockMode, checksums: bool| {
+        let info = FrameInfo::new()
+            .block_size(BlockSize::Max64KB)
+            .block_mode(mode)
+            .block_checksums(checksums)
+            .content_checksum(checksums);
+        let mut out = FrameEncoder::with_frame_info(info, Vec::new());
+        out.write_all(&plain.payload()).unwrap();
+        out.finish().unwrap()
+    };
+    let check = |payload: &[u8]| {
+        let kept = check_batch(sealed(&header, payload), &BatchRules::default(), 13, NOW);
+        kept.map_err(|refusal| refusal.kind)
+    };
+    for checksums in [false, true] {
+        let kept = check(&frame(BlockMode::Independent, checksums)).unwrap();
+        assert_eq!(all(&kept), golden_records());
+        let linked = check(&frame(BlockMode::Linked, checksums));
+        assert_eq!(linked, Err(RefusalKind::Undecodable));
+    }
+    // Magic, descriptor, its checksum, and with checksums a byte of the block.
+    let whole = frame(BlockMode::Independent, true);
+    for at in [0, 4, 5, 6, 30] {
+        let refused = check(&flipped(&whole, at));
+        assert_eq!(refused, Err(RefusalKind::Undecodable), "{at}");
     }
 }
 

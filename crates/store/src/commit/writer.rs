@@ -62,9 +62,9 @@ pub(crate) struct Writer {
     /// How many commands were ever taken from the queue.
     taken: u64,
     spares: Vec<PathBuf>,
-    /// A flush of the index that was begun, and what it covers.
+    /// A flush of the index that was begun, and where a replay begins after it.
     flushing: Option<Position>,
-    /// The index holds this much of the commit log for good.
+    /// No replay begins before this.
     flushed: Position,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Fatal {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Index(#[from] IndexError),
-    /// The store was abandoned while the writer waited.
+    /// The store ended while the writer waited.
     #[error("the store was given up")]
     Abandoned,
 }
@@ -317,10 +317,11 @@ impl Writer {
         RESERVE_MAX.min(self.options.file_bytes / 16)
     }
 
-    /// Makes room, and waits until there is some.
+    /// Makes room, and waits until there is some, or until the store ends: then what
+    /// does not fit is lost, as in a crash.
     fn force_room(&mut self, entry: &Entry) -> Result<(), Fatal> {
         while self.find_room(entry, 0)? == Room::Full {
-            if self.shared.queue.is_abandoned() {
+            if self.shared.queue.is_ending() {
                 return Err(Fatal::Abandoned);
             }
             std::thread::sleep(FULL_RETRY);
@@ -357,7 +358,6 @@ impl Writer {
         self.outgoing
             .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
         self.finish_group()?;
-        self.commit_positions()?;
         self.fold.on_sealed(self.active.file.number);
         let file = Arc::new(file);
         self.shared.insert_file(file.clone());
@@ -503,8 +503,9 @@ impl Writer {
     }
 
     fn begin_flush(&mut self) -> Result<(), Fatal> {
+        self.commit_positions()?;
         self.shared.index.begin_flush()?;
-        self.flushing = Some(self.end());
+        self.flushing = Some(self.synced);
         Ok(())
     }
 

@@ -68,7 +68,7 @@ pub(crate) fn read(shared: &Shared, log: &Log, wanted: Wanted) -> Result<ReadOut
         Err(error) => return Err(error.into()),
     };
     let mut batches = Vec::with_capacity(rows.len());
-    for run in rows.chunk_by(|row, next| is_followed_by(row, next)) {
+    for run in rows.chunk_by(is_followed_by) {
         match read_run(shared, run, wanted.mode) {
             Ok(read) => batches.extend(read),
             // What was read already is an answer too.

@@ -39,7 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
     ("bench", &[]),
-    ("blackbox", &["base", "protocol"]),
+    ("protocol-fuzz", &["base", "protocol"]),
 ];
 
 /// Logic without a clock, chance, threads or IO.

@@ -23,6 +23,8 @@ impl Tree {
     /// What git tracks or would track; so build results are not in it.
     pub(crate) fn of_checkout(root: &Path) -> anyhow::Result<Self> {
         let output = Command::new("git")
+            // Whoever runs the checks need not own the checkout.
+            .args(["-c", "safe.directory=*"])
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)
             .output()

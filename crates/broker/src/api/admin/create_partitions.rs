@@ -52,10 +52,15 @@ impl Handler for CreatePartitions {
 }
 
 fn from_wire(topic: CreatePartitionsTopic) -> NewPartitions {
-    let brokers = |ids: Vec<_>| ids.into_iter().map(|id: ottla_protocol::messages::BrokerId| BrokerId(id.0));
+    let brokers = |ids: Vec<_>| {
+        ids.into_iter()
+            .map(|id: ottla_protocol::messages::BrokerId| BrokerId(id.0))
+    };
     let assignments = topic.assignments.map(|assignments| {
         let assignments = assignments.into_iter();
-        assignments.map(|assignment| brokers(assignment.broker_ids).collect()).collect()
+        assignments
+            .map(|assignment| brokers(assignment.broker_ids).collect())
+            .collect()
     });
     NewPartitions {
         topic: TopicName::from(topic.name.as_str()),

@@ -13,9 +13,7 @@ use std::ops::RangeInclusive;
 use ottla_base::config::{ConfigEntry, ConfigError, Overrides, describe_topic};
 use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicName};
 use ottla_controller::{Input, NewTopic, Reply, Topic};
-use ottla_protocol::messages::create_topics_request::{
-    CreatableReplicaAssignment, CreatableTopic,
-};
+use ottla_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use ottla_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult,
 };
@@ -114,6 +112,7 @@ fn created_to_wire(cx: &Cx, asked: &NewTopic, topic: &Topic) -> CreatableTopicRe
     CreatableTopicResult::default()
         .with_name(wire_topic(&topic.name))
         .with_topic_id(Uuid::from_bytes(topic.id.0))
+        .with_error_message(None)
         .with_num_partitions(partitions.expect("a request adds 10,000 partitions at most"))
         .with_replication_factor(factor.expect("the request's factor has this type"))
         .with_configs(Some(configs.into_iter().map(config_to_wire).collect()))
@@ -129,8 +128,9 @@ fn settings(
         .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
         .collect();
     let image = cx.broker.image();
-    cx.broker
-        .with_layers(&image, |layers| describe_topic(&layers, &overrides, |_| true))
+    cx.broker.with_layers(&image, |layers| {
+        describe_topic(&layers, &overrides, |_| true)
+    })
 }
 
 fn config_to_wire(entry: ConfigEntry) -> CreatableTopicConfigs {

@@ -70,7 +70,9 @@ impl Handler for DeleteTopics {
 /// The topics that are well named, and answers for those that are not.
 fn from_wire(request: DeleteTopicsRequest) -> (Vec<TopicRef>, Vec<DeletableTopicResult>) {
     let names = request.topic_names.iter();
-    let mut asked: Vec<_> = names.map(|name| TopicRef::Name(name.as_str().into())).collect();
+    let mut asked: Vec<_> = names
+        .map(|name| TopicRef::Name(name.as_str().into()))
+        .collect();
     let mut refused = Vec::new();
     for topic in request.topics {
         match reference(&topic) {

@@ -37,7 +37,9 @@ impl Handler for DescribeLogDirs {
     ) -> Result<DescribeLogDirsResponse, Refusal> {
         let wanted = Wanted::from_wire(request);
         let topics = cx.broker.registry.topics();
-        let topics = topics.iter().filter_map(|topic| to_wire(&cx, topic, &wanted));
+        let topics = topics
+            .iter()
+            .filter_map(|topic| to_wire(&cx, topic, &wanted));
         let directory = Directory::of(&cx);
         let result = DescribeLogDirsResult {
             log_dir: StrBytes::from_string(directory.path),

@@ -48,7 +48,9 @@ impl Handler for DescribeTopicPartitions {
 /// The topics that are asked for; none for all.
 fn names(request: &DescribeTopicPartitionsRequest) -> BTreeSet<TopicName> {
     let topics = request.topics.iter();
-    topics.map(|topic| TopicName::from(topic.name.as_str())).collect()
+    topics
+        .map(|topic| TopicName::from(topic.name.as_str()))
+        .collect()
 }
 
 /// Where a page starts.
@@ -98,9 +100,17 @@ fn describe(
             response.topics.push(unknown(name));
             continue;
         };
-        let first = if *name == start.topic { start.partition } else { PartitionId(0) };
+        let first = if *name == start.topic {
+            start.partition
+        } else {
+            PartitionId(0)
+        };
         let mut partitions = topic.partitions().skip_while(|(id, _)| *id < first);
-        let page: Vec<_> = partitions.by_ref().take(room).map(partition_to_wire).collect();
+        let page: Vec<_> = partitions
+            .by_ref()
+            .take(room)
+            .map(partition_to_wire)
+            .collect();
         room -= page.len();
         response.topics.push(topic_to_wire(topic, page));
         if let Some((next, _)) = partitions.next() {

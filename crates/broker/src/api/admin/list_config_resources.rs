@@ -41,7 +41,8 @@ impl Handler for ListConfigResources {
         let wanted = from_wire(cx.version, &request)?;
         let image = cx.broker.image();
         let kinds = ALL.iter().filter(|kind| wanted.contains(kind));
-        let resources = kinds.flat_map(|kind| names(&image, *kind).map(|name| to_wire(*kind, name)));
+        let resources =
+            kinds.flat_map(|kind| names(&image, *kind).map(|name| to_wire(*kind, name)));
         Ok(ListConfigResourcesResponse::default().with_config_resources(resources.collect()))
     }
 
@@ -58,7 +59,11 @@ fn from_wire(version: i16, request: &ListConfigResourcesRequest) -> Result<Vec<i
     if kinds.iter().any(|kind| !ALL.contains(kind)) {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    Ok(if kinds.is_empty() { ALL.to_vec() } else { kinds.clone() })
+    Ok(if kinds.is_empty() {
+        ALL.to_vec()
+    } else {
+        kinds.clone()
+    })
 }
 
 /// The names of all resources of one kind. Groups are those that were given
@@ -68,15 +73,17 @@ fn names(image: &Image, kind: i8) -> impl Iterator<Item = String> {
     let brokers = image
         .brokers()
         .filter(move |_| [kind::BROKER, kind::BROKER_LOGGER].contains(&kind));
-    let configured = image.configured().filter_map(move |resource| match resource {
-        Resource::Group(id) if kind == kind::GROUP => Some(id.to_string()),
-        Resource::ClientMetrics(name) if kind == kind::CLIENT_METRICS => Some(name.clone()),
-        Resource::Topic(_)
-        | Resource::Broker(_)
-        | Resource::Brokers
-        | Resource::Group(_)
-        | Resource::ClientMetrics(_) => None,
-    });
+    let configured = image
+        .configured()
+        .filter_map(move |resource| match resource {
+            Resource::Group(id) if kind == kind::GROUP => Some(id.to_string()),
+            Resource::ClientMetrics(name) if kind == kind::CLIENT_METRICS => Some(name.clone()),
+            Resource::Topic(_)
+            | Resource::Broker(_)
+            | Resource::Brokers
+            | Resource::Group(_)
+            | Resource::ClientMetrics(_) => None,
+        });
     let topics = topics.map(|topic| topic.name.to_string());
     let brokers = brokers.map(|broker| broker.id.to_string());
     topics.chain(brokers).chain(configured)

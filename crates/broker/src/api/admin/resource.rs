@@ -60,7 +60,10 @@ pub(super) async fn alter(
         Ok(other) => unreachable!("the controller answered with {other:?}"),
         Err(error) => {
             let code = ErrorCode::from(error);
-            return asked.into_iter().map(|asked| asked.err().unwrap_or_else(|| code.into())).collect();
+            return asked
+                .into_iter()
+                .map(|asked| asked.err().unwrap_or_else(|| code.into()))
+                .collect();
         }
     };
     asked

@@ -1,0 +1,731 @@
+//! The suite on disk, and what only a disk can do to a store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ottla_base::testing::Rng;
+use ottla_protocol::records::RecordBatch;
+use tempfile::TempDir;
+
+use super::*;
+use crate::commit::entry::{FileNumber, Position};
+use crate::commit::scan::Scanner;
+use crate::conformance::{self, Heard, Recorder, Subject, append, read_all, tp};
+use crate::testing::batch;
+
+const KIB: usize = 1024;
+
+fn options() -> Options {
+    Options {
+        commit_file: ByteSize(1024 * 1024),
+        ..Options::new(BrokerId(1), ClusterId::from("test-cluster"))
+    }
+}
+
+fn page_cache() -> Options {
+    Options {
+        durability: Durability::PageCache {
+            flush_interval: Duration::from_secs(3600),
+        },
+        ..options()
+    }
+}
+
+/// A store that can be left behind as a kill of its process would leave it.
+struct Disk {
+    store: RocksStore,
+    dir: TempDir,
+    options: Options,
+}
+
+impl Disk {
+    fn new(options: Options) -> Self {
+        let dir = TempDir::new().unwrap();
+        let space = Space::Disk(dir.path().into());
+        Self::within(dir, options, space)
+    }
+
+    fn within(dir: TempDir, options: Options, space: Space) -> Self {
+        let store = open_within(dir.path(), options.clone(), space).unwrap();
+        Self {
+            store,
+            dir,
+            options,
+        }
+    }
+
+    /// What a kill would leave, with a chance to harm it before it is opened.
+    fn killed(self, harm: impl FnOnce(&Path)) -> Self {
+        let dir = TempDir::new().unwrap();
+        self.store.shared.queue.abandon();
+        self.store.join();
+        copy_files(self.dir.path(), dir.path());
+        copy_files(&self.dir.path().join("commit"), &dir.path().join("commit"));
+        // RocksDB may still be busy with what it was told before.
+        let copied = (0..100).any(|_| {
+            let (from, to) = (self.dir.path().join("index"), dir.path().join("index"));
+            let before = names_in(&from);
+            let copied = try_copy_files(&from, &to);
+            let is_whole = copied.is_ok() && before == names_in(&from);
+            if !is_whole {
+                fs::remove_dir_all(&to).unwrap();
+            }
+            is_whole
+        });
+        assert!(copied, "the index never came to rest");
+        drop(self.store);
+        harm(dir.path());
+        let store = open(dir.path(), self.options.clone()).unwrap();
+        Self {
+            store,
+            dir,
+            options: self.options,
+        }
+    }
+
+    fn file(&self, number: u32) -> Arc<crate::commit::file::CommitFile> {
+        self.store.shared.file(FileNumber(number)).unwrap()
+    }
+
+    /// Where the entries of a file begin.
+    fn entries(&self, number: u32) -> Vec<Position> {
+        let file = self.file(number);
+        let mut scanner = Scanner::new(&file, 0).unwrap();
+        let mut found = Vec::new();
+        loop {
+            let position = scanner.position();
+            if scanner.next().unwrap().is_err() {
+                return found;
+            }
+            found.push(position);
+        }
+    }
+}
+
+fn names_in(dir: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|item| item.unwrap().file_name())
+        .collect();
+    names.sort();
+    names
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    try_copy_files(from, to).unwrap();
+}
+
+fn try_copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for item in fs::read_dir(from)? {
+        let item = item?;
+        if item.file_type()?.is_file() {
+            fs::copy(item.path(), to.join(item.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn flip_bit(dir: &Path, position: Position, ahead: u64) {
+    use std::os::unix::fs::FileExt;
+    let path = dir.join(format!("commit/{:020}.log", position.file.0));
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let at = u64::from(position.at) + ahead;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+struct Slot(Option<Disk>);
+
+impl Slot {
+    fn disk(&self) -> &Disk {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Subject for Slot {
+    fn store(&self) -> &dyn LogStore {
+        &self.disk().store
+    }
+
+    fn reopen(&mut self) {
+        let Disk {
+            store,
+            dir,
+            options,
+        } = self.0.take().unwrap();
+        store.close();
+        drop(store);
+        let store = open(dir.path(), options.clone()).unwrap();
+        self.0 = Some(Disk {
+            store,
+            dir,
+            options,
+        });
+    }
+
+    fn crash(&mut self) {
+        let disk = self.0.take().unwrap();
+        self.0 = Some(disk.killed(|_| {}));
+    }
+}
+
+#[test]
+fn it_keeps_the_promises() {
+    conformance::run(|| Box::new(Slot(Some(Disk::new(options())))));
+}
+
+#[test]
+fn it_keeps_the_promises_without_a_tail_cache() {
+    let options = Options {
+        tail_cache: ByteSize(0),
+        commit_file: ByteSize(128 * 1024),
+        ..options()
+    };
+    conformance::run(|| Box::new(Slot(Some(Disk::new(options.clone())))));
+}
+
+#[test]
+fn it_keeps_the_promises_in_the_page_cache() {
+    conformance::run(|| Box::new(Slot(Some(Disk::new(page_cache())))));
+}
+
+fn create(disk: &Disk, number: u8) -> LogId {
+    disk.store.create(tp(number)).unwrap()
+}
+
+/// Appends batches of one record, each its own group.
+fn fill(disk: &Disk, log: LogId, count: i64, payload: usize) -> Vec<RecordBatch> {
+    let from = disk.store.bounds(log).unwrap().end.0;
+    let batches: Vec<_> = (from..from + count)
+        .map(|base| batch(Offset(base), 1, base, payload))
+        .collect();
+    for batch in &batches {
+        append(&disk.store, log, batch.clone());
+        disk.store.drain();
+    }
+    batches
+}
+
+#[test]
+fn a_torn_last_entry_is_cut_off() {
+    for cut in [0, 5, 40, 100] {
+        let disk = Disk::new(page_cache());
+        let log = create(&disk, 1);
+        let batches = fill(&disk, log, 3, 200);
+        let last = *disk.entries(1).last().unwrap();
+        let disk = disk.killed(|dir| {
+            let path = dir.join("commit/00000000000000000001.log");
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(u64::from(last.at) + cut).unwrap();
+        });
+        assert_eq!(read_all(&disk.store, log), Ok(batches[..2].to_vec()));
+        fill(&disk, log, 2, 50);
+        let disk = disk.killed(|_| {});
+        assert_eq!(disk.store.bounds(log).unwrap().end, Offset(4));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_last_entry_is_cut_off() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 3, 200);
+    let last = *disk.entries(1).last().unwrap();
+    let disk = disk.killed(|dir| flip_bit(dir, last, 150));
+    assert_eq!(read_all(&disk.store, log), Ok(batches[..2].to_vec()));
+}
+
+#[test]
+fn a_flipped_bit_before_durable_entries_takes_its_log_offline() {
+    for ahead in [2, 9, 50, 150] {
+        let disk = Disk::new(options());
+        let harmed = create(&disk, 1);
+        let sound = create(&disk, 2);
+        let first = fill(&disk, sound, 2, 100);
+        fill(&disk, harmed, 1, 200);
+        let at = *disk.entries(1).last().unwrap();
+        let second = fill(&disk, sound, 2, 100);
+        fill(&disk, harmed, 1, 200);
+        fill(&disk, sound, 1, 100);
+        let mut disk = disk.killed(|dir| flip_bit(dir, at, ahead));
+        for _ in 0..2 {
+            let refusal = ReadError::Damaged(harmed);
+            assert_eq!(read_all(&disk.store, harmed), Err(refusal), "byte {ahead}");
+            let all = read_all(&disk.store, sound).unwrap();
+            assert_eq!(all[..4], [&first[..], &second[..]].concat());
+            assert_eq!(all.len(), 5);
+            let listed = disk.store.logs();
+            let damaged: Vec<_> = listed.iter().map(|log| log.damaged).collect();
+            assert_eq!(damaged, [true, false]);
+            disk = disk.killed(|_| {});
+        }
+        let recorder = Arc::new(Recorder::default());
+        disk.store.attach(harmed, 1, recorder.clone());
+        append(&disk.store, harmed, batch(Offset(2), 1, 0, 10));
+        disk.store.drain();
+        let failed = Heard::Failed {
+            incarnation: 1,
+            failure: StoreFailure::Damaged,
+        };
+        assert_eq!(recorder.take(), [failed]);
+        disk.store.submit(Op::Drop { log: harmed });
+        disk.store.drain();
+        assert_eq!(disk.store.logs().len(), 1);
+    }
+}
+
+#[test]
+fn damage_in_a_sealed_file_is_found_when_it_is_read_and_never_served() {
+    let disk = Disk::new(Options {
+        tail_cache: ByteSize(0),
+        ..options()
+    });
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 12, 200 * KIB);
+    disk.store.close();
+    let at = disk.entries(1)[3];
+    let disk = disk.killed(|dir| flip_bit(dir, at, 100 * 1024));
+    let read = |from, until| {
+        let mode = ReadMode::Blocking;
+        let (from, until) = (Offset(from), Offset(until));
+        match disk.store.read(log, from, until, usize::MAX, true, mode)? {
+            ReadOutcome::Ready(batches) => Ok(batches),
+            ReadOutcome::WouldBlock => panic!("a blocking read said that it would block"),
+        }
+    };
+    assert_eq!(read(8, 12), Ok(batches[8..].to_vec()));
+    assert_eq!(read(0, 2), Ok(batches[..2].to_vec()));
+    assert_eq!(read(2, 3), Err(ReadError::Damaged(log)));
+    assert_eq!(read(0, 2), Err(ReadError::Damaged(log)));
+}
+
+#[test]
+fn an_index_ahead_of_a_disk_that_lost_power_is_rolled_back() {
+    let disk = Disk::new(page_cache());
+    let one = create(&disk, 1);
+    let other = create(&disk, 2);
+    let kept = fill(&disk, one, 3, 100);
+    let durable = *disk.entries(1).last().unwrap();
+    // Without a drain nothing more is synced, and the index is flushed all the same.
+    let recorder = Arc::new(Recorder::default());
+    disk.store.attach(other, 1, recorder.clone());
+    append(&disk.store, one, batch(Offset(3), 1, 0, 100));
+    append(&disk.store, other, batch(Offset(0), 1, 0, 100));
+    wait_until(|| !recorder.take().is_empty());
+    disk.store.shared.index.flush().unwrap();
+    let disk = disk.killed(|dir| {
+        let path = dir.join("commit/00000000000000000001.log");
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(u64::from(durable.at) + 32 + 61 + 100).unwrap();
+    });
+    assert_eq!(read_all(&disk.store, one), Ok(kept));
+    assert_eq!(disk.store.bounds(other), Ok(Bounds::EMPTY));
+    fill(&disk, one, 2, 100);
+    let disk = disk.killed(|_| {});
+    assert_eq!(disk.store.bounds(one).unwrap().end, Offset(5));
+}
+
+fn wait_until(mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "it took too long");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn commit_files(disk: &Disk) -> usize {
+    let files = fs::read_dir(disk.dir.path().join("commit")).unwrap();
+    files
+        .filter(|file| file.as_ref().unwrap().path().extension().unwrap() == "log")
+        .count()
+}
+
+#[test]
+fn files_without_live_batches_are_removed_and_used_again() {
+    let mut disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let other = create(&disk, 2);
+    let mut end = 0;
+    for round in 0..4 {
+        let batches = fill(&disk, log, 40, 100 * KIB);
+        end += 40;
+        assert!(commit_files(&disk) >= 4, "round {round}");
+        disk.store.submit(Op::StartOffset {
+            log,
+            to: Offset(end - 2),
+        });
+        disk.store.drain();
+        wait_until(|| commit_files(&disk) <= 2);
+        assert_eq!(read_all(&disk.store, log), Ok(batches[38..].to_vec()));
+        if round == 1 {
+            disk = disk.killed(|_| {});
+            assert_eq!(read_all(&disk.store, log), Ok(batches[38..].to_vec()));
+        }
+    }
+    fill(&disk, other, 3, 500 * KIB);
+    disk.store.submit(Op::Drop { log });
+    disk.store.submit(Op::Truncate {
+        log: other,
+        to: Offset::ZERO,
+    });
+    disk.store.drain();
+    wait_until(|| commit_files(&disk) == 1);
+}
+
+#[test]
+fn files_that_hold_only_state_go_when_no_start_needs_them() {
+    let mut disk = Disk::new(options());
+    let log = create(&disk, 1);
+    for round in 0..30_u8 {
+        disk.store.submit(Op::State {
+            log,
+            key: "key".into(),
+            value: vec![round + 1; 100 * KIB].into(),
+        });
+        disk.store.drain();
+        if round % 4 == 3 {
+            disk = disk.killed(|_| {});
+        }
+        let value = disk.store.state(log, b"key").unwrap().unwrap();
+        assert_eq!(value, vec![round + 1; 100 * KIB]);
+    }
+    wait_until(|| commit_files(&disk) == 1);
+}
+
+#[test]
+fn a_store_closes_also_when_the_disk_stays_full() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(0));
+    let disk = Disk::within(dir, options(), Space::Told(free));
+    let log = create(&disk, 1);
+    for _ in 0..2_000 {
+        for to in 0..20 {
+            disk.store.submit(Op::StartOffset {
+                log,
+                to: Offset(to),
+            });
+        }
+    }
+    disk.store.close();
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_nothing_else_until_there_is_space() {
+    let free = Arc::new(AtomicU64::new(0));
+    let dir = TempDir::new().unwrap();
+    let disk = Disk::within(dir, options(), Space::Told(free.clone()));
+    let log = create(&disk, 1);
+    let recorder = Arc::new(Recorder::default());
+    disk.store.attach(log, 1, recorder.clone());
+    let written = fill_until_failed(&disk, log, 1, &recorder);
+    assert!(written >= 8, "a file of 1 MiB takes more than {written}");
+    // A later append of the same incarnation would leave a gap.
+    free.store(1 << 30, Ordering::Relaxed);
+    append(&disk.store, log, batch(Offset(written + 1), 1, 0, 10));
+    free.store(0, Ordering::Relaxed);
+    let state = Op::State {
+        log,
+        key: "key".into(),
+        value: "value".into(),
+    };
+    disk.store.submit(state);
+    disk.store.submit(Op::StartOffset {
+        log,
+        to: Offset(written - 1),
+    });
+    let small = create(&disk, 2);
+    disk.store.drain();
+    assert_eq!(recorder.take(), []);
+    assert_eq!(read_all(&disk.store, log).map(|all| all.len()), Ok(1));
+    assert_eq!(disk.store.bounds(small), Ok(Bounds::EMPTY));
+    free.store(1 << 30, Ordering::Relaxed);
+    disk.store.attach(log, 2, recorder.clone());
+    disk.store.submit(Op::Append {
+        log,
+        incarnation: 2,
+        batch: batch(Offset(written), 1, 0, 100 * KIB),
+        sync: false,
+    });
+    disk.store.drain();
+    let flushed = Heard::Flushed {
+        incarnation: 2,
+        end: Offset(written + 1),
+    };
+    assert_eq!(recorder.take(), [flushed]);
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log).map(|all| all.len()), Ok(2));
+    assert_eq!(disk.store.logs().len(), 2);
+}
+
+/// How many batches were taken before the first refusal.
+fn fill_until_failed(disk: &Disk, log: LogId, incarnation: u64, recorder: &Recorder) -> i64 {
+    for base in 0..100 {
+        disk.store.submit(Op::Append {
+            log,
+            incarnation,
+            batch: batch(Offset(base), 1, 0, 100 * KIB),
+            sync: false,
+        });
+        disk.store.drain();
+        match &recorder.take()[..] {
+            [Heard::Flushed { .. }] => {}
+            [Heard::Failed { failure, .. }] => {
+                assert_eq!(*failure, StoreFailure::Full);
+                return base;
+            }
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+    panic!("the disk never filled up")
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_store_for_writing() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let idle = create(&disk, 2);
+    let (heard, heard_too) = (Arc::new(Recorder::default()), Arc::new(Recorder::default()));
+    let batches = fill(&disk, log, 2, 100);
+    disk.store.attach(log, 1, heard.clone());
+    disk.store.attach(idle, 4, heard_too.clone());
+    disk.file(1).broken.store(true, Ordering::Relaxed);
+    append(&disk.store, log, batch(Offset(2), 1, 0, 10));
+    disk.store.drain();
+    assert!(matches!(
+        heard.take()[..],
+        [Heard::Failed { incarnation: 1, .. }]
+    ));
+    assert!(matches!(
+        heard_too.take()[..],
+        [Heard::Failed { incarnation: 4, .. }]
+    ));
+    assert!(matches!(disk.store.failure(), Some(StoreFailure::Io(_))));
+    assert!(matches!(
+        disk.store.create(tp(3)),
+        Err(StoreError::Failed(_))
+    ));
+    disk.file(1).broken.store(false, Ordering::Relaxed);
+    disk.store.attach(log, 2, heard.clone());
+    disk.store.submit(Op::Append {
+        log,
+        incarnation: 2,
+        batch: batch(Offset(2), 1, 0, 10),
+        sync: false,
+    });
+    disk.store.drain();
+    assert!(matches!(
+        heard.take()[..],
+        [Heard::Failed { incarnation: 2, .. }]
+    ));
+    assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+#[test]
+fn a_batch_larger_than_a_file_gets_a_file_of_its_own_size() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let mut batches = fill(&disk, log, 1, 10);
+    batches.extend(fill(&disk, log, 1, 5 * KIB * KIB));
+    batches.extend(fill(&disk, log, 1, 10));
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+#[test]
+fn a_directory_has_one_user_and_one_owner() {
+    let disk = Disk::new(options());
+    let dir = disk.dir.path().to_path_buf();
+    let again = open(&dir, options()).map(|_| ());
+    assert_eq!(again, Err(OpenError::Locked { dir: dir.clone() }));
+    disk.store.close();
+    drop(disk.store);
+    let other = Options::new(BrokerId(2), options().cluster);
+    let refusal = OpenError::OtherNode {
+        dir: dir.clone(),
+        found: BrokerId(1),
+        wanted: BrokerId(2),
+    };
+    assert_eq!(open(&dir, other).map(|_| ()), Err(refusal));
+    let other = Options::new(BrokerId(1), ClusterId::from("another"));
+    let refusal = open(&dir, other).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        refusal.contains("set the cluster id to test-cluster"),
+        "{refusal}"
+    );
+    assert!(open(&dir, options()).is_ok());
+}
+
+#[test]
+fn an_unknown_format_is_refused() {
+    let disk = Disk::new(options());
+    let mut row = rocksdb::WriteBatch::default();
+    row.put(keys::FORMAT, 9_u32.to_be_bytes());
+    disk.store.shared.index.write(row).unwrap();
+    disk.store.close();
+    drop(disk.store);
+    let dir = disk.dir.path();
+    let refusal = OpenError::UnknownFormat {
+        dir: dir.into(),
+        found: 9,
+    };
+    assert_eq!(open(dir, options()).map(|_| ()), Err(refusal));
+}
+
+#[test]
+fn a_missing_commit_file_takes_its_logs_offline() {
+    let disk = Disk::new(options());
+    let lost = create(&disk, 1);
+    let kept = create(&disk, 2);
+    fill(&disk, lost, 12, 100 * KIB);
+    let batches = fill(&disk, kept, 1, 10);
+    disk.store.close();
+    let disk = disk.killed(|dir| {
+        fs::remove_file(dir.join("commit/00000000000000000001.log")).unwrap();
+    });
+    assert_eq!(read_all(&disk.store, lost), Err(ReadError::Damaged(lost)));
+    assert_eq!(read_all(&disk.store, kept), Ok(batches));
+}
+
+#[test]
+fn readers_see_whole_batches_while_writers_write_and_cut() {
+    let disk = Disk::new(Options {
+        tail_cache: ByteSize(64 * 1024),
+        ..page_cache()
+    });
+    let log = create(&disk, 1);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut rng = Rng::new(1);
+            for base in 0..3_000 {
+                let payload = usize::try_from(rng.below(4_000)).unwrap();
+                append(&disk.store, log, batch(Offset(base), 1, base, payload));
+                if base % 500 == 499 {
+                    let to = Offset(base - 300);
+                    disk.store.submit(Op::StartOffset { log, to });
+                }
+            }
+            disk.store.drain();
+        });
+        while !writer.is_finished() {
+            let bounds = disk.store.bounds(log).unwrap();
+            let mut next = bounds.start;
+            match read_all(&disk.store, log) {
+                Ok(batches) => {
+                    for batch in batches {
+                        assert_eq!(batch.header().base_offset, next, "offsets are dense");
+                        next = batch.header().next_offset();
+                    }
+                }
+                Err(ReadError::OutOfRange { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    });
+    assert_eq!(disk.store.bounds(log).unwrap().end, Offset(3_000));
+}
+
+#[test]
+fn a_check_finds_nothing_in_a_sound_store_and_every_fault_in_a_harmed_one() {
+    let disk = Disk::new(options());
+    let one = create(&disk, 1);
+    let other = create(&disk, 2);
+    fill(&disk, one, 30, 100 * KIB);
+    fill(&disk, other, 300, 10);
+    disk.store.submit(Op::StartOffset {
+        log: one,
+        to: Offset(3),
+    });
+    disk.store.submit(Op::Truncate {
+        log: other,
+        to: Offset(200),
+    });
+    disk.store.close();
+    let at = disk.entries(1)[5];
+    let missing = disk.entries(2)[0];
+    let dir = disk.dir;
+    let locked = check(dir.path(), &mut |_| {}).map(|_| ());
+    assert_eq!(
+        locked,
+        Err(OpenError::Locked {
+            dir: dir.path().into()
+        })
+    );
+    drop(disk.store);
+    let mut shown = Vec::new();
+    let report = check(dir.path(), &mut |progress| shown.push(progress)).unwrap();
+    assert_eq!(report.faults, []);
+    assert_eq!((report.logs, report.batches), (2, 227));
+    assert!(shown.is_sorted_by_key(|progress| progress.done.0));
+    let last = shown.last().unwrap();
+    assert_eq!(last.done, last.total);
+
+    flip_bit(dir.path(), at, 50);
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let damaged = Place::Entry(at);
+    assert!(report.faults.iter().any(|fault| fault.place == damaged));
+    flip_bit(dir.path(), at, 50);
+    let path = format!("commit/{:020}.log", missing.file.0);
+    fs::remove_file(dir.path().join(path)).unwrap();
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let lost = Fault {
+        place: Place::File(missing.file),
+        what: FaultKind::FileMissing,
+    };
+    assert!(report.faults.contains(&lost));
+}
+
+#[test]
+fn a_dump_shows_what_was_written() {
+    let disk = Disk::new(options());
+    let one = create(&disk, 1);
+    let other = create(&disk, 2);
+    fill(&disk, one, 2, 10);
+    disk.store.submit(Op::State {
+        log: one,
+        key: "a\nb".into(),
+        value: "value".into(),
+    });
+    disk.store.submit(Op::Truncate {
+        log: one,
+        to: Offset(1),
+    });
+    disk.store.submit(Op::Drop { log: other });
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let printed = |filter| -> Vec<String> {
+        let rows = dump(dir.path(), filter).unwrap();
+        rows.map(|row| row.unwrap().to_string()).collect()
+    };
+    let name = tp(1);
+    let of_one = [
+        format!("1:0 {name} create"),
+        format!(
+            "1:104 {name} batch offsets 0..1 records 1 bytes 71 epoch 1 time 0 attributes 0x0000"
+        ),
+        format!(
+            "1:207 {name} batch offsets 1..2 records 1 bytes 71 epoch 1 time 1 attributes 0x0000"
+        ),
+        format!("1:310 {name} state \"a\\nb\" bytes 5"),
+        format!("1:354 {name} truncate to 1"),
+    ];
+    let filter = Filter {
+        partition: Some(name),
+        from: None,
+    };
+    assert_eq!(printed(filter), of_one);
+    let filter = Filter {
+        partition: Some(name),
+        from: Some(Offset(1)),
+    };
+    assert_eq!(printed(filter)[1..], of_one[2..]);
+    assert_eq!(printed(Filter::default()).len(), 7);
+}

@@ -88,6 +88,15 @@ name_id! {
     MemberId
 }
 name_id! {
+    /// The name that an operator gave a static member (`group.instance.id`); it
+    /// outlives the member ids that come and go under it.
+    InstanceId
+}
+number_id! {
+    /// Which of a group's rebalances this is; grows by one with each.
+    Generation(i32)
+}
+name_id! {
     /// The id of a whole cluster: 22 characters of URL-safe base64.
     ClusterId
 }

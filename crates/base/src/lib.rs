@@ -13,8 +13,8 @@ mod units;
 
 pub use error_code::ErrorCode;
 pub use id::{
-    BrokerId, ClusterId, GroupId, MemberId, PartitionId, ProducerEpoch, ProducerId, Sequence,
-    TopicId, TopicName, TopicPartition,
+    BrokerId, ClusterId, Generation, GroupId, InstanceId, MemberId, PartitionId, ProducerEpoch,
+    ProducerId, Sequence, TopicId, TopicName, TopicPartition,
 };
 pub use machine::{Effects, Machine, MustReload, ReplyToken, Shard, ShardLog};
 pub use units::{ByteSize, LeaderEpoch, Millis, Offset};

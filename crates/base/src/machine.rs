@@ -83,7 +83,8 @@ pub trait ShardLog<R> {
 }
 
 /// Why a shard stopped: its owner drops it and loads it again from the log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the machine must be loaded again: {0}")]
 pub struct MustReload<E>(pub E);
 
 /// Drives one machine over a log that it is lent for each step. The broker and
@@ -245,8 +246,12 @@ mod tests {
     #[test]
     fn replies_wait_for_what_they_read() {
         let (mut shard, mut log) = (shard(), MemoryLog::default());
-        shard.handle(Millis(0), (ReplyToken(1), 5), &mut log).unwrap();
-        shard.handle(Millis(0), (ReplyToken(2), 0), &mut log).unwrap();
+        shard
+            .handle(Millis(0), (ReplyToken(1), 5), &mut log)
+            .unwrap();
+        shard
+            .handle(Millis(0), (ReplyToken(2), 0), &mut log)
+            .unwrap();
         assert_eq!(shard.released(), vec![]);
         let replies = shard.on_committed(Offset(1));
         assert_eq!(replies, vec![(ReplyToken(1), 5), (ReplyToken(2), 5)]);
@@ -256,7 +261,9 @@ mod tests {
     #[test]
     fn deadlines_run_when_they_have_come() {
         let (mut shard, mut log) = (shard(), MemoryLog::default());
-        shard.handle(Millis(0), (ReplyToken(1), 5), &mut log).unwrap();
+        shard
+            .handle(Millis(0), (ReplyToken(1), 5), &mut log)
+            .unwrap();
         shard.tick(Millis(9), &mut log).unwrap();
         assert_eq!(log.records, [5]);
         shard.tick(Millis(10), &mut log).unwrap();

@@ -1,5 +1,9 @@
 //! What tests of machines share: a log in memory, the replay check, a seeded
-//! random number generator.
+//! random number generator, and scripts with expected traces.
+
+mod script;
+
+pub use script::{Command, Script, run_scripts};
 
 use crate::{Machine, Offset, ShardLog};
 

@@ -1,1 +1,25 @@
-//! Ottla: broker.
+//! The broker: sockets, request handlers, the cells that drive the machines, and
+//! their wiring.
+
+pub mod api;
+mod broker;
+mod budget;
+pub mod cli;
+mod clock;
+mod fetch;
+pub mod format;
+mod housekeeping;
+pub mod identity;
+pub mod limits;
+pub mod logging;
+mod metadata;
+pub mod net;
+pub mod offline;
+mod partitions;
+mod producer_ids;
+pub mod serve;
+mod tasks;
+mod topics;
+pub mod wiring;
+
+pub use broker::Broker;

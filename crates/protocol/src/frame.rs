@@ -16,8 +16,8 @@ pub struct Frames {
 /// The most that a declared length reserves before its bytes are there.
 pub const RESERVE_MAX: usize = 1 << 20;
 
-/// What is reserved where no frame is begun.
-const RESERVE_IDLE: usize = 8 << 10;
+/// What is reserved where no frame is begun: all that an idle connection costs.
+const RESERVE_IDLE: usize = 4 << 10;
 
 /// Why a stream cannot be cut into frames; nothing after it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 //! Most are those of the crate `kafka-protocol`. What it lacks against Kafka
 //! 4.3, and what must not be copied on the hot path, is written here.
 
+mod codec;
 mod describe_log_dirs;
 mod fetch;
 mod fit;
@@ -15,6 +16,7 @@ use std::ops::RangeInclusive;
 
 use bytes::{Bytes, BytesMut};
 
+pub use codec::{Codec, codecs};
 pub use describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };

@@ -10,13 +10,18 @@ mod check;
 mod compression;
 mod control;
 mod header;
+mod recode;
 mod record;
+mod varint;
+mod walk;
 
 use ottla_base::ByteSize;
 
 pub use batch::{PREFIX_SIZE, RecordBatch, batches};
 pub use builder::BatchBuilder;
-pub use check::{BatchRefusal, BatchRules, RefusalKind, TargetCompression, check_batch};
+pub use check::{
+    BatchRefusal, BatchRules, RECORD_ERRORS_MAX, RefusalKind, TargetCompression, check_batch,
+};
 pub use compression::{Compression, DECOMPRESSED_MAX, Level};
 pub use control::{ControlRecord, EndTransactionMarker};
 pub use header::{Attributes, BatchHeader, TimestampType};
@@ -44,6 +49,8 @@ pub enum BatchError {
     TooLarge(ByteSize),
     #[error("record {index} is malformed")]
     Record { index: i32 },
-    #[error("the batch declares {declared} records and has {actual}")]
-    Count { declared: i32, actual: i32 },
+    #[error("the batch declares {0} records")]
+    Count(i32),
+    #[error("bytes follow the batch's {records} records")]
+    Trailing { records: i32 },
 }

@@ -6,16 +6,20 @@ use std::ops::RangeInclusive;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::{WireClient, WireRequest, fit};
+use super::{Codec, WireClient, WireRequest, fit};
 use crate::{ApiKey, WireError};
 
 /// One row per API: what it is called, which versions we decode, and how a
-/// response is cut down to what a version can say.
+/// response is cut down to what a version can say. Another API of the crate is
+/// another row, and its golden bodies another row in `tests/golden/messages.py`.
 macro_rules! served {
     ($(
         $key:ident $versions:expr, $fit:path:
         $request_module:ident::$request:ident -> $response_module:ident::$response:ident;
     )*) => {
+        /// The codecs of this list.
+        pub(super) const SERVED: &[Codec] = &[$( Codec::of::<$request>(), )*];
+
         $(
             pub use kafka_protocol::messages::{
                 $request, $request_module, $response, $response_module,
@@ -84,7 +88,7 @@ served! {
     CreateTopics 2..=7, fit::as_is: create_topics_request::CreateTopicsRequest -> create_topics_response::CreateTopicsResponse;
     DeleteTopics 1..=6, fit::as_is: delete_topics_request::DeleteTopicsRequest -> delete_topics_response::DeleteTopicsResponse;
     DeleteRecords 0..=2, fit::as_is: delete_records_request::DeleteRecordsRequest -> delete_records_response::DeleteRecordsResponse;
-    InitProducerId 0..=5, fit::as_is: init_producer_id_request::InitProducerIdRequest -> init_producer_id_response::InitProducerIdResponse;
+    InitProducerId 0..=5, fit::init_producer_id: init_producer_id_request::InitProducerIdRequest -> init_producer_id_response::InitProducerIdResponse;
     OffsetForLeaderEpoch 2..=4, fit::as_is: offset_for_leader_epoch_request::OffsetForLeaderEpochRequest -> offset_for_leader_epoch_response::OffsetForLeaderEpochResponse;
     DescribeConfigs 1..=4, fit::as_is: describe_configs_request::DescribeConfigsRequest -> describe_configs_response::DescribeConfigsResponse;
     AlterConfigs 0..=2, fit::as_is: alter_configs_request::AlterConfigsRequest -> alter_configs_response::AlterConfigsResponse;
@@ -93,7 +97,7 @@ served! {
     DeleteGroups 0..=2, fit::as_is: delete_groups_request::DeleteGroupsRequest -> delete_groups_response::DeleteGroupsResponse;
     IncrementalAlterConfigs 0..=1, fit::as_is: incremental_alter_configs_request::IncrementalAlterConfigsRequest -> incremental_alter_configs_response::IncrementalAlterConfigsResponse;
     OffsetDelete 0..=0, fit::as_is: offset_delete_request::OffsetDeleteRequest -> offset_delete_response::OffsetDeleteResponse;
-    DescribeCluster 0..=2, fit::as_is: describe_cluster_request::DescribeClusterRequest -> describe_cluster_response::DescribeClusterResponse;
+    DescribeCluster 0..=2, fit::describe_cluster: describe_cluster_request::DescribeClusterRequest -> describe_cluster_response::DescribeClusterResponse;
     DescribeProducers 0..=0, fit::as_is: describe_producers_request::DescribeProducersRequest -> describe_producers_response::DescribeProducersResponse;
     ListConfigResources 0..=1, fit::as_is: list_config_resources_request::ListConfigResourcesRequest -> list_config_resources_response::ListConfigResourcesResponse;
     DescribeTopicPartitions 0..=0, fit::as_is: describe_topic_partitions_request::DescribeTopicPartitionsRequest -> describe_topic_partitions_response::DescribeTopicPartitionsResponse;
@@ -116,9 +120,10 @@ pub(super) fn check<R: WireRequest>(version: i16) -> Result<(), WireError> {
 /// ListOffsets 11 only allows one more special timestamp (KIP-1023); its bytes
 /// are those of version 10, the last that the crate knows.
 fn layout<R: WireRequest>(version: i16) -> i16 {
-    match R::KEY {
-        ApiKey::ListOffsets => version.min(10),
-        _ => version,
+    if R::KEY == ApiKey::ListOffsets {
+        version.min(10)
+    } else {
+        version
     }
 }
 

@@ -56,6 +56,28 @@ impl RecordBatch {
         Ok(Self { header, rest })
     }
 
+    /// The batch of a header and of records that stand behind room for it; size
+    /// and CRC are filled in.
+    pub(super) fn seal(mut header: BatchHeader, mut bytes: Vec<u8>) -> Self {
+        header.size = ByteSize(bytes.len() as u64);
+        bytes[..BatchHeader::SIZE].copy_from_slice(&header.write());
+        header.crc = crc32c::crc32c(&bytes[PREFIX_SIZE + ATTRIBUTES_IN_REST..]);
+        let crc = PREFIX_SIZE + 1..PREFIX_SIZE + ATTRIBUTES_IN_REST;
+        bytes[crc].copy_from_slice(&header.crc.to_be_bytes());
+        Self {
+            header,
+            rest: Bytes::from(bytes).slice(PREFIX_SIZE..),
+        }
+    }
+
+    /// The same records under another header: copies.
+    pub(super) fn with_header(&self, header: BatchHeader) -> Self {
+        let mut bytes = Vec::with_capacity(PREFIX_SIZE + self.rest.len());
+        bytes.extend_from_slice(&[0; PREFIX_SIZE]);
+        bytes.extend_from_slice(&self.rest);
+        Self::seal(header, bytes)
+    }
+
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
@@ -89,11 +111,7 @@ impl RecordBatch {
 
     /// Whether the CRC fits the bytes.
     pub fn verify_crc(&self) -> bool {
-        self.computed_crc() == self.header.crc
-    }
-
-    pub(super) fn computed_crc(&self) -> u32 {
-        crc32c::crc32c(&self.rest[ATTRIBUTES_IN_REST..])
+        crc32c::crc32c(&self.rest[ATTRIBUTES_IN_REST..]) == self.header.crc
     }
 
     /// The batch in one piece: copies.

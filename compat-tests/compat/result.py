@@ -1,0 +1,115 @@
+"""What a suite's cases came to, and how that compares with what we expect."""
+
+import dataclasses
+import enum
+import fnmatch
+import pathlib
+import xml.etree.ElementTree as ElementTree
+
+
+class Outcome(enum.Enum):
+    PASSED = 'passed'
+    FAILED = 'failed'
+    SKIPPED = 'skipped'
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    outcome: Outcome
+    detail: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Expectation:
+    """A case that may fail or be skipped, with the reason why it may."""
+
+    suite: str
+    case: str
+    outcome: Outcome
+    reason: str
+
+    def covers(self, suite: str, case: Case) -> bool:
+        return fnmatch.fnmatchcase(suite, self.suite) and fnmatch.fnmatchcase(case.name, self.case)
+
+
+@dataclasses.dataclass
+class Verdict:
+    """Cases sorted by whether they did as expected."""
+
+    cases: list[Case]
+    known: list[tuple[Case, str]]
+    unexpected: list[Case]
+    recovered: list[Case]
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(case.outcome is outcome for case in self.cases)
+
+    @property
+    def line(self) -> str:
+        counts = ', '.join(f'{self.count(outcome)} {outcome.value}' for outcome in
+                           (Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED))
+        return f'{counts} ({len(self.known)} of them listed as expected)' if self.known else counts
+
+
+def read_expectations(path: pathlib.Path) -> list[Expectation]:
+    """Lines of suite, case, failed|skipped and reason, with tabs between them."""
+    expectations = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith('#'):
+            continue
+        fields = line.split('\t')
+        if len(fields) != 4 or not fields[3].strip():
+            raise ValueError(f'{path}:{number}: expected suite, case, outcome and reason')
+        expectations.append(Expectation(fields[0], fields[1], Outcome(fields[2]), fields[3]))
+    return expectations
+
+
+def judge(suite: str, cases: list[Case], expectations: list[Expectation]) -> Verdict:
+    """A skip counts like a failure unless it is listed: a case that does not
+    run proves nothing. A suite without any case is one that did not run."""
+    verdict = Verdict(cases, [], [], [])
+    if not cases:
+        verdict.unexpected.append(Case('(the whole suite)', Outcome.FAILED, 'no case ran'))
+    for case in cases:
+        covering = [e for e in expectations if e.covers(suite, case)]
+        if case.outcome is Outcome.PASSED:
+            if any('*' not in e.case for e in covering):
+                verdict.recovered.append(case)
+        elif reason := next((e.reason for e in covering if e.outcome is case.outcome), None):
+            verdict.known.append((case, reason))
+        else:
+            verdict.unexpected.append(case)
+    return verdict
+
+
+def from_junit(path: pathlib.Path) -> list[Case]:
+    """The cases of a JUnit XML file as pytest writes it."""
+    cases: dict[str, Case] = {}
+    for element in ElementTree.parse(path).getroot().iter('testcase'):
+        module = element.get('classname', '').rsplit('.', 1)[-1]
+        name = f'{module}::{element.get("name")}'
+        outcome, detail = Outcome.PASSED, ''
+        for child in element:
+            if child.tag in ('failure', 'error'):
+                outcome, detail = Outcome.FAILED, child.get('message', '')
+            elif child.tag == 'skipped':
+                outcome, detail = Outcome.SKIPPED, child.get('message', '')
+        # A failing teardown comes as a second element of the same case.
+        if name not in cases or cases[name].outcome is Outcome.PASSED:
+            cases[name] = Case(name, outcome, detail.splitlines()[0] if detail else '')
+    return list(cases.values())
+
+
+def from_libtest(output: str, prefix: str) -> list[Case]:
+    """The cases in what a Rust test binary printed."""
+    words = {'ok': Outcome.PASSED, 'FAILED': Outcome.FAILED, 'ignored': Outcome.SKIPPED}
+    cases = []
+    for line in output.splitlines():
+        if not line.startswith('test ') or ' ... ' not in line:
+            continue
+        name, _, result = line[len('test '):].rpartition(' ... ')
+        outcome = words.get(result.split(',')[0].split(' ')[0].strip())
+        if outcome is not None:
+            cases.append(Case(f'{prefix}::{name.split(" - ")[0]}', outcome))
+    return cases

@@ -1,0 +1,57 @@
+"""The suites, in the order in which they run."""
+
+import dataclasses
+import pathlib
+import subprocess
+import time
+from typing import Callable
+
+from compat.result import Case
+
+
+@dataclasses.dataclass
+class Run:
+    """What a suite is given: where the broker is and where its output goes."""
+
+    address: str | None
+    dist: pathlib.Path
+    python: str
+    output: pathlib.Path
+    deadline: float
+    selection: str | None
+
+    def command(self, arguments, *, env=None, cwd=None, log='log.txt') -> str:
+        """Runs a program to its end or the time limit; returns what it printed.
+        Its exit status is not looked at: the cases say what happened."""
+        path = self.output / log
+        with path.open('w') as output:
+            process = subprocess.Popen([str(a) for a in arguments], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
+                                       stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                process.wait(timeout=max(1, self.deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                output.write('\nstopped at the time limit of the suite\n')
+        return path.read_text(errors='replace')
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    name: str
+    summary: str
+    seconds: int
+    run: Callable[[Run], list[Case]]
+    # A suite that starts its brokers itself is given no address.
+    needs_broker: bool = True
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    quick: bool = False
+
+
+class Unavailable(Exception):
+    """The suite cannot run on this machine; the message says what is missing."""
+
+
+def all_suites() -> list[Suite]:
+    from compat.suites import debian, kafka_python, rust_crates
+    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES]

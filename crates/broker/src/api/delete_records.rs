@@ -1,0 +1,96 @@
+//! DeleteRecords: v0-2.
+//!
+//! - v2: flexible encodings.
+//!
+//! The log then starts exactly at the wanted offset, also inside a batch.
+
+use std::ops::RangeInclusive;
+
+use ottla_base::{ErrorCode, Millis, Offset};
+use ottla_partition::DeleteError;
+use ottla_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use ottla_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use tokio::sync::oneshot;
+
+use super::error::KafkaError as _;
+use super::{Cx, Handler, Refusal, leading_cell};
+
+/// Stands for the high watermark.
+const EVERYTHING: i64 = -1;
+
+#[derive(Debug)]
+pub(super) struct DeleteRecords;
+
+type Started = Result<oneshot::Receiver<Result<Offset, DeleteError>>, ErrorCode>;
+
+impl Handler for DeleteRecords {
+    type Request = DeleteRecordsRequest;
+    const SERVED: RangeInclusive<i16> = 0..=2;
+
+    async fn handle(
+        cx: Cx,
+        request: DeleteRecordsRequest,
+    ) -> Result<DeleteRecordsResponse, Refusal> {
+        let deadline = cx.broker.clock.now().plus_ms(request.timeout_ms.into());
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let started = topic.partitions.iter().map(|partition| {
+                let index = partition.partition_index;
+                (
+                    index,
+                    start(&cx, topic.name.as_str(), index, partition.offset, deadline),
+                )
+            });
+            let started: Vec<_> = started.collect();
+            let mut results = Vec::with_capacity(started.len());
+            for (index, started) in started {
+                results.push(to_wire(index, outcome(started).await));
+            }
+            let response = DeleteRecordsTopicResult::default()
+                .with_name(topic.name)
+                .with_partitions(results);
+            topics.push(response);
+        }
+        Ok(DeleteRecordsResponse::default().with_topics(topics))
+    }
+
+    fn refuse(_error: ErrorCode) -> DeleteRecordsResponse {
+        // Every refusal is a partition's.
+        DeleteRecordsResponse::default()
+    }
+}
+
+fn start(cx: &Cx, topic: &str, partition: i32, offset: i64, deadline: Millis) -> Started {
+    let cell = leading_cell(cx, topic, partition)?;
+    let is_internal = cx
+        .broker
+        .registry
+        .topic(topic)
+        .is_some_and(|topic| topic.is_internal);
+    if is_internal {
+        return Err(ErrorCode::InvalidTopic);
+    }
+    let before = (offset != EVERYTHING).then_some(Offset(offset));
+    Ok(cell.delete_records(before, deadline))
+}
+
+async fn outcome(started: Started) -> Result<Offset, ErrorCode> {
+    match started?.await {
+        Ok(deleted) => deleted.map_err(|error| error.code()),
+        // The topic itself was deleted meanwhile.
+        Err(_gone) => Err(ErrorCode::UnknownTopicOrPartition),
+    }
+}
+
+fn to_wire(partition: i32, outcome: Result<Offset, ErrorCode>) -> DeleteRecordsPartitionResult {
+    let (code, low_watermark) = match outcome {
+        Ok(log_start) => (ErrorCode::None, log_start),
+        Err(code) => (code, Offset::NONE),
+    };
+    DeleteRecordsPartitionResult::default()
+        .with_partition_index(partition)
+        .with_low_watermark(low_watermark.0)
+        .with_error_code(code.code())
+}

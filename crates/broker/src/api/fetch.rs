@@ -1,0 +1,454 @@
+//! Fetch: v4-18.
+//!
+//! - v5: log start offset. v7: sessions (KIP-227). v9: leader epochs (KIP-320).
+//!   v10: zstd. v11: rack id (KIP-392).
+//! - v12: flexible encodings, diverging epochs.
+//! - v13: topics by id. v15: replica state. v16: the current leader beside
+//!   NOT_LEADER_OR_FOLLOWER (KIP-951). v17, v18: fields of replicas.
+//!
+//! Not supported: fetches of replicas, which have a protocol of their own here,
+//! and reads from followers. No transaction can be open, so both isolation levels
+//! see the same records.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_base::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId};
+use ottla_partition::View;
+use ottla_protocol::messages::{
+    BrokerId, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, PartitionData, encode_fetch,
+};
+use ottla_protocol::records::{Compression, RecordBatch};
+use ottla_protocol::{Uuid, WireError};
+use ottla_store::{ReadError, ReadMode, ReadOutcome};
+
+use super::error::KafkaError as _;
+use super::{Cx, Handler, Refusal};
+use crate::fetch::{Found, Plan, Target, TopicKey, Waiter};
+use crate::partitions::{Cell, is_leader};
+
+/// The first version that names topics by id.
+const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version whose clients can read zstd.
+const ZSTD_SINCE: i16 = 10;
+
+/// The first version that says who leads instead.
+const CURRENT_LEADER_SINCE: i16 = 16;
+
+#[derive(Debug)]
+pub(super) struct Fetch;
+
+impl Handler for Fetch {
+    type Request = FetchRequest;
+    const SERVED: RangeInclusive<i16> = 4..=18;
+
+    async fn handle(cx: Cx, request: FetchRequest) -> Result<FetchResponse, Refusal> {
+        let terms = Terms::from_wire(&cx, &request);
+        let session = (request.session_id, request.session_epoch);
+        let (wanted, forgotten) = targets_from_wire(cx.version, request);
+        let now = cx.broker.clock.now();
+        let plan = cx
+            .broker
+            .sessions
+            .begin(now, session, wanted, &forgotten)
+            .map_err(|error| error.code())?;
+        let mut fetching = Fetching::new(&cx, &plan, terms);
+        fetching.gather().await;
+        let found: Vec<_> = fetching
+            .results
+            .iter()
+            .map(PartitionResult::found)
+            .collect();
+        let (session_id, mentioned) = cx.broker.sessions.finish(now, &plan, &found);
+        let results = plan.targets.iter().zip(fetching.results).zip(mentioned);
+        let told = results.filter_map(|(told, mentioned)| mentioned.then_some(told));
+        Ok(to_wire(&cx, terms, session_id, told))
+    }
+
+    fn refuse(error: ErrorCode) -> FetchResponse {
+        FetchResponse {
+            error_code: error.code(),
+            ..FetchResponse::default()
+        }
+    }
+
+    fn encode(response: FetchResponse, version: i16) -> Result<Vec<Bytes>, WireError> {
+        encode_fetch(&response, version)
+    }
+}
+
+/// How much a fetch wants and how long it waits for that.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    wait: Duration,
+    bytes_min: usize,
+    bytes_max: usize,
+    read_committed: bool,
+}
+
+impl Terms {
+    fn from_wire(cx: &Cx, request: &FetchRequest) -> Self {
+        let bytes = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+        let fetch_max_bytes = cx.broker.settings().broker.fetch_max_bytes;
+        let bytes_max = bytes(request.max_bytes.min(fetch_max_bytes));
+        let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        Self {
+            wait: Duration::from_millis(wait_ms),
+            bytes_min: bytes(request.min_bytes).min(bytes_max),
+            bytes_max,
+            read_committed: request.isolation_level == 1,
+        }
+    }
+}
+
+fn targets_from_wire(
+    version: i16,
+    request: FetchRequest,
+) -> (Vec<Target>, Vec<(TopicKey, PartitionId)>) {
+    let key = |name: &str, id: Uuid| match version {
+        TOPIC_IDS_SINCE.. => TopicKey::Id(TopicId(*id.as_bytes())),
+        _ => TopicKey::Name(name.into()),
+    };
+    let mut targets = Vec::new();
+    for topic in &request.topics {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        targets.extend(topic.partitions.iter().map(|partition| Target {
+            topic: topic_key.clone(),
+            partition: PartitionId(partition.partition),
+            fetch_offset: Offset(partition.fetch_offset),
+            leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+            bytes_max: partition.partition_max_bytes,
+        }));
+    }
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        let partitions = topic.partitions.iter();
+        partitions.map(move |partition| (topic_key.clone(), PartitionId(*partition)))
+    });
+    let forgotten = forgotten.collect();
+    (targets, forgotten)
+}
+
+/// A fetch under way.
+struct Fetching<'a> {
+    cx: &'a Cx,
+    terms: Terms,
+    targets: &'a [Target],
+    /// Beside its target; the code says why there is none.
+    cells: Vec<Result<Arc<Cell>, ErrorCode>>,
+    results: Vec<PartitionResult>,
+    /// Record bytes of all results.
+    bytes: usize,
+}
+
+/// What was found of one partition.
+#[derive(Debug)]
+struct PartitionResult {
+    error: ErrorCode,
+    /// None where the partition is not served here.
+    view: Option<View>,
+    diverging: Option<EpochEndOffset>,
+    records: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl<'a> Fetching<'a> {
+    fn new(cx: &'a Cx, plan: &'a Plan, terms: Terms) -> Self {
+        let mut topics = HashMap::new();
+        let cells = plan.targets.iter().map(|target| {
+            let topic = topics
+                .entry(&target.topic)
+                .or_insert_with(|| find_topic(cx, &target.topic));
+            let topic = topic.as_ref().map_err(|code| *code)?;
+            let cell = topic.cell(target.partition);
+            cell.cloned().ok_or(ErrorCode::UnknownTopicOrPartition)
+        });
+        Self {
+            cx,
+            terms,
+            cells: cells.collect(),
+            targets: &plan.targets,
+            results: Vec::with_capacity(plan.targets.len()),
+            bytes: 0,
+        }
+    }
+
+    /// Reads what is there; waits for more if that is too little.
+    async fn gather(&mut self) {
+        for index in 0..self.targets.len() {
+            let result = self.read(index).await;
+            self.bytes += result.bytes;
+            self.results.push(result);
+        }
+        if self.is_enough() {
+            return;
+        }
+        // Registered first, read again after: nothing is published unseen.
+        let waiter = Arc::new(Waiter::default());
+        for (index, cell) in self.cells.iter().enumerate() {
+            if let Ok(cell) = cell {
+                cell.waiters().register(&waiter, index);
+            }
+        }
+        self.read_again((0..self.targets.len()).collect()).await;
+        let deadline = tokio::time::Instant::now() + self.terms.wait;
+        let mut stop = self.cx.broker.tasks.stopping();
+        while !self.is_enough() {
+            let moved = tokio::select! {
+                biased;
+                moved = waiter.moved() => moved,
+                () = tokio::time::sleep_until(deadline) => return,
+                () = stop.requested() => return,
+            };
+            self.read_again(moved).await;
+        }
+    }
+
+    async fn read_again(&mut self, moved: Vec<usize>) {
+        for index in moved {
+            self.bytes -= self.results[index].bytes;
+            let result = self.read(index).await;
+            self.bytes += result.bytes;
+            self.results[index] = result;
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.terms.wait.is_zero()
+            || self.targets.is_empty()
+            || self.bytes >= self.terms.bytes_min
+            || self.results.iter().any(PartitionResult::ends_the_wait)
+    }
+
+    async fn read(&self, index: usize) -> PartitionResult {
+        let target = &self.targets[index];
+        let cell = match &self.cells[index] {
+            Ok(cell) => cell,
+            Err(code) => return PartitionResult::refused(*code),
+        };
+        let view = match admit(cell, target) {
+            Ok(view) => view,
+            Err(code) => return PartitionResult::refused(code),
+        };
+        if let Some(diverging) = diverging(cell, &view, target) {
+            return PartitionResult {
+                diverging: Some(diverging),
+                ..PartitionResult::empty(view)
+            };
+        }
+        let until = match self.terms.read_committed {
+            true => view.last_stable,
+            false => view.high_watermark,
+        };
+        if until <= target.fetch_offset {
+            return PartitionResult::empty(view);
+        }
+        match self.read_log(cell, target, until).await {
+            Ok(records) => self.with_records(view, records),
+            Err(error) => PartitionResult::refused(error.code()),
+        }
+    }
+
+    fn with_records(&self, view: View, records: Vec<RecordBatch>) -> PartitionResult {
+        let is_zstd = |batch: &RecordBatch| {
+            batch.header().attributes.compression() == Some(Compression::Zstd)
+        };
+        if self.cx.version < ZSTD_SINCE && records.iter().any(is_zstd) {
+            return PartitionResult::refused(ErrorCode::UnsupportedCompressionType);
+        }
+        let sizes = records.iter().map(|batch| batch.size().0);
+        let bytes = usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX);
+        PartitionResult {
+            records,
+            bytes,
+            ..PartitionResult::empty(view)
+        }
+    }
+
+    /// The first partition that has anything gives at least one batch, whatever
+    /// its size.
+    async fn read_log(
+        &self,
+        cell: &Arc<Cell>,
+        target: &Target,
+        until: Offset,
+    ) -> Result<Vec<RecordBatch>, ReadError> {
+        let partition_max = usize::try_from(target.bytes_max).unwrap_or(0);
+        let left = self.terms.bytes_max.saturating_sub(self.bytes);
+        let (bytes_max, at_least_one) = (partition_max.min(left), self.bytes == 0);
+        let from = target.fetch_offset;
+        let read = {
+            let cell = cell.clone();
+            move |mode| {
+                let (store, log) = (&cell.store, cell.log);
+                store.read(log, from, until, bytes_max, at_least_one, mode)
+            }
+        };
+        if let ReadOutcome::Ready(batches) = read(ReadMode::NonBlocking)? {
+            return Ok(batches);
+        }
+        let pool = &self.cx.broker.read_pool;
+        match pool.run(move || read(ReadMode::Blocking)).await? {
+            ReadOutcome::Ready(batches) => Ok(batches),
+            ReadOutcome::WouldBlock => unreachable!("a blocking read gives a result"),
+        }
+    }
+}
+
+fn find_topic(cx: &Cx, key: &TopicKey) -> Result<Arc<crate::partitions::LocalTopic>, ErrorCode> {
+    let registry = &cx.broker.registry;
+    match key {
+        TopicKey::Name(name) => registry
+            .topic(name.as_str())
+            .ok_or(ErrorCode::UnknownTopicOrPartition),
+        TopicKey::Id(id) => registry.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
+    }
+}
+
+/// Whether the partition may be read from here, from this offset on.
+fn admit(cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
+    let mut view = cell.view();
+    if !is_leader(&view) {
+        return Err(super::not_leader_code(&view));
+    }
+    view.check_epoch(target.leader_epoch)
+        .map_err(|error| error.code())?;
+    let offset = target.fetch_offset;
+    if offset > view.end {
+        // Appends do not publish their end before they are durable.
+        view = cell.fresh_view();
+    }
+    if offset < view.log_start || offset > view.end {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    Ok(view)
+}
+
+/// Where the client's last record parts from this log (KIP-595's check for
+/// truncation, which consumers use too).
+fn diverging(cell: &Cell, view: &View, target: &Target) -> Option<EpochEndOffset> {
+    let epoch = target.last_fetched_epoch;
+    let is_current = epoch == view.leader_epoch && target.fetch_offset <= view.high_watermark;
+    if epoch == LeaderEpoch::NONE || is_current {
+        return None;
+    }
+    let ours = cell.end_offset_for(epoch)?;
+    let diverges = ours.epoch < epoch || ours.end < target.fetch_offset;
+    diverges.then_some(EpochEndOffset {
+        epoch: ours.epoch.0,
+        end_offset: ours.end.0,
+    })
+}
+
+impl PartitionResult {
+    fn empty(view: View) -> Self {
+        Self {
+            error: ErrorCode::None,
+            view: Some(view),
+            diverging: None,
+            records: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn refused(error: ErrorCode) -> Self {
+        Self {
+            error,
+            view: None,
+            diverging: None,
+            records: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn ends_the_wait(&self) -> bool {
+        self.error != ErrorCode::None || self.diverging.is_some()
+    }
+
+    fn found(&self) -> Found {
+        Found {
+            error: self.error,
+            high_watermark: self.view.map_or(Offset::NONE, |view| view.high_watermark),
+            log_start: self.view.map_or(Offset::NONE, |view| view.log_start),
+            has_records: !self.records.is_empty(),
+            is_diverging: self.diverging.is_some(),
+        }
+    }
+}
+
+fn to_wire<'a>(
+    cx: &Cx,
+    terms: Terms,
+    session_id: i32,
+    results: impl Iterator<Item = (&'a Target, PartitionResult)>,
+) -> FetchResponse {
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut last_topic: Option<&TopicKey> = None;
+    for (target, result) in results {
+        if last_topic != Some(&target.topic) {
+            last_topic = Some(&target.topic);
+            responses.push(topic_to_wire(&target.topic));
+        }
+        let partition = partition_to_wire(cx, terms, target, result);
+        if let Some(topic) = responses.last_mut() {
+            topic.partitions.push(partition);
+        }
+    }
+    FetchResponse {
+        session_id,
+        responses,
+        ..FetchResponse::default()
+    }
+}
+
+fn topic_to_wire(topic: &TopicKey) -> FetchableTopicResponse {
+    let mut response = FetchableTopicResponse::default();
+    match topic {
+        TopicKey::Name(name) => response.topic = super::wire_topic(name),
+        TopicKey::Id(id) => response.topic_id = Uuid::from_bytes(id.0),
+    }
+    response
+}
+
+fn partition_to_wire(
+    cx: &Cx,
+    terms: Terms,
+    target: &Target,
+    result: PartitionResult,
+) -> PartitionData {
+    let mut partition = PartitionData {
+        partition_index: target.partition.0,
+        error_code: result.error.code(),
+        high_watermark: -1,
+        diverging_epoch: result.diverging,
+        aborted_transactions: terms.read_committed.then(Vec::new),
+        records: result
+            .records
+            .iter()
+            .flat_map(RecordBatch::chunks)
+            .collect(),
+        ..PartitionData::default()
+    };
+    if let Some(view) = result.view {
+        partition.high_watermark = view.high_watermark.0;
+        partition.last_stable_offset = view.last_stable.0;
+        partition.log_start_offset = view.log_start.0;
+    }
+    let moved = matches!(
+        result.error,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+    );
+    if moved && cx.version >= CURRENT_LEADER_SINCE {
+        partition.current_leader = Some(LeaderIdAndEpoch {
+            leader_id: BrokerId(-1),
+            leader_epoch: -1,
+        });
+    }
+    partition
+}

@@ -1,0 +1,139 @@
+//! What every request passes before its handler: header, served version, byte
+//! budget.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use ottla_base::ErrorCode;
+use ottla_protocol::frame::FrameError;
+use ottla_protocol::header::{RequestHeader, encode_response_header};
+use ottla_protocol::{ApiKey, WireError};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Answer, Cx, Route, api_versions, route};
+use crate::broker::Broker;
+use crate::net::ConnectionFacts;
+
+/// A request that may run. Its future must be polled in the order of arrival.
+pub struct Admitted {
+    pub answer: BoxFuture<'static, Result<Reply, CloseReason>>,
+    pub pipelined: bool,
+}
+
+/// A response, framed, with the share of the byte budget that it gives back when
+/// it is dropped.
+#[derive(Debug)]
+pub struct Reply {
+    /// Empty where the protocol wants silence.
+    pub chunks: Vec<Bytes>,
+    pub budget: OwnedSemaphorePermit,
+}
+
+/// Why a request is answered by closing its connection, as Kafka does.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseReason {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("unreadable request header: {0}")]
+    Header(WireError),
+    #[error("{0:?} is not served")]
+    NotServed(ApiKey),
+    #[error("{key:?} version {version} is not served")]
+    UnsupportedVersion { key: ApiKey, version: i16 },
+    #[error("unreadable {key:?} v{version}: {error}")]
+    Body {
+        key: ApiKey,
+        version: i16,
+        error: WireError,
+    },
+    #[error("a produce request with acks=0 failed")]
+    FailedSilently,
+}
+
+/// Lets a request in. `budget` is its share of the bytes that all requests may
+/// hold together.
+pub fn admit(
+    mut frame: Bytes,
+    budget: OwnedSemaphorePermit,
+    broker: &Arc<Broker>,
+    facts: &Arc<ConnectionFacts>,
+) -> Result<Admitted, CloseReason> {
+    let header = RequestHeader::decode(&mut frame).map_err(CloseReason::Header)?;
+    let key = header.key;
+    let route = route(key).ok_or(CloseReason::NotServed(key))?;
+    if !route.served.contains(&header.version) {
+        return refuse_version(key, &header, budget);
+    }
+    let cx = Cx {
+        broker: broker.clone(),
+        connection: facts.clone(),
+        version: header.version,
+        client_id: header.client_id.clone().unwrap_or_default(),
+    };
+    Ok(Admitted {
+        answer: answer(route, cx, frame, header.correlation_id, budget).boxed(),
+        pipelined: route.pipelined,
+    })
+}
+
+async fn answer(
+    route: &'static Route,
+    cx: Cx,
+    body: Bytes,
+    correlation_id: i32,
+    budget: OwnedSemaphorePermit,
+) -> Result<Reply, CloseReason> {
+    let (key, version) = (route.key, cx.version);
+    let answer = route.run(cx, body).await;
+    let chunks = match answer.map_err(|error| CloseReason::Body {
+        key,
+        version,
+        error,
+    })? {
+        Answer::Body(body) => framed(key, version, correlation_id, body),
+        Answer::Silent => Vec::new(),
+        Answer::Close => return Err(CloseReason::FailedSilently),
+    };
+    Ok(Reply { chunks, budget })
+}
+
+/// Only ApiVersions may come in a version that we do not know: its answer is a
+/// version 0 body that names the versions which we do (KIP-511).
+fn refuse_version(
+    key: ApiKey,
+    header: &RequestHeader,
+    budget: OwnedSemaphorePermit,
+) -> Result<Admitted, CloseReason> {
+    let version = header.version;
+    if key != ApiKey::ApiVersions {
+        return Err(CloseReason::UnsupportedVersion { key, version });
+    }
+    let body = api_versions::refuse_version(ErrorCode::UnsupportedVersion);
+    let body = body.map_err(|error| CloseReason::Body {
+        key,
+        version,
+        error,
+    })?;
+    let chunks = framed(key, 0, header.correlation_id, body);
+    Ok(Admitted {
+        answer: std::future::ready(Ok(Reply { chunks, budget })).boxed(),
+        pipelined: false,
+    })
+}
+
+/// Puts length and header before a response's body.
+fn framed(key: ApiKey, version: i16, correlation_id: i32, body: Vec<Bytes>) -> Vec<Bytes> {
+    let mut header = BytesMut::new();
+    encode_response_header(key, version, correlation_id, &mut header);
+    let length = header.len() + body.iter().map(Bytes::len).sum::<usize>();
+    let length = i32::try_from(length).expect("responses are bounded far below 2 GiB");
+    let mut head = BytesMut::with_capacity(4 + header.len());
+    head.extend_from_slice(&length.to_be_bytes());
+    head.extend_from_slice(&header);
+    let mut chunks = Vec::with_capacity(1 + body.len());
+    chunks.push(head.freeze());
+    chunks.extend(body);
+    chunks
+}

@@ -1,0 +1,220 @@
+//! Metadata: v0-13.
+//!
+//! - v0: an empty list of topics means all; later, null does, and empty means none.
+//! - v1: controller, rack, internal topics. v2: cluster id. v3: throttle time.
+//! - v4: the client may refuse auto-creation. v5: offline replicas. v7: leader
+//!   epochs. v8: authorized operations, for the cluster up to v10.
+//! - v9: flexible encodings. v10: topic ids in answers. v12: lookup by id.
+//! - v13: a top-level error (KIP-1102).
+//!
+//! Auto-creation is asynchronous, as in Kafka: the answer still says
+//! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use ottla_base::{ErrorCode, PartitionId, TopicId, TopicName};
+use ottla_controller::{Image, Partition, Topic};
+use ottla_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
+use ottla_protocol::{StrBytes, Uuid};
+
+use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
+use crate::topics;
+
+/// The first version in which null means all topics.
+const NULL_IS_ALL_SINCE: i16 = 1;
+
+/// The first version that may ask by id.
+const LOOKUP_BY_ID_SINCE: i16 = 12;
+
+/// The first version in which a client can refuse auto-creation.
+const CREATION_FLAG_SINCE: i16 = 4;
+
+#[derive(Debug)]
+pub(super) struct Metadata;
+
+impl Handler for Metadata {
+    type Request = MetadataRequest;
+    const SERVED: RangeInclusive<i16> = 0..=13;
+
+    async fn handle(cx: Cx, request: MetadataRequest) -> Result<MetadataResponse, Refusal> {
+        let image = cx.broker.image();
+        let operations = Operations::from_wire(&request);
+        let may_create = cx.version < CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
+        let topics = match Wanted::from_wire(cx.version, request)? {
+            Wanted::All => image
+                .topics()
+                .map(|topic| topic_to_wire(topic, operations))
+                .collect(),
+            Wanted::ByName(names) => by_name(&cx, &image, names, may_create, operations),
+            Wanted::ById(ids) => ids
+                .into_iter()
+                .map(|id| by_id(&image, id, operations))
+                .collect(),
+        };
+        Ok(MetadataResponse::default()
+            .with_brokers(brokers_to_wire(&cx, &image))
+            .with_cluster_id(Some(StrBytes::from_string(
+                cx.broker.cluster_id.as_str().to_owned(),
+            )))
+            .with_controller_id(cx.broker.id.0.into())
+            .with_topics(topics)
+            .with_cluster_authorized_operations(operations.cluster))
+    }
+
+    fn refuse(error: ErrorCode) -> MetadataResponse {
+        MetadataResponse::default().with_error_code(error.code())
+    }
+}
+
+/// Which authorized operations are reported. Without an authorizer, all are.
+#[derive(Clone, Copy, Debug)]
+struct Operations {
+    cluster: i32,
+    topic: i32,
+}
+
+impl Operations {
+    fn from_wire(request: &MetadataRequest) -> Self {
+        let asked = |is_asked: bool, all: i32| if is_asked { all } else { NO_OPERATIONS };
+        Self {
+            cluster: asked(
+                request.include_cluster_authorized_operations,
+                super::CLUSTER_OPERATIONS,
+            ),
+            topic: asked(
+                request.include_topic_authorized_operations,
+                super::TOPIC_OPERATIONS,
+            ),
+        }
+    }
+}
+
+/// What the request asks for, freed of its versions.
+#[derive(Debug)]
+enum Wanted {
+    All,
+    ByName(Vec<TopicName>),
+    ById(Vec<TopicId>),
+}
+
+impl Wanted {
+    fn from_wire(version: i16, request: MetadataRequest) -> Result<Self, ErrorCode> {
+        let Some(topics) = request.topics else {
+            return Ok(Self::All);
+        };
+        if topics.is_empty() && version < NULL_IS_ALL_SINCE {
+            return Ok(Self::All);
+        }
+        let has_id = |id: &Uuid| !id.is_nil();
+        let lacks_name = topics.iter().any(|topic| topic.name.is_none());
+        let ids = topics.iter().map(|topic| topic.topic_id);
+        let ids: Vec<_> = ids.filter(has_id).collect();
+        if version < LOOKUP_BY_ID_SINCE && (lacks_name || !ids.is_empty()) {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        if !ids.is_empty() {
+            let ids = ids.iter().map(|id| TopicId(*id.as_bytes()));
+            return Ok(Self::ById(ids.collect()));
+        }
+        let names = topics.iter().filter_map(|topic| topic.name.as_ref());
+        Ok(Self::ByName(
+            names.map(|name| name.as_str().into()).collect(),
+        ))
+    }
+}
+
+fn by_name(
+    cx: &Cx,
+    image: &Arc<Image>,
+    names: Vec<TopicName>,
+    may_create: bool,
+    operations: Operations,
+) -> Vec<MetadataResponseTopic> {
+    let mut missing = Vec::new();
+    let topics = names.into_iter().map(|name| match image.topic(&name) {
+        Some(topic) => topic_to_wire(topic, operations),
+        None => {
+            let code = unknown_name(&name);
+            let is_legal = code == ErrorCode::UnknownTopicOrPartition;
+            let answer = MetadataResponseTopic::default()
+                .with_error_code(code.code())
+                .with_name(Some(wire_topic(&name)))
+                .with_is_internal(topics::is_internal(&name))
+                .with_topic_authorized_operations(NO_OPERATIONS);
+            if is_legal {
+                missing.push(name);
+            }
+            answer
+        }
+    });
+    let topics = topics.collect();
+    let settings = cx.broker.settings();
+    if may_create && settings.broker.auto_create_topics_enable && !missing.is_empty() {
+        topics::create_in_background(&cx.broker, missing);
+    }
+    topics
+}
+
+fn unknown_name(name: &TopicName) -> ErrorCode {
+    if name.is_legal() {
+        ErrorCode::UnknownTopicOrPartition
+    } else {
+        ErrorCode::InvalidTopic
+    }
+}
+
+fn by_id(image: &Image, id: TopicId, operations: Operations) -> MetadataResponseTopic {
+    match image.topic_by_id(id) {
+        Some(topic) => topic_to_wire(topic, operations),
+        None => MetadataResponseTopic::default()
+            .with_error_code(ErrorCode::UnknownTopicId.code())
+            .with_name(None)
+            .with_topic_id(Uuid::from_bytes(id.0))
+            .with_topic_authorized_operations(NO_OPERATIONS),
+    }
+}
+
+fn topic_to_wire(topic: &Topic, operations: Operations) -> MetadataResponseTopic {
+    let partitions = topic.partitions();
+    let partitions = partitions.map(|(id, partition)| partition_to_wire(id, partition));
+    MetadataResponseTopic::default()
+        .with_name(Some(wire_topic(&topic.name)))
+        .with_topic_id(Uuid::from_bytes(topic.id.0))
+        .with_is_internal(topic.is_internal())
+        .with_partitions(partitions.collect())
+        .with_topic_authorized_operations(operations.topic)
+}
+
+fn partition_to_wire(id: PartitionId, partition: &Partition) -> MetadataResponsePartition {
+    let code = match partition.leader {
+        Some(_) => ErrorCode::None,
+        None => ErrorCode::LeaderNotAvailable,
+    };
+    let brokers = |ids: &[ottla_base::BrokerId]| ids.iter().map(|id| id.0.into()).collect();
+    MetadataResponsePartition::default()
+        .with_error_code(code.code())
+        .with_partition_index(id.0)
+        .with_leader_id(partition.leader.map_or(-1, |leader| leader.0).into())
+        .with_leader_epoch(partition.leader_epoch.0)
+        .with_replica_nodes(brokers(&partition.replicas))
+        .with_isr_nodes(brokers(&partition.isr))
+}
+
+/// Every broker by its endpoint on the listener that the client came to.
+fn brokers_to_wire(cx: &Cx, image: &Image) -> Vec<MetadataResponseBroker> {
+    let brokers = image.brokers().filter_map(|broker| {
+        let endpoint = broker.endpoint(&cx.connection.listener)?;
+        Some(
+            MetadataResponseBroker::default()
+                .with_node_id(broker.id.0.into())
+                .with_host(StrBytes::from_string(endpoint.host.clone()))
+                .with_port(endpoint.port.into())
+                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+        )
+    });
+    brokers.collect()
+}

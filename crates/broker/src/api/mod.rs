@@ -1,0 +1,218 @@
+//! Requests and their answers: one file and one row of [`ROUTES`] per API.
+//!
+//! Knows nothing of sockets: a [`Route`] turns the bytes of a request's body into
+//! the bytes of its response.
+
+pub mod error;
+pub mod gate;
+
+mod admin;
+mod api_versions;
+mod delete_records;
+mod describe_producers;
+mod fetch;
+mod find_coordinator;
+mod group;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use ottla_base::{ErrorCode, PartitionId};
+use ottla_partition::{RoleKind, View};
+use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
+
+use crate::broker::Broker;
+use crate::net::ConnectionFacts;
+use crate::partitions::{Cell, is_leader};
+
+/// What a handler may use: the broker's services and the facts of this request.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    pub broker: Arc<Broker>,
+    /// The connection that the request came on.
+    pub connection: Arc<ConnectionFacts>,
+    pub version: i16,
+    /// Empty where the client sent none.
+    pub client_id: StrBytes,
+}
+
+/// One implementation per API, in the file named after it.
+pub trait Handler: 'static {
+    type Request: WireRequest;
+
+    /// The versions this broker serves; may be narrower than the codec's.
+    const SERVED: RangeInclusive<i16>;
+
+    /// Whether the next request of the connection may start before this one is
+    /// answered. Answers leave in the order of the requests all the same.
+    const PIPELINED: bool = false;
+
+    fn handle(
+        cx: Cx,
+        request: Self::Request,
+    ) -> impl Future<Output = Result<Response<Self>, Refusal>> + Send;
+
+    /// The whole-request failure, in this API's own shape.
+    fn refuse(error: ErrorCode) -> Response<Self>;
+
+    /// The response's body. Only an API that sends record bytes has its own.
+    fn encode(response: Response<Self>, version: i16) -> Result<Vec<Bytes>, WireError> {
+        let mut body = BytesMut::new();
+        Self::Request::encode(&response, version, &mut body)?;
+        Ok(vec![body.freeze()])
+    }
+}
+
+pub type Response<H> = <<H as Handler>::Request as WireRequest>::Response;
+
+/// Why a request gets no ordinary response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The whole request failed with this code.
+    Whole(ErrorCode),
+    /// The protocol wants silence (acks=0).
+    Silent,
+    /// The only signal left is to close the connection.
+    Close,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self::Whole(code)
+    }
+}
+
+/// What a route makes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// The body of the response.
+    Body(Vec<Bytes>),
+    Silent,
+    Close,
+}
+
+type Run = fn(Cx, Bytes) -> BoxFuture<'static, Result<Answer, WireError>>;
+
+/// A row of the dispatch table. ApiVersions is answered from the same rows.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub key: ApiKey,
+    pub served: RangeInclusive<i16>,
+    pub pipelined: bool,
+    run: Run,
+}
+
+impl Route {
+    const fn of<H: Handler>() -> Self {
+        Self {
+            key: H::Request::KEY,
+            served: H::SERVED,
+            pipelined: H::PIPELINED,
+            run: run::<H>,
+        }
+    }
+
+    pub fn run(&self, cx: Cx, body: Bytes) -> BoxFuture<'static, Result<Answer, WireError>> {
+        (self.run)(cx, body)
+    }
+}
+
+fn run<H: Handler>(cx: Cx, mut body: Bytes) -> BoxFuture<'static, Result<Answer, WireError>> {
+    async move {
+        let version = cx.version;
+        let request = H::Request::decode(&mut body, version)?;
+        drop(body);
+        let response = match H::handle(cx, request).await {
+            Ok(response) => response,
+            Err(Refusal::Whole(code)) => H::refuse(code),
+            Err(Refusal::Silent) => return Ok(Answer::Silent),
+            Err(Refusal::Close) => return Ok(Answer::Close),
+        };
+        H::encode(response, version).map(Answer::Body)
+    }
+    .boxed()
+}
+
+/// The row of an API, if it is served.
+pub fn route(key: ApiKey) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.key == key)
+}
+
+/// Every API this broker serves, by key.
+pub static ROUTES: &[Route] = &[
+    Route::of::<produce::Produce>(),
+    Route::of::<fetch::Fetch>(),
+    Route::of::<list_offsets::ListOffsets>(),
+    Route::of::<metadata::Metadata>(),
+    Route::of::<group::OffsetCommit>(),
+    Route::of::<group::OffsetFetch>(),
+    Route::of::<find_coordinator::FindCoordinator>(),
+    Route::of::<group::JoinGroup>(),
+    Route::of::<group::Heartbeat>(),
+    Route::of::<group::LeaveGroup>(),
+    Route::of::<group::SyncGroup>(),
+    Route::of::<group::DescribeGroups>(),
+    Route::of::<group::ListGroups>(),
+    Route::of::<api_versions::ApiVersions>(),
+    Route::of::<admin::CreateTopics>(),
+    Route::of::<admin::DeleteTopics>(),
+    Route::of::<delete_records::DeleteRecords>(),
+    Route::of::<init_producer_id::InitProducerId>(),
+    Route::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    Route::of::<admin::DescribeConfigs>(),
+    Route::of::<admin::AlterConfigs>(),
+    Route::of::<admin::DescribeLogDirs>(),
+    Route::of::<admin::CreatePartitions>(),
+    Route::of::<group::DeleteGroups>(),
+    Route::of::<admin::IncrementalAlterConfigs>(),
+    Route::of::<group::OffsetDelete>(),
+    Route::of::<admin::DescribeCluster>(),
+    Route::of::<describe_producers::DescribeProducers>(),
+    Route::of::<admin::ListConfigResources>(),
+    Route::of::<admin::DescribeTopicPartitions>(),
+];
+
+/// Operations on a cluster that a client may do, as KIP-430 counts them: without
+/// an authorizer, all.
+const CLUSTER_OPERATIONS: i32 = 0x1fa0;
+
+/// The same for a topic.
+const TOPIC_OPERATIONS: i32 = 0x0df8;
+
+/// What stands for "not asked for".
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// A topic's name as the wire has it.
+fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicName {
+    StrBytes::from_string(name.as_str().to_owned()).into()
+}
+
+/// What a client is told that asks a replica which does not lead.
+fn not_leader_code(view: &View) -> ErrorCode {
+    match view.role {
+        RoleKind::Failed => ErrorCode::KafkaStorageError,
+        RoleKind::Idle | RoleKind::Leader | RoleKind::Follower => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+/// The cell of a partition that is led here, by its topic's name.
+fn leading_cell(cx: &Cx, topic: &str, partition: i32) -> Result<Arc<Cell>, ErrorCode> {
+    let topic = cx.broker.registry.topic(topic);
+    let cell = topic.and_then(|topic| topic.cell(PartitionId(partition)).cloned());
+    let cell = cell.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let view = cell.view();
+    if is_leader(&view) {
+        Ok(cell)
+    } else {
+        Err(not_leader_code(&view))
+    }
+}

@@ -1,0 +1,238 @@
+//! Produce: v3-13.
+//!
+//! - v3-8: plain encodings. v7 allows zstd; v8 adds the records that are to blame
+//!   and a message.
+//! - v9: flexible encodings.
+//! - v10: the current leader beside NOT_LEADER_OR_FOLLOWER (KIP-951).
+//! - v11, v12: what a transaction's client understands (KIP-890).
+//! - v13: topics by id.
+//!
+//! Not supported: transactions, whose batches get INVALID_TXN_STATE.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_base::{ErrorCode, Millis, PartitionId, TopicId};
+use ottla_partition::{Acks, AppendError, Appended};
+use ottla_protocol::StrBytes;
+use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use ottla_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
+use ottla_protocol::records::{BatchRefusal, check_batch};
+use tokio::sync::oneshot;
+
+use super::error::KafkaError as _;
+use super::{Cx, Handler, Refusal};
+use crate::partitions::LocalTopic;
+
+/// The first version that names topics by id.
+const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The client id that may write to internal topics, as in Kafka.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+#[derive(Debug)]
+pub(super) struct Produce;
+
+impl Handler for Produce {
+    type Request = ProduceRequest;
+    const SERVED: RangeInclusive<i16> = 3..=13;
+    const PIPELINED: bool = true;
+
+    async fn handle(cx: Cx, request: ProduceRequest) -> Result<ProduceResponse, Refusal> {
+        let terms = Terms::from_wire(&cx, &request);
+        // Every append is started before any is waited for.
+        let topics = request.topic_data.into_iter();
+        let started: Vec<_> = topics.map(|topic| start(&cx, &terms, topic)).collect();
+        let mut responses = Vec::with_capacity(started.len());
+        let mut failed = false;
+        for (mut response, partitions) in started {
+            for (index, pending) in partitions {
+                let outcome = pending.outcome().await;
+                failed |= outcome.is_err();
+                response
+                    .partition_responses
+                    .push(to_wire(&cx, PartitionId(index), outcome));
+            }
+            responses.push(response);
+        }
+        match terms.acks {
+            // The only signal that a client without acks can get.
+            Some(Acks::None) if failed => Err(Refusal::Close),
+            Some(Acks::None) => Err(Refusal::Silent),
+            Some(Acks::Leader | Acks::All) | None => {
+                Ok(ProduceResponse::default().with_responses(responses))
+            }
+        }
+    }
+
+    fn refuse(_error: ErrorCode) -> ProduceResponse {
+        // A produce is refused partition by partition.
+        ProduceResponse::default()
+    }
+}
+
+/// What holds for every partition of the request.
+#[derive(Debug)]
+struct Terms {
+    /// None for a number that means nothing.
+    acks: Option<Acks>,
+    now: Millis,
+    deadline: Millis,
+}
+
+impl Terms {
+    fn from_wire(cx: &Cx, request: &ProduceRequest) -> Self {
+        let acks = match request.acks {
+            -1 => Some(Acks::All),
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            _ => None,
+        };
+        let now = cx.broker.clock.now();
+        Self {
+            acks,
+            now,
+            deadline: now.plus_ms(request.timeout_ms.max(0).into()),
+        }
+    }
+}
+
+/// An append that was started, or refused at once.
+#[derive(Debug)]
+enum Pending {
+    Started(oneshot::Receiver<Result<Appended, AppendError>>),
+    Refused(ProduceError),
+}
+
+/// Why a partition's batch was not appended.
+#[derive(Debug)]
+enum ProduceError {
+    Code(ErrorCode),
+    Batch(BatchRefusal),
+    Append(AppendError),
+}
+
+impl From<ErrorCode> for ProduceError {
+    fn from(code: ErrorCode) -> Self {
+        Self::Code(code)
+    }
+}
+
+impl Pending {
+    async fn outcome(self) -> Result<Appended, ProduceError> {
+        match self {
+            Self::Started(appended) => match appended.await {
+                Ok(appended) => appended.map_err(ProduceError::Append),
+                // The topic was deleted while the append waited.
+                Err(_gone) => Err(ErrorCode::UnknownTopicOrPartition.into()),
+            },
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+type Started = (TopicProduceResponse, Vec<(i32, Pending)>);
+
+fn start(cx: &Cx, terms: &Terms, data: TopicProduceData) -> Started {
+    let topic = find_topic(cx, &data);
+    let partitions = data.partition_data.into_iter().map(|partition| {
+        let index = partition.index;
+        let started = topic
+            .as_ref()
+            .map_err(|code| ProduceError::Code(*code))
+            .and_then(|topic| append(cx, terms, topic, partition));
+        (index, started.unwrap_or_else(Pending::Refused))
+    });
+    let partitions = partitions.collect();
+    let response = TopicProduceResponse::default()
+        .with_name(data.name)
+        .with_topic_id(data.topic_id);
+    (response, partitions)
+}
+
+fn find_topic(cx: &Cx, data: &TopicProduceData) -> Result<Arc<LocalTopic>, ErrorCode> {
+    let registry = &cx.broker.registry;
+    if cx.version >= TOPIC_IDS_SINCE {
+        let id = TopicId(*data.topic_id.as_bytes());
+        registry.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        let topic = registry.topic(data.name.as_str());
+        topic.ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+fn append(
+    cx: &Cx,
+    terms: &Terms,
+    topic: &LocalTopic,
+    data: PartitionProduceData,
+) -> Result<Pending, ProduceError> {
+    let acks = terms.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
+    if topic.is_internal && cx.client_id.as_str() != ADMIN_CLIENT {
+        return Err(ErrorCode::InvalidTopic.into());
+    }
+    let cell = topic
+        .cell(PartitionId(data.index))
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let bytes: Bytes = data.records.unwrap_or_default();
+    let batch =
+        check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(ProduceError::Batch)?;
+    Ok(Pending::Started(cell.append(batch, acks, terms.deadline)))
+}
+
+fn to_wire(
+    cx: &Cx,
+    partition: PartitionId,
+    outcome: Result<Appended, ProduceError>,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default()
+        .with_index(partition.0)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1);
+    match outcome {
+        Ok(appended) => response
+            .with_base_offset(appended.base.0)
+            .with_log_append_time_ms(appended.log_append_time.map_or(-1, |at| at.0))
+            .with_log_start_offset(appended.log_start.0),
+        Err(ProduceError::Code(code)) => response.with_error_code(code.code()),
+        Err(ProduceError::Batch(refusal)) => response
+            .with_error_code(refusal.code().code())
+            .with_record_errors(record_errors(&refusal))
+            .with_error_message(refusal.message().map(StrBytes::from_string)),
+        Err(ProduceError::Append(error)) => {
+            let response = response
+                .with_error_code(error.code().code())
+                .with_error_message(error.message().map(StrBytes::from_string));
+            with_leader(cx, response, &error)
+        }
+    }
+}
+
+/// KIP-951: a client that asked the wrong broker learns the right one at once.
+fn with_leader(
+    _cx: &Cx,
+    response: PartitionProduceResponse,
+    error: &AppendError,
+) -> PartitionProduceResponse {
+    let AppendError::NotLeader { leader, epoch } = error else {
+        return response;
+    };
+    let mut current = response.current_leader.clone();
+    current.leader_id = leader.map_or(-1, |leader| leader.0).into();
+    current.leader_epoch = epoch.0;
+    response.with_current_leader(current)
+}
+
+fn record_errors(refusal: &BatchRefusal) -> Vec<BatchIndexAndErrorMessage> {
+    let records = refusal.records.iter().map(|(index, message)| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(*index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(message.clone())))
+    });
+    records.collect()
+}

@@ -1,0 +1,189 @@
+//! The broker's services, as handlers see them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ottla_base::config::{BrokerConfig, Layers, Overrides, TopicConfig, TopicDefaults};
+use ottla_base::{BrokerId, ClusterId, TopicName};
+use ottla_controller::{Image, Resource};
+use ottla_store::LogStore;
+use tokio::sync::mpsc;
+use tracing::error;
+
+use crate::budget::ByteBudget;
+use crate::clock::SystemClock;
+use crate::fetch::{ReadPool, Sessions};
+use crate::metadata::ControllerHandle;
+use crate::partitions::{Cell, Registry, Timers};
+use crate::producer_ids::ProducerIds;
+use crate::tasks::Tasks;
+
+/// What one running broker is made of. Made once, by `wiring`; what changes
+/// while it runs is published whole.
+#[derive(Debug)]
+pub struct Broker {
+    pub id: BrokerId,
+    pub cluster_id: ClusterId,
+    pub clock: SystemClock,
+    pub store: Arc<dyn LogStore>,
+    pub registry: Registry,
+    pub timers: Arc<Timers>,
+    pub sessions: Sessions,
+    pub read_pool: ReadPool,
+    pub budget: ByteBudget,
+    pub controller: ControllerHandle,
+    pub producer_ids: ProducerIds,
+    pub tasks: Tasks,
+    /// Partitions whose store refused an append.
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+    /// What was set at start: file, environment, arguments.
+    pub fixed: Overrides,
+    image: ArcSwap<Image>,
+    settings: ArcSwap<Settings>,
+}
+
+/// The settings in force: typed, and resolved anew when one changes.
+#[derive(Debug)]
+pub struct Settings {
+    pub broker: BrokerConfig,
+    pub topics: TopicDefaults,
+}
+
+/// What [`Broker::new`] is made from.
+#[derive(Debug)]
+pub struct Parts {
+    pub id: BrokerId,
+    pub cluster_id: ClusterId,
+    pub clock: SystemClock,
+    pub store: Arc<dyn LogStore>,
+    pub timers: Arc<Timers>,
+    pub controller: ControllerHandle,
+    pub tasks: Tasks,
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+    pub fixed: Overrides,
+    pub image: Image,
+    pub settings: Settings,
+    /// Moves whatever is numbered at random.
+    pub seed: i32,
+}
+
+impl Broker {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let config = &parts.settings.broker;
+        let slots = config.max_incremental_fetch_session_cache_slots;
+        let slots = usize::try_from(slots).unwrap_or(0);
+        let request_bytes_max = match usize::try_from(config.queued_max_request_bytes) {
+            Ok(bytes) if bytes > 0 => bytes,
+            Ok(_) | Err(_) => crate::limits::REQUEST_BYTES_MAX,
+        };
+        Arc::new(Self {
+            id: parts.id,
+            cluster_id: parts.cluster_id,
+            clock: parts.clock,
+            store: parts.store,
+            registry: Registry::default(),
+            timers: parts.timers,
+            sessions: Sessions::new(slots, parts.seed),
+            read_pool: ReadPool::start(),
+            budget: ByteBudget::new(request_bytes_max),
+            controller: parts.controller,
+            producer_ids: ProducerIds::default(),
+            tasks: parts.tasks,
+            failures: parts.failures,
+            fixed: parts.fixed,
+            image: ArcSwap::from_pointee(parts.image),
+            settings: ArcSwap::from_pointee(parts.settings),
+        })
+    }
+
+    /// What the metadata log says, as far as this broker has carried it out.
+    pub fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// How far the metadata log is carried out.
+    pub fn metadata_offset(&self) -> i64 {
+        self.controller.cell().view().high_watermark.0
+    }
+
+    /// The layers that a broker setting is looked for in.
+    pub fn with_layers<T>(&self, image: &Image, look: impl FnOnce(Layers<'_>) -> T) -> T {
+        let none = Overrides::new();
+        let broker = image.overrides(&Resource::Broker(self.id));
+        let cluster = image.overrides(&Resource::Brokers);
+        look(Layers {
+            broker: broker.map_or(&none, |set| set),
+            cluster: cluster.map_or(&none, |set| set),
+            fixed: &self.fixed,
+        })
+    }
+
+    /// The settings in force for a topic.
+    pub fn topic_config(&self, image: &Image, topic: &TopicName) -> Arc<TopicConfig> {
+        let defaults = &self.settings().topics;
+        let Some(overrides) = image.overrides(&Resource::Topic(topic.clone())) else {
+            return defaults.config().clone();
+        };
+        defaults.with(overrides).unwrap_or_else(|error| {
+            // The controller has checked it: only a younger program can have
+            // written what this one refuses.
+            error!(%topic, %error, "the topic's settings are not understood, so the defaults hold");
+            defaults.config().clone()
+        })
+    }
+
+    pub(crate) fn publish_image(&self, image: Image) {
+        self.image.store(Arc::new(image));
+    }
+
+    pub(crate) fn publish_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+}
+
+impl Settings {
+    pub fn resolve(layers: &Layers<'_>) -> Result<Self, ottla_base::config::ConfigError> {
+        Ok(Self {
+            broker: layers.broker_config()?,
+            topics: layers.topic_defaults()?,
+        })
+    }
+
+    pub fn groups(&self) -> ottla_coordinator::Settings {
+        let config = &self.broker;
+        ottla_coordinator::Settings {
+            session_timeout_ms_min: config.group_min_session_timeout_ms,
+            session_timeout_ms_max: config.group_max_session_timeout_ms,
+            initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+            members_max: usize::try_from(config.group_max_size).unwrap_or(usize::MAX),
+            offset_metadata_length_max: usize::try_from(config.offset_metadata_max_bytes)
+                .unwrap_or(0),
+            offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+            offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+            ..ottla_coordinator::Settings::default()
+        }
+    }
+
+    pub fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
+        let factor = self.broker.default_replication_factor;
+        ottla_controller::Settings {
+            partitions_default: self.broker.num_partitions,
+            replication_factor_default: i16::try_from(factor).unwrap_or(i16::MAX),
+            fixed: Arc::new(fixed.clone()),
+        }
+    }
+
+    pub fn partition(&self, topic: &TopicConfig) -> ottla_partition::Settings {
+        let policy = topic.cleanup_policy;
+        ottla_partition::Settings {
+            min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),
+            records_deletable: policy.delete || !policy.compact,
+            producer_expiration_ms: self.broker.producer_id_expiration_ms.into(),
+            ..ottla_partition::Settings::default()
+        }
+    }
+}

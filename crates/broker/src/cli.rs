@@ -1,0 +1,463 @@
+//! The command line: what was asked for, as one value.
+//!
+//! Parsing only: nothing here reads a file, the environment or the clock.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// What the process was started to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    Serve(Serve),
+    Check(Check),
+    Dump(Dump),
+    Format(Format),
+    Info(Info),
+    RandomUuid,
+}
+
+/// Parses a command line, the program's name first.
+///
+/// # Errors
+/// What to print and how to exit, also for `--help` and `--version`: see
+/// [`clap::Error::exit`].
+pub fn parse<I, A>(arguments: I) -> Result<Command, clap::Error>
+where
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let cli = Cli::try_parse_from(arguments)?;
+    Ok(match cli.verb {
+        None => Command::Serve(cli.serve.unless_a_mistyped_command()?),
+        Some(Verb::Serve(serve)) => Command::Serve(serve),
+        Some(Verb::Check(check)) => Command::Check(check),
+        Some(Verb::Dump(dump)) => Command::Dump(dump),
+        Some(Verb::Format(format)) => Command::Format(format),
+        Some(Verb::Info(info)) => Command::Info(info),
+        Some(Verb::RandomUuid) => Command::RandomUuid,
+    })
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ottla                                      a broker on localhost:9092, data in ./ottla-data
+  ottla --memory                             the same, keeping nothing on disk
+  ottla --data /var/lib/ottla --set listeners=PLAINTEXT://:9092
+  ottla server.properties                    with the settings of an Apache Kafka broker
+  ottla check ./ottla-data                   verify a data directory, changing nothing
+
+No format step is needed: an empty data directory is initialised when the broker starts.
+Settings come, the later winning over the earlier, from the file, from KAFKA_* environment
+variables as the apache/kafka image reads them, and from --set.";
+
+/// A broker that speaks Apache Kafka's protocol.
+///
+/// Started with no command at all it serves: any Kafka client can connect to localhost:9092.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ottla",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a broker (what happens without a command, too)
+    Serve(Serve),
+    /// Verify every entry of a data directory, changing nothing
+    Check(Check),
+    /// Print what a data directory holds
+    Dump(Dump),
+    /// Prepare data directories beforehand, as kafka-storage.sh format does (never needed)
+    Format(Format),
+    /// Say whether the data directories of a settings file are formatted, as kafka-storage.sh info does
+    Info(Info),
+    /// Print a new id, fit for `format --cluster-id`
+    RandomUuid,
+}
+
+/// How to run a broker.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Serve {
+    /// Settings file in Kafka's format
+    #[arg(value_name = "SERVER_PROPERTIES", conflicts_with = "config")]
+    file: Option<PathBuf>,
+
+    /// Settings file in Kafka's format
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One setting; may be given many times and wins over file and environment
+    #[arg(long = "set", visible_alias = "override", value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<Setting>,
+
+    /// Where to keep the data [default: ./ottla-data, or log.dirs if it is set]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "memory")]
+    pub data: Option<PathBuf>,
+
+    /// Keep everything in memory; all of it is gone when the broker stops
+    #[arg(long)]
+    pub memory: bool,
+
+    #[command(flatten)]
+    pub log: Log,
+}
+
+impl Serve {
+    /// A first word that is no command is taken for a settings file, as
+    /// `kafka.Kafka` takes it, unless it does not look like a file at all.
+    fn unless_a_mistyped_command(self) -> Result<Self, clap::Error> {
+        let word = self.file.as_deref().and_then(|file| file.to_str());
+        match word {
+            Some(word) if !word.contains(['.', '/']) => Err(Cli::command().error(
+                ErrorKind::InvalidSubcommand,
+                format!(
+                    "there is no command '{word}' (a settings file of that name is './{word}')"
+                ),
+            )),
+            Some(_) | None => Ok(self),
+        }
+    }
+
+    /// The settings file, whichever way it was named.
+    pub const fn settings_file(&self) -> Option<&PathBuf> {
+        match &self.config {
+            Some(file) => Some(file),
+            None => self.file.as_ref(),
+        }
+    }
+}
+
+/// How the broker's own log reads.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Log {
+    /// What to log: a level, or filters such as `info,ottla_store=debug` [default: $RUST_LOG, else info]
+    #[arg(long = "log", value_name = "FILTER")]
+    pub filter: Option<String>,
+
+    /// How log lines look [default: the setting ottla.log.format, else human]
+    #[arg(long = "log-format", value_name = "FORMAT")]
+    pub format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text for people
+    Human,
+    /// One JSON object per line for machines
+    Json,
+}
+
+/// One `key=value`, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub key: String,
+    pub value: String,
+}
+
+/// Which data directory to verify.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Check {
+    /// The data directory, of a broker that is not running
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// What to print of which data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Dump {
+    /// The data directory, of a broker that is not running
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+
+    /// Only this topic
+    #[arg(long, value_name = "NAME")]
+    pub topic: Option<String>,
+
+    /// Only this partition of the topic
+    #[arg(long, value_name = "NUMBER", requires = "topic")]
+    pub partition: Option<i32>,
+
+    /// Only from this offset on
+    #[arg(long, value_name = "NUMBER", requires = "partition")]
+    pub offset: Option<i64>,
+}
+
+/// How to prepare data directories.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Format {
+    /// Id of the cluster that the directories are to belong to
+    #[arg(short = 't', long, value_name = "ID")]
+    pub cluster_id: String,
+
+    /// Settings file in Kafka's format: names the directories and the node
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Leave directories alone that are formatted already, where this is an error otherwise
+    #[arg(short = 'g', long)]
+    pub ignore_formatted: bool,
+
+    /// Level of a feature, such as `transaction.version=2`; may be given many times
+    #[arg(short, long = "feature", value_name = "NAME=LEVEL", value_parser = feature)]
+    pub features: Vec<FeatureLevel>,
+
+    /// The features of this Kafka release, such as `4.3`
+    #[arg(short, long, value_name = "VERSION")]
+    pub release_version: Option<String>,
+
+    /// A SCRAM credential, such as `SCRAM-SHA-256=[name=alice,password=secret]`; may be given many times
+    #[arg(short = 'S', long = "add-scram", value_name = "CREDENTIAL")]
+    pub scram: Vec<String>,
+
+    #[command(flatten)]
+    voters: VoterArguments,
+}
+
+impl Format {
+    /// Who is to elect the controller at first.
+    pub fn voters(&self) -> Voters {
+        if self.voters.standalone {
+            Voters::Standalone
+        } else if self.voters.no_initial_controllers {
+            Voters::None
+        } else {
+            match &self.voters.initial_controllers {
+                Some(list) => Voters::Listed(list.clone()),
+                None => Voters::Unsaid,
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+struct VoterArguments {
+    /// This node alone is the first quorum of controllers
+    #[arg(short, long)]
+    standalone: bool,
+
+    /// No quorum yet: this node joins one later
+    #[arg(short = 'N', long)]
+    no_initial_controllers: bool,
+
+    /// The first quorum, as `id@host:port:directory-id`, separated by commas
+    #[arg(short = 'I', long, value_name = "LIST")]
+    initial_controllers: Option<String>,
+}
+
+/// The first quorum of controllers, as the command line gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Voters {
+    /// The settings file must say it.
+    Unsaid,
+    Standalone,
+    None,
+    Listed(String),
+}
+
+/// A feature's name and the level wanted for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureLevel {
+    pub name: String,
+    pub level: i16,
+}
+
+/// Whose directories to describe.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Info {
+    /// Settings file in Kafka's format: names the directories
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok(Setting {
+            key: key.trim().to_owned(),
+            value: value.to_owned(),
+        }),
+        Some(_) => Err("there is no key before the equals sign".to_owned()),
+        None => Err("there is no equals sign; write key=value".to_owned()),
+    }
+}
+
+fn feature(text: &str) -> Result<FeatureLevel, String> {
+    let (name, level) = text
+        .split_once('=')
+        .ok_or("there is no equals sign; write feature=level")?;
+    let level = level
+        .trim()
+        .parse()
+        .map_err(|_| format!("the level {level:?} is not a small whole number"))?;
+    Ok(FeatureLevel {
+        name: name.trim().to_owned(),
+        level,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Command {
+        parse(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn refused(line: &str) -> String {
+        match parse(line.split_whitespace()) {
+            Ok(command) => panic!("{line}: taken for {command:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn serve(line: &str) -> Serve {
+        let Command::Serve(serve) = parsed(line) else {
+            panic!("{line}: taken for another command");
+        };
+        serve
+    }
+
+    fn format(line: &str) -> Format {
+        let Command::Format(format) = parsed(line) else {
+            panic!("{line}: taken for another command");
+        };
+        format
+    }
+
+    fn pairs(serve: &Serve) -> Vec<(&str, &str)> {
+        serve
+            .settings
+            .iter()
+            .map(|setting| (setting.key.as_str(), setting.value.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        assert_eq!(parsed("ottla"), parsed("ottla serve"));
+        assert_eq!(parsed("ottla --memory"), parsed("ottla serve --memory"));
+        assert_eq!(
+            parsed("ottla --data d --set a=b"),
+            parsed("ottla serve --data d --set a=b")
+        );
+        assert!(serve("ottla --memory").memory);
+        assert_eq!(serve("ottla --data d").data, Some(PathBuf::from("d")));
+    }
+
+    #[test]
+    fn a_settings_file_is_named_in_three_ways() {
+        let file = PathBuf::from("conf/server.properties");
+        for line in [
+            "ottla conf/server.properties",
+            "ottla serve conf/server.properties",
+            "ottla serve --config conf/server.properties",
+        ] {
+            assert_eq!(serve(line).settings_file(), Some(&file), "{line}");
+        }
+        assert_eq!(serve("ottla").settings_file(), None);
+    }
+
+    #[test]
+    fn overrides_are_read_as_kafka_reads_them() {
+        let serve = serve("ottla server.properties --override a=1 --override b=x=y --set c=");
+        assert_eq!(pairs(&serve), [("a", "1"), ("b", "x=y"), ("c", "")]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            ("ottla sevre", "there is no command 'sevre'"),
+            ("ottla --set listeners", "there is no equals sign"),
+            ("ottla --set =1", "there is no key"),
+            ("ottla --memory --data d", "cannot be used with"),
+            (
+                "ottla a.properties --config b.properties",
+                "cannot be used with",
+            ),
+            ("ottla check", "<DIR>"),
+            ("ottla dump d --partition 0", "--topic"),
+            ("ottla dump d --topic t --offset 0", "--partition"),
+            ("ottla format -c f", "--cluster-id"),
+            ("ottla format -t x", "--config"),
+            (
+                "ottla format -t x -c f --standalone -N",
+                "cannot be used with",
+            ),
+            ("ottla format -t x -c f -f a", "there is no equals sign"),
+            (
+                "ottla format -t x -c f -f a=70000",
+                "not a small whole number",
+            ),
+            ("ottla --log-format xml", "human, json"),
+        ];
+        for (line, message) in cases {
+            let refused = refused(line);
+            assert!(refused.contains(message), "{line}: {refused}");
+        }
+    }
+
+    #[test]
+    fn format_takes_the_options_of_kafka_storage() {
+        let format = format(
+            "ottla format -t ID -c f.properties --ignore-formatted --feature kraft.version=1 \
+             -f group.version=0 --add-scram SCRAM-SHA-256=[name=a,password=b] --release-version 4.3",
+        );
+        assert_eq!(format.cluster_id, "ID");
+        assert_eq!(format.config, PathBuf::from("f.properties"));
+        assert!(format.ignore_formatted);
+        assert_eq!(format.release_version.as_deref(), Some("4.3"));
+        assert_eq!(format.scram, ["SCRAM-SHA-256=[name=a,password=b]"]);
+        let levels: Vec<_> = format
+            .features
+            .iter()
+            .map(|feature| (feature.name.as_str(), feature.level))
+            .collect();
+        assert_eq!(levels, [("kraft.version", 1), ("group.version", 0)]);
+        assert_eq!(format.voters(), Voters::Unsaid);
+    }
+
+    #[test]
+    fn the_first_quorum_is_said_in_one_of_three_ways() {
+        let cases = [
+            ("--standalone", Voters::Standalone),
+            ("-s", Voters::Standalone),
+            ("--no-initial-controllers", Voters::None),
+            ("-I 0@h:1:d", Voters::Listed("0@h:1:d".to_owned())),
+        ];
+        for (option, voters) in cases {
+            let line = format!("ottla format -t ID -c f {option}");
+            assert_eq!(format(&line).voters(), voters, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_not_errors() {
+        for line in [
+            "ottla --help",
+            "ottla -h",
+            "ottla --version",
+            "ottla help format",
+        ] {
+            let answer = parse(line.split_whitespace()).expect_err(line);
+            assert_eq!(answer.exit_code(), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Fetches that wait for more data, woken by what was published.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+/// One fetch that waits. It is told *which* of its partitions moved, so that only
+/// those are read again.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    moved: Mutex<Vec<usize>>,
+    notify: Notify,
+}
+
+impl Waiter {
+    /// Waits until a partition moved, and takes the list of those that did.
+    pub async fn moved(&self) -> Vec<usize> {
+        loop {
+            let moved = std::mem::take(&mut *lock(&self.moved));
+            if !moved.is_empty() {
+                return moved;
+            }
+            self.notify.notified().await;
+        }
+    }
+
+    fn wake(&self, index: usize) {
+        lock(&self.moved).push(index);
+        // Stores a permit when nobody waits at the moment, so no wake is lost.
+        self.notify.notify_one();
+    }
+}
+
+/// The fetches that wait for one partition. Owned by its cell.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    waiting: Mutex<Vec<(Weak<Waiter>, usize)>>,
+}
+
+impl Waiters {
+    /// `index` is what the waiter calls this partition.
+    pub fn register(&self, waiter: &Arc<Waiter>, index: usize) {
+        let mut waiting = lock(&self.waiting);
+        // Fetches that gave up leave a dead entry; they are dropped before the
+        // list would grow.
+        if waiting.len() == waiting.capacity() {
+            waiting.retain(|(waiter, _)| waiter.strong_count() > 0);
+        }
+        waiting.push((Arc::downgrade(waiter), index));
+    }
+
+    /// Wakes everybody; who still wants more stays registered.
+    pub fn wake(&self) {
+        lock(&self.waiting).retain(|(waiter, index)| match waiter.upgrade() {
+            Some(waiter) => {
+                waiter.wake(*index);
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_waiter_hears_which_partitions_moved() {
+        let (first, second) = (Waiters::default(), Waiters::default());
+        let waiter = Arc::new(Waiter::default());
+        first.register(&waiter, 7);
+        second.register(&waiter, 9);
+        second.wake();
+        assert_eq!(waiter.moved().await, [9]);
+        first.wake();
+        second.wake();
+        assert_eq!(waiter.moved().await, [7, 9]);
+        drop(waiter);
+        first.wake();
+        assert_eq!(lock(&first.waiting).len(), 0);
+    }
+}

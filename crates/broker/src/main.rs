@@ -1,0 +1,23 @@
+//! The `ottla` program.
+
+use std::process::ExitCode;
+
+use ottla_broker::cli::{self, Command};
+use ottla_broker::{offline, serve};
+
+/// Decoding reserves memory by lengths that clients send. This allocator hands
+/// out address space only, so such a reservation costs nothing and the missing
+/// bytes are noticed; the system's would end the process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Serve(serve)) => serve::run(&serve),
+        Ok(Command::RandomUuid) => offline::random_uuid(),
+        Ok(Command::Format(format)) => offline::format(&format),
+        Ok(Command::Info(info)) => offline::info(&info),
+        Ok(Command::Check(_) | Command::Dump(_)) => ExitCode::FAILURE,
+        Err(usage) => usage.exit(),
+    }
+}

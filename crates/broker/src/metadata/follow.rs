@@ -1,0 +1,265 @@
+//! Carries out what the metadata log says: the one writer of the partition map
+//! and of the published image.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ottla_base::{PartitionId, TopicName, TopicPartition};
+use ottla_controller::{Change, Image, Record, Reply, Resource, Topic};
+use ottla_coordinator::group::Loader;
+use ottla_coordinator::offsets::DeletedTopic;
+use ottla_partition::Lead;
+use ottla_store::LogId;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::broker::{Broker, Settings};
+use crate::partitions::{
+    Cell, CellParts, Host, HostInput, LocalTopic, RecoverError, recover, replay,
+};
+use crate::tasks::Stop;
+use crate::topics::OFFSETS_TOPIC;
+
+/// What the metadata task hears of, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// These records are committed.
+    Committed(Vec<Record>),
+    /// A reply that may leave now that the records before it are carried out.
+    Reply(oneshot::Sender<Reply>, Reply),
+}
+
+/// Owned by the metadata task.
+#[derive(Debug)]
+pub struct Follower {
+    broker: Arc<Broker>,
+    image: Image,
+    /// Logs that the store had at start and that no partition has claimed yet.
+    unclaimed: HashMap<TopicPartition, LogId>,
+}
+
+impl Follower {
+    /// Opens every partition of `image`, and drops the logs of topics that were
+    /// deleted right before the last stop.
+    pub fn start(
+        broker: Arc<Broker>,
+        image: Image,
+        unclaimed: HashMap<TopicPartition, LogId>,
+    ) -> Self {
+        let mut follower = Self {
+            broker,
+            image,
+            unclaimed,
+        };
+        let topics: Vec<_> = follower.image.topics().cloned().collect();
+        for topic in topics {
+            follower.open(&topic);
+        }
+        for (_, log) in follower.unclaimed.drain() {
+            follower.broker.store.submit(ottla_store::Op::Drop { log });
+        }
+        follower
+    }
+
+    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stop: Stop) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                event = events.recv() => event,
+            };
+            match event {
+                Some(Event::Committed(records)) => self.carry_out(&records),
+                Some(Event::Reply(to, reply)) => {
+                    let _gone = to.send(reply);
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, records: &[Record]) {
+        // A topic's settings are in the same batch as its creation, so nothing is
+        // acted upon before the whole batch is folded in.
+        let changes: Vec<_> = records
+            .iter()
+            .map(|record| self.image.apply(record))
+            .collect();
+        for change in changes {
+            match change {
+                Change::TopicCreated(topic) | Change::PartitionsAdded { topic, .. } => {
+                    self.open(&topic);
+                }
+                Change::TopicDeleted(topic) => self.drop_topic(&topic),
+                Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
+                Change::Config(Resource::Broker(_) | Resource::Brokers) => self.resolve_settings(),
+                Change::Config(Resource::Group(_) | Resource::ClientMetrics(_))
+                | Change::Broker(_)
+                | Change::ProducerIds
+                | Change::Feature
+                | Change::Cluster
+                | Change::Nothing => (),
+            }
+        }
+        self.broker.publish_image(self.image.clone());
+    }
+
+    /// Opens the partitions of a topic that are not open yet.
+    fn open(&mut self, topic: &Topic) {
+        let config = self.broker.topic_config(&self.image, &topic.name);
+        let mut local = match self.broker.registry.topic_by_id(topic.id) {
+            Some(local) => LocalTopic::clone(&local),
+            None => LocalTopic::new(topic.id, topic.name.clone(), config),
+        };
+        for (id, partition) in topic.partitions().skip(local.cells.len()) {
+            let lead = Lead {
+                epoch: partition.leader_epoch,
+                replicas: partition.replicas.clone(),
+                isr: partition.isr.clone(),
+            };
+            match self.open_partition(&local, id) {
+                Ok(cell) => {
+                    cell.lead(lead);
+                    if topic.name.as_str() == OFFSETS_TOPIC {
+                        host_groups(&self.broker, &cell);
+                    }
+                    local.cells.push(cell);
+                }
+                Err(error) => {
+                    error!(topic = %topic.name, partition = %id, %error, "partition cannot be opened");
+                    break;
+                }
+            }
+        }
+        self.broker.registry.put(local);
+    }
+
+    fn open_partition(
+        &mut self,
+        topic: &LocalTopic,
+        partition: PartitionId,
+    ) -> Result<Arc<Cell>, OpenError> {
+        let broker = &self.broker;
+        let topic_partition = TopicPartition {
+            topic: topic.id,
+            partition,
+        };
+        let log = match self.unclaimed.remove(&topic_partition) {
+            Some(log) => log,
+            None => broker.store.create(topic_partition)?,
+        };
+        let settings = broker.settings().partition(&topic.config);
+        let now = broker.clock.now();
+        let partition = recover(&*broker.store, log, now, broker.id, settings)?;
+        Ok(Cell::new(CellParts {
+            topic_partition,
+            topic: topic.name.clone(),
+            log,
+            store: broker.store.clone(),
+            partition,
+            config: topic.config.clone(),
+            clock: broker.clock,
+            timers: broker.timers.clone(),
+            failures: broker.failures.clone(),
+        }))
+    }
+
+    fn drop_topic(&self, topic: &Topic) {
+        if let Some(local) = self.broker.registry.remove(topic.id) {
+            local.cells.iter().for_each(|cell| cell.retire());
+        }
+        let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) else {
+            return;
+        };
+        for cell in &offsets.cells {
+            let deleted = DeletedTopic {
+                name: topic.name.clone(),
+                id: topic.id,
+            };
+            let input = ottla_coordinator::Input::TopicsDeleted(vec![deleted]);
+            if let Err(refusal) = cell.tell_host(HostInput::Group(input)) {
+                warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
+            }
+        }
+    }
+
+    fn reconfigure(&self, name: &TopicName) {
+        let Some(local) = self.broker.registry.topic(name.as_str()) else {
+            return;
+        };
+        let config = self.broker.topic_config(&self.image, name);
+        let settings = self.broker.settings().partition(&config);
+        for cell in &local.cells {
+            cell.reconfigure(config.clone(), settings);
+        }
+        let mut changed = LocalTopic::new(local.id, local.name.clone(), config);
+        changed.cells.clone_from(&local.cells);
+        self.broker.registry.put(changed);
+    }
+
+    /// A broker setting changed: topics without a value of their own follow it.
+    fn resolve_settings(&self) {
+        let resolved = self
+            .broker
+            .with_layers(&self.image, |layers| Settings::resolve(&layers));
+        match resolved {
+            Ok(settings) => self.broker.publish_settings(settings),
+            Err(error) => {
+                error!(%error, "changed settings are not understood, so the old ones hold");
+                return;
+            }
+        }
+        for topic in self.broker.registry.topics() {
+            self.reconfigure(&topic.name);
+        }
+    }
+}
+
+/// Why a partition is not opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Create(#[from] ottla_store::StoreError),
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+}
+
+/// Loads the groups that live in a partition: at once if there are none, else in
+/// the background, while clients hear that the coordinator is loading.
+pub fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
+    cell.host_loading();
+    let view = cell.view();
+    if view.log_start == view.end {
+        load_groups(broker, cell);
+        return;
+    }
+    let (broker, cell) = (broker.clone(), cell.clone());
+    let tasks = broker.tasks.clone();
+    tasks.spawn("load-groups", async move {
+        let loader = broker.clone();
+        broker
+            .read_pool
+            .run(move || load_groups(&loader, &cell))
+            .await;
+    });
+}
+
+fn load_groups(broker: &Broker, cell: &Cell) {
+    let mut loader = Loader::new();
+    let replayed = replay(&*cell.store, cell.log, |key, value| {
+        if let Err(error) = loader.read(key.as_deref(), value.as_deref()) {
+            warn!(partition = %cell.topic_partition.partition, %error, "a group record is passed over");
+        }
+    });
+    match replayed {
+        Ok(()) => {
+            let settings = broker.settings().groups();
+            let machine = loader.finish(settings, broker.clock.now());
+            let seed = cell.topic_partition.partition.0.unsigned_abs().into();
+            cell.host_ready(|end| Host::groups(machine, end, seed));
+        }
+        Err(error) => {
+            error!(partition = %cell.topic_partition.partition, %error, "groups cannot be loaded");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Sockets: listeners and the one task that each connection has.
+
+mod connection;
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use connection::serve;
+pub use listener::{BindError, Bound, bind};
+
+/// What is known of a connection for as long as it lasts.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// Name of the listener that accepted it: answers name this listener's
+    /// endpoints.
+    pub listener: Arc<str>,
+    /// `None` for a connection that is not a socket (tests).
+    pub peer: Option<SocketAddr>,
+}

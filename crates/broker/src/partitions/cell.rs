@@ -1,0 +1,532 @@
+//! A cell owns one replica: the partition machine, the coordinator shard that
+//! keeps its records in it, and whoever waits for an answer of either.
+//!
+//! One short lock. `step` runs under it and its effects are queued, in order,
+//! before it is released; answers and wake-ups leave after it. It does no IO.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use ottla_base::config::TopicConfig;
+use ottla_base::{LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
+use ottla_partition::{
+    Acks, ActiveProducer, Append, AppendError, Appended, CHECKPOINT_KEY, DeleteError, Effect,
+    EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
+};
+use ottla_protocol::records::RecordBatch;
+use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
+use super::timers::Timers;
+use crate::clock::SystemClock;
+use crate::fetch::Waiters;
+
+/// One local replica. Owned by the registry; shared by whoever has an input.
+#[derive(Debug)]
+pub struct Cell {
+    pub topic_partition: TopicPartition,
+    pub topic: TopicName,
+    pub log: LogId,
+    pub store: Arc<dyn LogStore>,
+    me: Weak<Self>,
+    clock: SystemClock,
+    timers: Arc<Timers>,
+    state: Mutex<State>,
+    view: ArcSwap<View>,
+    config: ArcSwap<TopicConfig>,
+    /// Whether every append is synced, whatever the broker's policy.
+    sync_always: AtomicBool,
+    waiters: Waiters,
+    /// Who brings a partition back whose store refused an append.
+    failures: mpsc::UnboundedSender<Arc<Self>>,
+}
+
+/// What the cell is made from.
+#[derive(Debug)]
+pub struct CellParts {
+    pub topic_partition: TopicPartition,
+    pub topic: TopicName,
+    pub log: LogId,
+    pub store: Arc<dyn LogStore>,
+    pub partition: Partition,
+    pub config: Arc<TopicConfig>,
+    pub clock: SystemClock,
+    pub timers: Arc<Timers>,
+    pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+}
+
+#[derive(Debug)]
+struct State {
+    partition: Partition,
+    /// Grows when the partition is recovered anew; completions of earlier ones
+    /// are stale.
+    incarnation: u64,
+    /// The term that the partition was last told to lead.
+    lead: Option<Lead>,
+    host: Hosting,
+    last_token: u64,
+    waiting: HashMap<ReplyToken, Waiting>,
+    /// When the timer task will call; later deadlines need no call of their own.
+    scheduled: Option<Millis>,
+    effects: Vec<Effect>,
+}
+
+/// The coordinator that lives in this partition.
+#[derive(Debug)]
+enum Hosting {
+    /// None does.
+    Nothing,
+    /// Its records are being read.
+    Loading,
+    Ready(Host),
+}
+
+/// Who waits for the reply to a token. Dropping it says that the partition, or
+/// its coordinator, has gone from here.
+#[derive(Debug)]
+enum Waiting {
+    Append(oneshot::Sender<Result<Appended, AppendError>>),
+    Delete(oneshot::Sender<Result<Offset, DeleteError>>),
+    Host(Answer),
+}
+
+/// What is left to do once the lock is released.
+#[derive(Debug, Default)]
+struct After {
+    replies: Vec<(Waiting, Outcome)>,
+    wake: bool,
+    schedule: Option<Millis>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Partition(Reply),
+    Host(HostReply),
+}
+
+impl Cell {
+    pub fn new(parts: CellParts) -> Arc<Self> {
+        let cell = Arc::new_cyclic(|me| Self {
+            topic_partition: parts.topic_partition,
+            topic: parts.topic,
+            log: parts.log,
+            store: parts.store,
+            me: me.clone(),
+            clock: parts.clock,
+            timers: parts.timers,
+            view: ArcSwap::from_pointee(parts.partition.view()),
+            state: Mutex::new(State {
+                partition: parts.partition,
+                incarnation: 0,
+                lead: None,
+                host: Hosting::Nothing,
+                last_token: 0,
+                waiting: HashMap::new(),
+                scheduled: None,
+                effects: Vec::new(),
+            }),
+            sync_always: AtomicBool::new(parts.config.flush_messages == 1),
+            config: ArcSwap::new(parts.config),
+            waiters: Waiters::default(),
+            failures: parts.failures,
+        });
+        let listener: Arc<dyn LogListener> = cell.clone();
+        cell.store.attach(cell.log, 0, listener);
+        cell
+    }
+
+    /// What readers may see at this moment.
+    pub fn view(&self) -> View {
+        **self.view.load()
+    }
+
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.config.load_full()
+    }
+
+    pub fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// Appends a batch that passed the rules of produce requests.
+    pub fn append(
+        &self,
+        batch: RecordBatch,
+        acks: Acks,
+        deadline: Millis,
+    ) -> oneshot::Receiver<Result<Appended, AppendError>> {
+        let (answer, waiting) = oneshot::channel();
+        self.with(|state, now| {
+            let token = state.expect(Waiting::Append(answer));
+            let append = Append {
+                token,
+                batch,
+                acks,
+                deadline,
+            };
+            state.step(now, Input::Append(append));
+        });
+        waiting
+    }
+
+    /// Deletes the records below `before`, or all that are committed.
+    pub fn delete_records(
+        &self,
+        before: Option<Offset>,
+        deadline: Millis,
+    ) -> oneshot::Receiver<Result<Offset, DeleteError>> {
+        let (answer, waiting) = oneshot::channel();
+        self.with(|state, now| {
+            let token = state.expect(Waiting::Delete(answer));
+            let input = Input::DeleteRecords {
+                token,
+                before,
+                deadline,
+            };
+            state.step(now, input);
+        });
+        waiting
+    }
+
+    /// Hands an input to the coordinator that lives here. `input` gets the token
+    /// that its reply will carry.
+    pub fn host(
+        &self,
+        answer: Answer,
+        input: impl FnOnce(ReplyToken) -> HostInput,
+    ) -> Result<(), HostRefusal> {
+        self.with(|state, now| {
+            state.admit_host()?;
+            let token = state.expect(Waiting::Host(answer));
+            let input = input(token);
+            state.run_host(now, |host, now, log| host.handle(now, input, log));
+            Ok(())
+        })
+    }
+
+    /// Hands an input that nobody waits for to the coordinator that lives here.
+    pub fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
+        self.with(|state, now| {
+            state.admit_host()?;
+            state.run_host(now, |host, now, log| host.handle(now, input, log));
+            Ok(())
+        })
+    }
+
+    /// Announces a coordinator whose records are about to be read.
+    pub fn host_loading(&self) {
+        self.with(|state, _| state.host = Hosting::Loading);
+    }
+
+    /// The coordinator has read all records and serves from now on. `host` is
+    /// told where the log ends.
+    pub fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
+        self.with(|state, _| {
+            let end = state.partition.view().end;
+            state.host = Hosting::Ready(host(end));
+        });
+    }
+
+    /// A look at the coordinator's state, if it is ready.
+    pub fn peek_host<T>(&self, look: impl FnOnce(&Host) -> T) -> Option<T> {
+        match &self.lock().host {
+            Hosting::Ready(host) => Some(look(host)),
+            Hosting::Nothing | Hosting::Loading => None,
+        }
+    }
+
+    pub fn lead(&self, lead: Lead) {
+        self.with(|state, now| {
+            state.lead = Some(lead.clone());
+            state.step(now, Input::Lead(lead));
+        });
+    }
+
+    /// Goes on with a partition that was recovered anew, in the role that the one
+    /// before had. Completions for that one are stale from now on.
+    pub fn restart(self: &Arc<Self>, partition: Partition) {
+        self.with(|state, now| {
+            state.partition = partition;
+            state.incarnation += 1;
+            let listener: Arc<dyn LogListener> = self.clone();
+            self.store.attach(self.log, state.incarnation, listener);
+            if let Some(lead) = state.lead.clone() {
+                state.step(now, Input::Lead(lead));
+            }
+        });
+    }
+
+    /// Retention has decided where the log may start.
+    pub fn advance_start(&self, to: Offset) {
+        self.with(|state, now| state.step(now, Input::AdvanceStart { to }));
+    }
+
+    pub fn reconfigure(&self, config: Arc<TopicConfig>, settings: ottla_partition::Settings) {
+        self.sync_always
+            .store(config.flush_messages == 1, Ordering::Relaxed);
+        self.config.store(config);
+        self.with(|state, now| state.step(now, Input::Settings(settings)));
+    }
+
+    /// Keeps what makes the next start quick.
+    pub fn checkpoint(&self) {
+        self.with(|state, now| state.step(now, Input::Checkpoint));
+    }
+
+    /// The topic is gone: everybody who waits is told so, and the log is dropped.
+    pub fn retire(&self) {
+        self.with(|state, now| {
+            let epoch = state.partition.view().leader_epoch;
+            let leader = None;
+            state.step(now, Input::Follow { epoch, leader });
+            state.host = Hosting::Nothing;
+            state.waiting.clear();
+        });
+        self.store.submit(Op::Drop { log: self.log });
+        self.waiters.wake();
+    }
+
+    pub fn tick(&self) {
+        self.with(|state, now| {
+            state.scheduled = None;
+            if state.partition.next_deadline().is_some_and(|at| at <= now) {
+                state.step(now, Input::Tick);
+            }
+            if state.admit_host().is_ok() {
+                state.run_host(now, Host::tick);
+            }
+        });
+    }
+
+    /// Where the given leader epoch ends in this log (OffsetForLeaderEpoch).
+    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        self.lock().partition.end_offset_for(epoch)
+    }
+
+    /// The state at this moment, with what is appended and not durable yet.
+    pub fn fresh_view(&self) -> View {
+        self.lock().partition.view()
+    }
+
+    /// The idempotent producers that this partition remembers.
+    pub fn describe_producers(&self) -> Vec<ActiveProducer> {
+        self.lock().partition.describe_producers().collect()
+    }
+
+    /// Runs `work` under the lock, queues its effects, and does the rest after.
+    fn with<T>(&self, work: impl FnOnce(&mut State, Millis) -> T) -> T {
+        let (result, after) = {
+            let mut state = self.lock();
+            let result = work(&mut state, self.clock.now());
+            (result, self.carry_out(&mut state))
+        };
+        self.finish(after);
+        result
+    }
+
+    fn carry_out(&self, state: &mut State) -> After {
+        let mut after = After::default();
+        let mut effects = std::mem::take(&mut state.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Write { batch } => self.store.submit(Op::Append {
+                    log: self.log,
+                    incarnation: state.incarnation,
+                    batch,
+                    sync: self.sync_always.load(Ordering::Relaxed),
+                }),
+                Effect::StartOffset { to } => {
+                    let log = self.log;
+                    self.store.submit(Op::StartOffset { log, to });
+                }
+                Effect::Truncate { to } => {
+                    let log = self.log;
+                    self.store.submit(Op::Truncate { log, to });
+                }
+                Effect::Checkpoint { bytes } => self.store.submit(Op::State {
+                    log: self.log,
+                    key: CHECKPOINT_KEY.into(),
+                    value: bytes,
+                }),
+                Effect::Committed { end } => state.commit(end, &mut after),
+                Effect::Publish(view) => {
+                    self.view.store(Arc::new(view));
+                    after.wake = true;
+                }
+                Effect::Reply { to, reply } => {
+                    if let Some(waiting) = state.waiting.remove(&to) {
+                        after.replies.push((waiting, Outcome::Partition(reply)));
+                    }
+                }
+            }
+        }
+        state.effects = effects;
+        state.release(&mut after);
+        after.schedule = state.reschedule();
+        after
+    }
+
+    fn finish(&self, after: After) {
+        for (waiting, outcome) in after.replies {
+            waiting.answer(outcome);
+        }
+        if after.wake {
+            self.waiters.wake();
+        }
+        if let (Some(at), Some(me)) = (after.schedule, self.me.upgrade()) {
+            self.timers.schedule(at, &me);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic aborts the process, so nobody ever sees a half-changed state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogListener for Cell {
+    fn on_flushed(&self, incarnation: u64, end: Offset) {
+        self.with(|state, now| {
+            if incarnation == state.incarnation {
+                state.step(now, Input::Flushed { end });
+            }
+        });
+    }
+
+    fn on_failed(&self, incarnation: u64, failure: StoreFailure) {
+        let is_news = self.with(|state, now| {
+            let is_news = incarnation == state.incarnation && !state.is_failed();
+            if is_news {
+                state.step(now, Input::StorageFailed);
+                state.drop_host();
+            }
+            is_news
+        });
+        if !is_news {
+            return;
+        }
+        error!(topic = %self.topic, partition = %self.topic_partition.partition, %failure, "partition is offline");
+        if failure == StoreFailure::Full && let Some(me) = self.me.upgrade() {
+            // Nobody listens any more when the broker is stopping.
+            let _stopping = self.failures.send(me);
+        }
+    }
+}
+
+impl State {
+    fn step(&mut self, now: Millis, input: Input) {
+        self.partition.step(now, input, &mut self.effects);
+    }
+
+    fn is_failed(&self) -> bool {
+        matches!(self.partition.view().role, RoleKind::Failed)
+    }
+
+    fn expect(&mut self, waiting: Waiting) -> ReplyToken {
+        self.last_token += 1;
+        let token = ReplyToken(self.last_token);
+        self.waiting.insert(token, waiting);
+        token
+    }
+
+    /// Lets an input in only where its records could be written.
+    fn admit_host(&self) -> Result<(), HostRefusal> {
+        match &self.host {
+            Hosting::Nothing => Err(HostRefusal::NotHere),
+            Hosting::Loading => Err(HostRefusal::Loading),
+            Hosting::Ready(_) => self
+                .partition
+                .can_append_hosted()
+                .map_err(|_| HostRefusal::NotHere),
+        }
+    }
+
+    /// Lends the partition to the coordinator for one call.
+    fn run_host(
+        &mut self,
+        now: Millis,
+        call: impl FnOnce(&mut Host, Millis, &mut HostLog<'_>) -> Result<(), super::host::MustReload>,
+    ) {
+        let Hosting::Ready(host) = &mut self.host else {
+            return;
+        };
+        let mut log = HostLog::new(&mut self.partition, &mut self.effects, now);
+        if let Err(failed) = call(host, now, &mut log) {
+            error!(%failed, "a coordinator cannot write its log");
+            self.drop_host();
+        }
+    }
+
+    /// Whoever waits for the coordinator hears that it is not here any more.
+    fn drop_host(&mut self) {
+        self.host = Hosting::Nothing;
+        self.waiting
+            .retain(|_, waiting| !matches!(waiting, Waiting::Host(_)));
+    }
+
+    fn commit(&mut self, end: Offset, after: &mut After) {
+        if let Hosting::Ready(host) = &mut self.host {
+            let replies = host.on_committed(end);
+            self.route(replies, after);
+        }
+    }
+
+    /// Replies of the coordinator that wait for nothing.
+    fn release(&mut self, after: &mut After) {
+        if let Hosting::Ready(host) = &mut self.host {
+            let replies = host.released();
+            self.route(replies, after);
+        }
+    }
+
+    fn route(&mut self, replies: Vec<(ReplyToken, HostReply)>, after: &mut After) {
+        for (token, reply) in replies {
+            if let Some(waiting) = self.waiting.remove(&token) {
+                after.replies.push((waiting, Outcome::Host(reply)));
+            }
+        }
+    }
+
+    /// The deadline that the timer task has to learn of, if it is news.
+    fn reschedule(&mut self) -> Option<Millis> {
+        let partition = self.partition.next_deadline();
+        let host = match &self.host {
+            Hosting::Ready(host) => host.next_deadline(),
+            Hosting::Nothing | Hosting::Loading => None,
+        };
+        let next = partition.into_iter().chain(host).min()?;
+        if self.scheduled.is_some_and(|at| at <= next) {
+            return None;
+        }
+        self.scheduled = Some(next);
+        Some(next)
+    }
+}
+
+impl Waiting {
+    /// Whoever waited may have gone; then the answer is dropped.
+    fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Append(to), Outcome::Partition(Reply::Appended(result))) => {
+                let _gone = to.send(result);
+            }
+            (Self::Delete(to), Outcome::Partition(Reply::Deleted(result))) => {
+                let _gone = to.send(result);
+            }
+            (Self::Host(to), Outcome::Host(reply)) => to.send(reply),
+            (waiting, outcome) => unreachable!("{waiting:?} was answered with {outcome:?}"),
+        }
+    }
+}
+
+/// Whether this replica serves clients.
+pub fn is_leader(view: &View) -> bool {
+    match view.role {
+        RoleKind::Leader => true,
+        RoleKind::Idle | RoleKind::Follower | RoleKind::Failed => false,
+    }
+}

@@ -1,0 +1,297 @@
+//! Puts a broker together, in the order in which its parts need each other, and
+//! takes it apart again.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
+use ottla_base::config::{ConfigError, Layers, Overrides, Start};
+use ottla_base::{ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
+use ottla_controller::{
+    BootstrapError, BrokerEpoch, ControllerMachine, Endpoint, Image, Input, METADATA_TOPIC, Record,
+    RecordError, Registration, Reply,
+};
+use ottla_partition::Lead;
+use ottla_store::{LogId, LogStore, StoreError};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::broker::{Broker, Parts, Settings};
+use crate::clock::SystemClock;
+use crate::metadata::{ControllerError, ControllerHandle, Follower, LoadError};
+use crate::net::{self, BindError, Bound};
+use crate::partitions::{Cell, CellParts, Timers, recover, revive};
+use crate::tasks::Tasks;
+use crate::topics::METADATA_TOPIC_ID;
+use crate::{housekeeping, limits};
+
+/// What a broker is started with.
+#[derive(Debug)]
+pub struct StartParts {
+    pub settings: Start,
+    pub cluster_id: ClusterId,
+    pub store: Arc<dyn LogStore>,
+    /// What clients are told where a listener names no host.
+    pub host_default: String,
+}
+
+/// A broker that serves.
+#[derive(Debug)]
+pub struct Running {
+    pub broker: Arc<Broker>,
+    /// Where it listens, by listener, with real ports.
+    pub addresses: Vec<(Arc<str>, SocketAddr)>,
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("listener {name} wants {protocol:?}, and only PLAINTEXT is served so far")]
+    Protocol {
+        name: String,
+        protocol: SecurityProtocol,
+    },
+    #[error(
+        "process.roles and controller.quorum.voters describe a cluster of several nodes, and only a single node that is broker and controller is served so far"
+    )]
+    Cluster,
+    #[error("the metadata log cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    #[error("the metadata log cannot be loaded: {0}")]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+}
+
+/// Starts a broker and returns when clients can use it.
+pub async fn start(parts: StartParts) -> Result<Running, StartError> {
+    let listeners = &parts.settings.listeners;
+    check_is_served(listeners)?;
+    let bound = bind_all(listeners).await?;
+    let settings = Settings::resolve(&Layers::at_start(&parts.settings.fixed))?;
+    let (clock, timers, tasks) = (SystemClock::start(), Arc::default(), Tasks::default());
+    let mut logs: HashMap<_, _> = parts
+        .store
+        .logs()
+        .into_iter()
+        .map(|log| (log.tp, log.id))
+        .collect();
+    let (committed, events) = mpsc::unbounded_channel();
+    let (failures, failed) = mpsc::unbounded_channel();
+    let cell = open_metadata_log(&parts, clock, &timers, &failures, &mut logs)?;
+    let controller = ControllerHandle::new(
+        cell,
+        settings.controller(&parts.settings.fixed),
+        committed,
+    );
+    let image = controller.load()?;
+
+    let broker = Broker::new(Parts {
+        id: listeners.node,
+        cluster_id: parts.cluster_id.clone(),
+        clock,
+        store: parts.store.clone(),
+        timers: timers.clone(),
+        controller,
+        tasks: tasks.clone(),
+        failures,
+        fixed: parts.settings.fixed.clone(),
+        settings: resolved(&parts.settings.fixed, listeners, &image)?,
+        image: image.clone(),
+        seed: i32::from_be_bytes(random_bytes()),
+    });
+    tasks.spawn("timers", timers.run(clock, tasks.stopping()));
+    let follower = Follower::start(broker.clone(), image, logs);
+    tasks.spawn("metadata", follower.run(events, tasks.stopping()));
+    register(&broker, &parts, &bound).await?;
+    tasks.spawn("revive", revive::run(broker.clone(), failed, tasks.stopping()));
+    tasks.spawn(
+        "housekeeping",
+        housekeeping::run(broker.clone(), tasks.stopping()),
+    );
+
+    let addresses = bound
+        .iter()
+        .map(|bound| (bound.name.clone(), bound.address));
+    let addresses = addresses.collect();
+    for bound in bound {
+        info!(listener = %bound.name, address = %bound.address, "listening");
+        let accept = bound.accept(broker.clone(), tasks.clone(), tasks.stopping());
+        tasks.spawn("listener", accept);
+    }
+    Ok(Running { broker, addresses })
+}
+
+impl Running {
+    /// Lets requests that are under way finish, keeps what makes the next start
+    /// quick, and closes the store.
+    pub async fn stop(self) {
+        let tasks = &self.broker.tasks;
+        tasks.stop();
+        let drained =
+            tokio::time::timeout(Duration::from_millis(limits::DRAIN_MS_MAX), tasks.ended());
+        if drained.await.is_err() {
+            warn!("some clients are still owed answers, and are cut off");
+        }
+        let broker = self.broker.clone();
+        let close = move || {
+            for topic in broker.registry.topics() {
+                topic.cells.iter().for_each(|cell| cell.checkpoint());
+            }
+            broker.controller.cell().checkpoint();
+            broker.store.close();
+        };
+        self.broker.read_pool.run(close).await;
+    }
+}
+
+fn check_is_served(listeners: &Listeners) -> Result<(), StartError> {
+    let is_alone = listeners
+        .voters
+        .iter()
+        .all(|voter| voter.id == listeners.node);
+    if !listeners.roles.broker || !listeners.roles.controller || !is_alone {
+        return Err(StartError::Cluster);
+    }
+    let other = listeners
+        .bound
+        .iter()
+        .find(|listener| listener.protocol != SecurityProtocol::Plaintext);
+    match other {
+        Some(listener) => Err(StartError::Protocol {
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Binds every listener for clients. A single node needs none for controllers.
+async fn bind_all(listeners: &Listeners) -> Result<Vec<Bound>, StartError> {
+    let mut bound = Vec::new();
+    for listener in &listeners.bound {
+        if !listeners.is_for_controllers(&listener.name) {
+            bound.push(net::bind(listener).await?);
+        }
+    }
+    Ok(bound)
+}
+
+fn resolved(
+    fixed: &Overrides,
+    listeners: &Listeners,
+    image: &Image,
+) -> Result<Settings, ConfigError> {
+    use ottla_controller::Resource;
+    let none = Overrides::new();
+    let broker = image.overrides(&Resource::Broker(listeners.node));
+    let cluster = image.overrides(&Resource::Brokers);
+    Settings::resolve(&Layers {
+        broker: broker.map_or(&none, |set| set),
+        cluster: cluster.map_or(&none, |set| set),
+        fixed,
+    })
+}
+
+/// Opens the metadata log: a partition like any other, of a topic that is none.
+fn open_metadata_log(
+    parts: &StartParts,
+    clock: SystemClock,
+    timers: &Arc<Timers>,
+    failures: &mpsc::UnboundedSender<Arc<Cell>>,
+    logs: &mut HashMap<TopicPartition, LogId>,
+) -> Result<Arc<Cell>, StartError> {
+    let topic_partition = TopicPartition {
+        topic: METADATA_TOPIC_ID,
+        partition: PartitionId(0),
+    };
+    let log = match logs.remove(&topic_partition) {
+        Some(log) => log,
+        None => parts.store.create(topic_partition)?,
+    };
+    let node = parts.settings.listeners.node;
+    let settings = ottla_partition::Settings::default();
+    let partition =
+        recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
+    let layers = Layers::at_start(&parts.settings.fixed);
+    let cell = Cell::new(CellParts {
+        topic_partition,
+        topic: TopicName::from(METADATA_TOPIC),
+        log,
+        store: parts.store.clone(),
+        partition,
+        config: layers.topic_defaults()?.config().clone(),
+        clock,
+        timers: timers.clone(),
+        failures: failures.clone(),
+    });
+    cell.lead(Lead {
+        epoch: LeaderEpoch(0),
+        replicas: vec![node],
+        isr: vec![node],
+    });
+    Ok(cell)
+}
+
+/// Makes the cluster know this broker by its addresses.
+async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
+    let cluster = broker.cluster_id.clone();
+    let bootstrapped = broker
+        .controller
+        .ask(|token| Input::Bootstrap { token, cluster });
+    match bootstrapped.await? {
+        Reply::Bootstrap(result) => result?,
+        other => unreachable!("the controller answered with {other:?}"),
+    }
+    let registration = Registration {
+        id: broker.id,
+        epoch: BrokerEpoch::default(),
+        incarnation: *Uuid::new_v4().as_bytes(),
+        rack: parts.settings.broker.broker_rack.clone(),
+        listeners: endpoints(parts, bound),
+    };
+    let registered = broker.controller.ask(|token| Input::RegisterBroker {
+        token,
+        broker: registration,
+    });
+    registered.await?;
+    Ok(())
+}
+
+fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {
+    let told = parts.settings.listeners.advertised.iter();
+    told.map(|listener| endpoint(listener, parts, bound))
+        .collect()
+}
+
+fn endpoint(listener: &Listener, parts: &StartParts, bound: &[Bound]) -> Endpoint {
+    let real = bound.iter().find(|bound| *bound.name == *listener.name);
+    let port = match (listener.port, real) {
+        (0, Some(bound)) => bound.address.port(),
+        (port, _) => port,
+    };
+    Endpoint {
+        listener: listener.name.clone(),
+        host: listener
+            .host
+            .clone()
+            .unwrap_or_else(|| parts.host_default.clone()),
+        port,
+        protocol: listener.protocol,
+    }
+}
+
+fn random_bytes() -> [u8; 4] {
+    let id = Uuid::new_v4();
+    let [a, b, c, d, ..] = *id.as_bytes();
+    [a, b, c, d]
+}

@@ -1,0 +1,155 @@
+//! A broker in process and a client that speaks bytes to it.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use ottla_base::ClusterId;
+use ottla_base::config::StartSettings;
+use ottla_broker::Broker;
+use ottla_broker::net::{ConnectionFacts, serve};
+use ottla_broker::wiring::{self, Running, StartParts};
+use ottla_protocol::header::{RequestHeader, decode_response_header};
+use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
+use ottla_protocol::{ApiKey, StrBytes, WireClient};
+use ottla_store::{Durability, memory};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+/// A broker that keeps everything in memory. It listens on a free port, because
+/// clients are told one, but tests talk to it through [`TestBroker::connect`].
+pub struct TestBroker {
+    pub running: Running,
+}
+
+impl TestBroker {
+    pub async fn start() -> Self {
+        Self::with_settings(&[]).await
+    }
+
+    pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        let mut start = StartSettings::single_node();
+        start.add("listeners", "PLAINTEXT://127.0.0.1:0");
+        start.add("group.initial.rebalance.delay.ms", "0");
+        start.add("offsets.topic.num.partitions", "3");
+        for (key, value) in settings {
+            start.add(key, value);
+        }
+        let store = memory::open(memory::Options {
+            durability: Durability::Fsync,
+            stepping: memory::Stepping::Thread,
+        });
+        let parts = StartParts {
+            settings: start.finish().expect("the settings are right"),
+            cluster_id: ClusterId::from("test-cluster-0123456789"),
+            store: Arc::new(store),
+            host_default: "localhost".to_owned(),
+        };
+        let running = wiring::start(parts).await.expect("the broker starts");
+        Self { running }
+    }
+
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.running.broker
+    }
+
+    pub async fn connect(&self) -> Client {
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let facts = ConnectionFacts {
+            listener: "PLAINTEXT".into(),
+            peer: None,
+        };
+        let stop = self.broker().tasks.stopping();
+        let connection = serve(server, facts, self.broker().clone(), stop);
+        self.broker().tasks.spawn("connection", connection);
+        Client {
+            stream: client,
+            client_id: "test".to_owned(),
+            correlation_id: 0,
+        }
+    }
+}
+
+/// One connection.
+pub struct Client {
+    stream: DuplexStream,
+    pub client_id: String,
+    correlation_id: i32,
+}
+
+impl Client {
+    /// Sends a request and waits for its response.
+    pub async fn call<R: WireClient>(&mut self, version: i16, request: R) -> R::Response {
+        self.send(version, &request).await;
+        self.receive::<R>(version).await
+    }
+
+    /// Sends a request and does not wait.
+    pub async fn send<R: WireClient>(&mut self, version: i16, request: &R) {
+        self.correlation_id += 1;
+        let header = RequestHeader {
+            key: R::KEY,
+            version,
+            correlation_id: self.correlation_id,
+            client_id: Some(StrBytes::from_string(self.client_id.clone())),
+        };
+        let mut frame = BytesMut::new();
+        header.encode(&mut frame);
+        request
+            .encode_request(version, &mut frame)
+            .expect("the request fits its version");
+        self.send_frame(&frame).await;
+    }
+
+    pub async fn send_frame(&mut self, frame: &[u8]) {
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(i32::try_from(frame.len()).expect("a small frame"));
+        bytes.extend_from_slice(frame);
+        self.stream
+            .write_all(&bytes)
+            .await
+            .expect("the broker reads");
+    }
+
+    /// The response to the oldest request that has none yet.
+    pub async fn receive<R: WireClient>(&mut self, version: i16) -> R::Response {
+        let mut frame = self.receive_frame().await.expect("the broker answers");
+        decode_response_header(R::KEY, version, &mut frame).expect("a response header");
+        let response = R::decode_response(&mut frame, version).expect("a response body");
+        assert!(!frame.has_remaining(), "bytes behind the response");
+        response
+    }
+
+    /// None if the broker closes the connection.
+    pub async fn receive_frame(&mut self) -> Option<Bytes> {
+        let length = self.stream.read_i32().await.ok()?;
+        let mut frame = vec![0; usize::try_from(length).expect("a length")];
+        self.stream.read_exact(&mut frame).await.ok()?;
+        Some(frame.into())
+    }
+
+    /// Creates a topic with this many partitions.
+    pub async fn create_topic(&mut self, name: &str, partitions: i32) {
+        let topic = CreatableTopic::default()
+            .with_name(StrBytes::from_string(name.to_owned()).into())
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(5_000);
+        let response = self.call(7, request).await;
+        assert_eq!(response.topics[0].error_code, 0, "topic {name} is created");
+    }
+}
+
+/// A frame of any key and version, for what no typed request can say.
+pub fn raw_frame(key: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    let header = RequestHeader {
+        key,
+        version,
+        correlation_id: 1,
+        client_id: None,
+    };
+    header.encode(&mut frame);
+    frame.extend_from_slice(body);
+    frame.to_vec()
+}

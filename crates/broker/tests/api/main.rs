@@ -1,0 +1,12 @@
+//! The broker in process: real requests over an in-memory connection, a store in
+//! memory, no socket and no disk.
+
+mod admin;
+mod groups;
+mod harness;
+mod offsets;
+mod produce_fetch;
+
+/// As in the binary: a count from the wire may reserve more memory than there is.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

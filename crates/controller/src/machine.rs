@@ -1,0 +1,238 @@
+//! The machine: which input is whose, and the records that change the image.
+
+use std::sync::Arc;
+
+use ottla_base::config::Overrides;
+use ottla_base::{BrokerId, ClusterId, Effects, Machine, Millis, ReplyToken};
+
+use crate::features::FEATURES;
+use crate::record::Record;
+use crate::{
+    AlterConfigError, Alteration, BrokerEpoch, CreatePartitionsError, CreateTopicError,
+    DeleteTopicError, Image, NewPartitions, NewTopic, ProducerIdBlock, ProducerIdError,
+    Registration, Topic, TopicRef,
+};
+
+/// Decides every change to the cluster. Owned by the controller's driver; what it
+/// decided last may not be committed yet.
+#[derive(Debug)]
+pub struct ControllerMachine {
+    image: Image,
+    settings: Settings,
+}
+
+/// What the configuration of the controller's own node says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `num.partitions`.
+    pub partitions_default: i32,
+    /// `default.replication.factor`.
+    pub replication_factor_default: i16,
+    /// All that was set at the start of the node.
+    pub fixed: Arc<Overrides>,
+}
+
+/// Something that asks for a decision. Every input is answered exactly once, by
+/// the [`Reply`] of the same name.
+#[derive(Debug)]
+pub enum Input {
+    /// The first thing after every load.
+    Bootstrap {
+        token: ReplyToken,
+        cluster: ClusterId,
+    },
+    RegisterBroker {
+        token: ReplyToken,
+        broker: Registration,
+    },
+    CreateTopics {
+        token: ReplyToken,
+        mode: Mode,
+        topics: Vec<NewTopic>,
+    },
+    DeleteTopics {
+        token: ReplyToken,
+        topics: Vec<TopicRef>,
+    },
+    CreatePartitions {
+        token: ReplyToken,
+        mode: Mode,
+        topics: Vec<NewPartitions>,
+    },
+    AlterConfigs {
+        token: ReplyToken,
+        mode: Mode,
+        alterations: Vec<Alteration>,
+    },
+    AllocateProducerIds {
+        token: ReplyToken,
+        broker: BrokerId,
+    },
+}
+
+/// Whether a change is made or only tried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Apply,
+    ValidateOnly,
+}
+
+/// The answer to an [`Input`]. A list has one result per item of the input, in
+/// its order.
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    Bootstrap(Result<(), BootstrapError>),
+    RegisterBroker(BrokerEpoch),
+    /// The topic as it is now, or as it would be.
+    CreateTopics(Vec<Result<Arc<Topic>, CreateTopicError>>),
+    /// The topic as it was.
+    DeleteTopics(Vec<Result<Arc<Topic>, DeleteTopicError>>),
+    CreatePartitions(Vec<Result<(), CreatePartitionsError>>),
+    AlterConfigs(Vec<Result<(), AlterConfigError>>),
+    AllocateProducerIds(Result<ProducerIdBlock, ProducerIdError>),
+}
+
+/// Why the metadata is not this cluster's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BootstrapError {
+    #[error("the metadata belongs to cluster {found}, not to {expected}")]
+    OtherCluster {
+        found: ClusterId,
+        expected: ClusterId,
+    },
+    #[error("the metadata has {name} at level {level}, and this program serves {min} to {max}")]
+    UnservedFeature {
+        name: String,
+        level: i16,
+        min: i16,
+        max: i16,
+    },
+}
+
+impl ControllerMachine {
+    /// A machine that has applied nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            image: Image::default(),
+            settings,
+        }
+    }
+
+    /// What has been decided, committed or not.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Writes down at the first start which cluster this is and what it speaks,
+    /// and checks at every later one that both still hold.
+    fn bootstrap(
+        &mut self,
+        cluster: ClusterId,
+        fx: &mut Effects<Self>,
+    ) -> Result<(), BootstrapError> {
+        if let Some(found) = self.image.cluster() {
+            if *found != cluster {
+                return Err(BootstrapError::OtherCluster {
+                    found: found.clone(),
+                    expected: cluster,
+                });
+            }
+            return self.every_feature_is_served();
+        }
+        self.emit(Record::Cluster(cluster), fx);
+        for feature in FEATURES.iter().filter(|feature| feature.initial != 0) {
+            let record = Record::Feature {
+                name: feature.name.to_owned(),
+                level: feature.initial,
+            };
+            self.emit(record, fx);
+        }
+        Ok(())
+    }
+
+    fn every_feature_is_served(&self) -> Result<(), BootstrapError> {
+        for (name, level) in self.image.features() {
+            let served = FEATURES.iter().find(|feature| feature.name == name);
+            let (min, max) = served.map_or((0, 0), |feature| (feature.min, feature.max));
+            if level < min || level > max {
+                return Err(BootstrapError::UnservedFeature {
+                    name: name.to_owned(),
+                    level,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Machine for ControllerMachine {
+    type Input = Input;
+    type Record = Record;
+    type Reply = Reply;
+    type Hard = Image;
+
+    fn hard(&self) -> &Image {
+        &self.image
+    }
+
+    fn apply(&mut self, record: &Record) {
+        self.image.apply(record);
+    }
+
+    fn handle(&mut self, input: Input, fx: &mut Effects<Self>) {
+        let (token, reply) = match input {
+            Input::Bootstrap { token, cluster } => {
+                (token, Reply::Bootstrap(self.bootstrap(cluster, fx)))
+            }
+            Input::RegisterBroker { token, broker } => (
+                token,
+                Reply::RegisterBroker(self.register_broker(broker, fx)),
+            ),
+            Input::CreateTopics {
+                token,
+                mode,
+                topics,
+            } => (
+                token,
+                Reply::CreateTopics(self.create_topics(mode, &topics, fx)),
+            ),
+            Input::DeleteTopics { token, topics } => {
+                (token, Reply::DeleteTopics(self.delete_topics(&topics, fx)))
+            }
+            Input::CreatePartitions {
+                token,
+                mode,
+                topics,
+            } => (
+                token,
+                Reply::CreatePartitions(self.create_partitions(mode, &topics, fx)),
+            ),
+            Input::AlterConfigs {
+                token,
+                mode,
+                alterations,
+            } => (
+                token,
+                Reply::AlterConfigs(self.alter_configs(mode, &alterations, fx)),
+            ),
+            Input::AllocateProducerIds { token, broker: _ } => (
+                token,
+                Reply::AllocateProducerIds(self.allocate_producer_ids(fx)),
+            ),
+        };
+        fx.reply(token, reply);
+    }
+
+    /// Nothing here waits for a time.
+    fn next_deadline(&self) -> Option<Millis> {
+        None
+    }
+
+    fn on_deadline(&mut self, _fx: &mut Effects<Self>) {}
+}

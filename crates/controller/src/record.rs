@@ -1,0 +1,299 @@
+//! What the metadata log holds, and its bytes.
+//!
+//! A record is a key and a value as in any compacted topic: of two records with
+//! the same key only the later counts, and a key without a value says that its
+//! subject is gone. The layout is our own rather than protobuf: seven kinds of a
+//! few fields each are less code than a schema and its conversions, nothing but
+//! this program reads them, and what protobuf would add, skipping fields that are
+//! not known, is what must not happen here: a broker that half understands what
+//! the cluster is would act on the wrong half. So every value starts with a
+//! version, and one that is not known stops the load.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_base::config::SecurityProtocol;
+use ottla_base::{BrokerId, ClusterId, GroupId, LeaderEpoch, ProducerId, TopicId, TopicName};
+
+use crate::codec::{Reader, Writer};
+use crate::{BrokerEpoch, Endpoint, Partition, Registration, Resource, Topic};
+
+pub use crate::codec::RecordError;
+
+/// One fact about the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Which cluster this is; written once.
+    Cluster(ClusterId),
+    /// A topic and all its partitions.
+    Topic(Arc<Topic>),
+    TopicDeleted(TopicId),
+    /// One setting of one resource; no value removes it.
+    Config {
+        resource: Resource,
+        name: String,
+        value: Option<String>,
+    },
+    Broker(Arc<Registration>),
+    /// Every producer id below `next` may be in use.
+    ProducerIds {
+        next: ProducerId,
+    },
+    /// The level the cluster agreed on; 0 is off.
+    Feature {
+        name: String,
+        level: i16,
+    },
+}
+
+/// The first byte of a key. Numbers are never used again for something else.
+mod kind {
+    pub(super) const CLUSTER: u8 = 1;
+    pub(super) const TOPIC: u8 = 2;
+    pub(super) const CONFIG: u8 = 3;
+    pub(super) const BROKER: u8 = 4;
+    pub(super) const PRODUCER_IDS: u8 = 5;
+    pub(super) const FEATURE: u8 = 6;
+}
+
+/// The version of every kind's value, its first byte.
+const VERSION: u8 = 0;
+
+impl Record {
+    /// What this record is about: the later of two with the same key counts.
+    pub fn key(&self) -> Bytes {
+        let key = Writer::default();
+        match self {
+            Self::Cluster(_) => key.byte(kind::CLUSTER),
+            Self::Topic(topic) => key.byte(kind::TOPIC).array(topic.id.0),
+            Self::TopicDeleted(id) => key.byte(kind::TOPIC).array(id.0),
+            Self::Config { resource, name, .. } => {
+                write_resource(key.byte(kind::CONFIG), resource).str(name)
+            }
+            Self::Broker(broker) => key.byte(kind::BROKER).int(broker.id.0.into()),
+            Self::ProducerIds { .. } => key.byte(kind::PRODUCER_IDS),
+            Self::Feature { name, .. } => key.byte(kind::FEATURE).str(name),
+        }
+        .finish()
+    }
+
+    /// None says that what the key names is gone.
+    pub fn value(&self) -> Option<Bytes> {
+        let value = Writer::default().byte(VERSION);
+        let written = match self {
+            Self::Cluster(id) => value.str(id.as_str()),
+            Self::Topic(topic) => write_topic(value, topic),
+            Self::TopicDeleted(_) => return None,
+            Self::Config { value: None, .. } => return None,
+            Self::Config {
+                value: Some(text), ..
+            } => value.str(text),
+            Self::Broker(broker) => write_broker(value, broker),
+            Self::ProducerIds { next } => value.int(next.0),
+            Self::Feature { level: 0, .. } => return None,
+            Self::Feature { level, .. } => value.int((*level).into()),
+        };
+        Some(written.finish())
+    }
+
+    /// The record that [`Record::key`] and [`Record::value`] wrote.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, RecordError> {
+        let mut key = Reader::new(key);
+        let kind = key.byte("kind")?;
+        let record = match (kind, value) {
+            (kind::CLUSTER, Some(value)) => decode_cluster(value),
+            (kind::TOPIC, value) => {
+                let id = TopicId(key.array("topic id")?);
+                value.map_or(Ok(Self::TopicDeleted(id)), |value| decode_topic(id, value))
+            }
+            (kind::CONFIG, value) => {
+                let resource = read_resource(&mut key)?;
+                let name = key.str("setting")?.to_owned();
+                let value = value.map(decode_setting).transpose()?;
+                Ok(Self::Config {
+                    resource,
+                    name,
+                    value,
+                })
+            }
+            (kind::BROKER, Some(value)) => {
+                let id = BrokerId(key.int("broker id")?);
+                decode_broker(id, value)
+            }
+            (kind::PRODUCER_IDS, Some(value)) => decode_producer_ids(value),
+            (kind::FEATURE, value) => {
+                let name = key.str("feature")?.to_owned();
+                let level = value.map_or(Ok(0), decode_level)?;
+                Ok(Self::Feature { name, level })
+            }
+            (kind::CLUSTER | kind::BROKER | kind::PRODUCER_IDS, None) => {
+                Err(RecordError::NotDeletable { kind })
+            }
+            (kind, _) => Err(RecordError::UnknownKind { kind }),
+        }?;
+        key.finish()?;
+        Ok(record)
+    }
+}
+
+/// Opens a value, of which every kind knows one version so far.
+fn value_of(kind: u8, value: &[u8]) -> Result<Reader<'_>, RecordError> {
+    let mut value = Reader::new(value);
+    match value.byte("version")? {
+        VERSION => Ok(value),
+        version => Err(RecordError::UnknownVersion {
+            kind,
+            version,
+            known: VERSION,
+        }),
+    }
+}
+
+fn decode_cluster(value: &[u8]) -> Result<Record, RecordError> {
+    let mut value = value_of(kind::CLUSTER, value)?;
+    let id = ClusterId::from(value.str("cluster id")?);
+    value.finish()?;
+    Ok(Record::Cluster(id))
+}
+
+fn write_topic(value: Writer, topic: &Topic) -> Writer {
+    value
+        .str(topic.name.as_str())
+        .list(&topic.partitions, |value, partition| {
+            let broker = |value: Writer, id: &BrokerId| value.int(id.0.into());
+            value
+                .list(&partition.replicas, broker)
+                .list(&partition.isr, broker)
+                // Broker ids are not negative, so -1 is free for "none".
+                .int(partition.leader.map_or(-1, |id| id.0.into()))
+                .int(partition.leader_epoch.0.into())
+                .int(partition.partition_epoch.into())
+        })
+}
+
+fn decode_topic(id: TopicId, value: &[u8]) -> Result<Record, RecordError> {
+    let mut value = value_of(kind::TOPIC, value)?;
+    let name = TopicName::from(value.str("topic name")?);
+    let partitions = value.list("partitions", |value| {
+        let replicas = value.list("replicas", |value| value.int("replica").map(BrokerId))?;
+        let isr = value.list("isr", |value| value.int("isr member").map(BrokerId))?;
+        let leader = value.int("leader")?;
+        Ok(Partition {
+            replicas,
+            isr,
+            leader: (leader != -1).then_some(BrokerId(leader)),
+            leader_epoch: LeaderEpoch(value.int("leader epoch")?),
+            partition_epoch: value.int("partition epoch")?,
+        })
+    })?;
+    value.finish()?;
+    Ok(Record::Topic(Arc::new(Topic {
+        id,
+        name,
+        partitions,
+    })))
+}
+
+/// Resources carry the numbers that the protocol gives their kinds; 4 with an
+/// empty name is what holds for every broker.
+fn write_resource(key: Writer, resource: &Resource) -> Writer {
+    let key = key.int(resource.kind().code().into());
+    match resource {
+        Resource::Topic(name) => key.str(name.as_str()),
+        Resource::Broker(id) => key.byte(1).int(id.0.into()),
+        Resource::Brokers => key.byte(0),
+        Resource::Group(id) => key.str(id.as_str()),
+        Resource::ClientMetrics(name) => key.str(name),
+    }
+}
+
+fn read_resource(key: &mut Reader<'_>) -> Result<Resource, RecordError> {
+    const FIELD: &str = "resource";
+    match key.int::<i8>(FIELD)? {
+        2 => Ok(Resource::Topic(TopicName::from(key.str(FIELD)?))),
+        4 => match key.byte(FIELD)? {
+            0 => Ok(Resource::Brokers),
+            1 => Ok(Resource::Broker(BrokerId(key.int(FIELD)?))),
+            _ => Err(RecordError::OutOfRange { field: FIELD }),
+        },
+        16 => Ok(Resource::ClientMetrics(key.str(FIELD)?.to_owned())),
+        32 => Ok(Resource::Group(GroupId::from(key.str(FIELD)?))),
+        _ => Err(RecordError::OutOfRange { field: FIELD }),
+    }
+}
+
+fn decode_setting(value: &[u8]) -> Result<String, RecordError> {
+    let mut value = value_of(kind::CONFIG, value)?;
+    let text = value.str("value")?.to_owned();
+    value.finish()?;
+    Ok(text)
+}
+
+fn write_broker(value: Writer, broker: &Registration) -> Writer {
+    value
+        .int(broker.epoch.0)
+        .array(broker.incarnation)
+        .optional_str(broker.rack.as_deref())
+        .list(&broker.listeners, |value, endpoint| {
+            value
+                .str(&endpoint.listener)
+                .str(&endpoint.host)
+                .int(endpoint.port.into())
+                .byte(protocol_code(endpoint.protocol))
+        })
+}
+
+fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
+    let mut value = value_of(kind::BROKER, value)?;
+    let broker = Registration {
+        id,
+        epoch: BrokerEpoch(value.int("broker epoch")?),
+        incarnation: value.array("incarnation")?,
+        rack: value.optional_str("rack")?.map(str::to_owned),
+        listeners: value.list("listeners", |value| {
+            Ok(Endpoint {
+                listener: value.str("listener")?.to_owned(),
+                host: value.str("host")?.to_owned(),
+                port: value.int("port")?,
+                protocol: read_protocol(value)?,
+            })
+        })?,
+    };
+    value.finish()?;
+    Ok(Record::Broker(Arc::new(broker)))
+}
+
+/// Kafka's numbers.
+fn protocol_code(protocol: SecurityProtocol) -> u8 {
+    match protocol {
+        SecurityProtocol::Plaintext => 0,
+        SecurityProtocol::Ssl => 1,
+        SecurityProtocol::SaslPlaintext => 2,
+        SecurityProtocol::SaslSsl => 3,
+    }
+}
+
+fn read_protocol(value: &mut Reader<'_>) -> Result<SecurityProtocol, RecordError> {
+    const FIELD: &str = "security protocol";
+    match value.byte(FIELD)? {
+        0 => Ok(SecurityProtocol::Plaintext),
+        1 => Ok(SecurityProtocol::Ssl),
+        2 => Ok(SecurityProtocol::SaslPlaintext),
+        3 => Ok(SecurityProtocol::SaslSsl),
+        _ => Err(RecordError::OutOfRange { field: FIELD }),
+    }
+}
+
+fn decode_producer_ids(value: &[u8]) -> Result<Record, RecordError> {
+    let mut value = value_of(kind::PRODUCER_IDS, value)?;
+    let next = ProducerId(value.int("producer id")?);
+    value.finish()?;
+    Ok(Record::ProducerIds { next })
+}
+
+fn decode_level(value: &[u8]) -> Result<i16, RecordError> {
+    let mut value = value_of(kind::FEATURE, value)?;
+    let level = value.int("level")?;
+    value.finish()?;
+    Ok(level)
+}

@@ -1,0 +1,10 @@
+//! The machine through its inputs, its log and its image.
+
+#[cfg(test)]
+mod configs;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod topics;

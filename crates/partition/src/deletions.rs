@@ -1,0 +1,63 @@
+//! Deletions that wait until the log starts where they asked for.
+
+use ottla_base::{Millis, Offset, ReplyToken};
+
+use crate::effect::{Effect, Reply};
+use crate::error::DeleteError;
+
+/// Deletions that are decided and not yet done; few at any time.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions {
+    waiting: Vec<Deletion>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deletion {
+    pub(crate) token: ReplyToken,
+    pub(crate) before: Offset,
+    pub(crate) deadline: Millis,
+}
+
+impl Deletions {
+    pub(crate) fn hold(&mut self, deletion: Deletion) {
+        self.waiting.push(deletion);
+    }
+
+    /// Answers those that a log which starts at `start` has carried out.
+    pub(crate) fn release(&mut self, start: Offset, out: &mut Vec<Effect>) {
+        self.answer(|deletion| deletion.before <= start, &Ok(start), out);
+    }
+
+    pub(crate) fn expire(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let late = |deletion: &Deletion| deletion.deadline <= now;
+        self.answer(late, &Err(DeleteError::TimedOut), out);
+    }
+
+    pub(crate) fn refuse_all(&mut self, why: DeleteError, out: &mut Vec<Effect>) {
+        self.answer(|_| true, &Err(why), out);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.waiting.iter().map(|deletion| deletion.deadline).min()
+    }
+
+    fn answer(
+        &mut self,
+        is_due: impl Fn(&Deletion) -> bool,
+        result: &Result<Offset, DeleteError>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.waiting.retain(|deletion| {
+            let due = is_due(deletion);
+            if due {
+                reply(deletion.token, result.clone(), out);
+            }
+            !due
+        });
+    }
+}
+
+pub(crate) fn reply(to: ReplyToken, result: Result<Offset, DeleteError>, out: &mut Vec<Effect>) {
+    let reply = Reply::Deleted(result);
+    out.push(Effect::Reply { to, reply });
+}

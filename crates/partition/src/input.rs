@@ -1,0 +1,104 @@
+//! What can happen to a replica.
+
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken};
+use ottla_protocol::records::RecordBatch;
+
+/// Everything that can happen to a replica.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// This broker leads the partition, or its leadership has changed in detail.
+    Lead(Lead),
+    /// Another broker leads, or nobody does.
+    Follow {
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+    },
+    /// A client's batch, checked by the rules of produce requests. A coordinator
+    /// that lives in this partition uses `Partition::append_hosted`.
+    Append(Append),
+    /// A follower has made everything below `end` durable.
+    Replicated { by: BrokerId, end: Offset },
+    /// The store has made everything below `end` durable, as its policy
+    /// understands that. Completions of an earlier incarnation must not get here.
+    Flushed { end: Offset },
+    /// The leader does not know our last batches: its own data of `epoch`, the
+    /// largest epoch that it has up to ours, ends at `end`.
+    Diverged { epoch: LeaderEpoch, end: Offset },
+    /// A client wants all records below `before` gone; `None` means all that are
+    /// committed.
+    DeleteRecords {
+        token: ReplyToken,
+        before: Option<Offset>,
+        deadline: Millis,
+    },
+    /// Retention has decided that the log may start at `to`.
+    AdvanceStart { to: Offset },
+    /// The settings have changed.
+    Settings(Settings),
+    /// A shutdown is near: a checkpoint now makes the next start quick.
+    Checkpoint,
+    /// The store failed, for good.
+    StorageFailed,
+    /// The time has come that `Partition::next_deadline` named.
+    Tick,
+}
+
+/// A term of leadership as the controller described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    pub epoch: LeaderEpoch,
+    /// All replicas, this broker among them.
+    pub replicas: Vec<BrokerId>,
+    /// The replicas in sync, this broker among them.
+    pub isr: Vec<BrokerId>,
+}
+
+/// A client's batch and who waits for what.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub token: ReplyToken,
+    pub batch: RecordBatch,
+    pub acks: Acks,
+    /// When the client stops waiting.
+    pub deadline: Millis,
+}
+
+/// What must hold before an append is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Nothing: the reply leaves at once, and says only whether it was accepted.
+    None,
+    /// The leader has it, durably.
+    Leader,
+    /// Every replica in sync has it, durably.
+    All,
+}
+
+/// The settings that a replica obeys; plain values, resolved by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// Whether clients may delete records: not where `cleanup.policy` is only
+    /// `compact`.
+    pub records_deletable: bool,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+    /// How often expired producers are looked for.
+    pub producer_expiration_check_ms: i64,
+    /// How many batches a start may have to replay: a checkpoint comes after so
+    /// many.
+    pub checkpoint_batches: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_insync_replicas: 1,
+            records_deletable: true,
+            producer_expiration_ms: 86_400_000,
+            producer_expiration_check_ms: 600_000,
+            checkpoint_batches: 10_000,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a leader does with appends: who may, what follows, who waits for what.
+
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken};
+use ottla_protocol::records::{BatchHeader, RecordBatch, TimestampType};
+
+use crate::effect::{Appended, Effect, Reply};
+use crate::error::AppendError;
+use crate::held::{Held, Waiting};
+use crate::input::{Acks, Append, Lead, Settings};
+use crate::isr::Isr;
+use crate::log::Log;
+use crate::producers::Verdict;
+
+/// A replica that leads.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    pub(crate) epoch: LeaderEpoch,
+    /// The end of the log when this epoch began.
+    pub(crate) epoch_start: Offset,
+    isr: Isr,
+    /// Replies that need this broker's disk: acks=1.
+    local: Held,
+    /// Replies that need the high watermark: acks=all.
+    committed: Held,
+}
+
+impl Leader {
+    pub(crate) fn new(this: BrokerId, lead: &Lead, end: Offset) -> Self {
+        Self {
+            epoch: lead.epoch,
+            epoch_start: end,
+            isr: Isr::new(this, lead),
+            local: Held::default(),
+            committed: Held::default(),
+        }
+    }
+
+    /// The controller's newer word on a leadership that goes on. What is held
+    /// stays held.
+    pub(crate) fn update(&mut self, this: BrokerId, lead: &Lead, end: Offset) {
+        if self.epoch == lead.epoch {
+            self.isr.update(this, lead);
+        } else {
+            self.epoch = lead.epoch;
+            self.epoch_start = end;
+            self.isr = Isr::new(this, lead);
+        }
+    }
+
+    /// Whether there are enough replicas for an append that needs them.
+    pub(crate) fn admit(&self, acks: Acks, settings: &Settings) -> Result<(), AppendError> {
+        match acks {
+            Acks::None | Acks::Leader => Ok(()),
+            Acks::All => self
+                .isr
+                .sufficiency(settings.min_insync_replicas)
+                .before_append(),
+        }
+    }
+
+    /// A client's append: refused, or written and held until it is safe.
+    pub(crate) fn append(
+        &mut self,
+        append: Append,
+        settings: &Settings,
+        log: &mut Log,
+        out: &mut Vec<Effect>,
+    ) {
+        let Append {
+            token,
+            batch,
+            acks,
+            deadline,
+        } = append;
+        match self.write(batch, acks, settings, log, out) {
+            Ok((fence, appended)) => {
+                let waiting = Waiting {
+                    fence,
+                    deadline,
+                    token,
+                    appended,
+                };
+                match acks {
+                    Acks::None => reply(token, Ok(appended), out),
+                    Acks::Leader => self.local.hold(waiting),
+                    Acks::All => self.committed.hold(waiting),
+                }
+            }
+            Err(error) => reply(token, Err(error), out),
+        }
+    }
+
+    /// Writes a batch, or finds where it was written before. With the end of it.
+    fn write(
+        &self,
+        batch: RecordBatch,
+        acks: Acks,
+        settings: &Settings,
+        log: &mut Log,
+        out: &mut Vec<Effect>,
+    ) -> Result<(Offset, Appended), AppendError> {
+        self.admit(acks, settings)?;
+        let header = *batch.header();
+        check_client(&header)?;
+        let log_start = log.start;
+        if let Verdict::Repeats(sent) = log.hard.producers.check(&header)? {
+            let appended = Appended {
+                base: sent.base,
+                log_append_time: Some(Millis(sent.timestamp)).filter(|at| at.0 >= 0),
+                log_start,
+            };
+            return Ok((sent.last_offset.plus(1), appended));
+        }
+        let base = log.write(batch, self.epoch, settings.checkpoint_batches, out);
+        let appended = Appended {
+            base,
+            log_append_time: log_append_time(&header),
+            log_start,
+        };
+        Ok((log.hard.end, appended))
+    }
+
+    pub(crate) fn on_replicated(&mut self, by: BrokerId, end: Offset) {
+        self.isr.on_replicated(by, end);
+    }
+
+    /// Moves the high watermark to what every replica in sync has. It stands
+    /// still while too few are in sync, so that what is committed is on as many
+    /// as were asked for (KIP-966).
+    pub(crate) fn advance(&self, settings: &Settings, log: &mut Log, out: &mut Vec<Effect>) {
+        if self.isr.sufficiency(settings.min_insync_replicas).is_met() {
+            log.commit(self.isr.durable(log.durable), out);
+        }
+    }
+
+    /// Lets out every reply that waits for nothing any more.
+    pub(crate) fn release(&mut self, settings: &Settings, log: &Log, out: &mut Vec<Effect>) {
+        while let Some(waiting) = self.local.release(log.durable) {
+            reply(waiting.token, Ok(waiting.appended), out);
+        }
+        while let Some(waiting) = self.committed.release(log.high_watermark) {
+            let sufficiency = self.isr.sufficiency(settings.min_insync_replicas);
+            let result = sufficiency.after_append().map(|()| waiting.appended);
+            reply(waiting.token, result, out);
+        }
+    }
+
+    pub(crate) fn expire(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let local = self.local.expire(now);
+        let late = local.into_iter().chain(self.committed.expire(now));
+        late.for_each(|token| reply(token, Err(AppendError::TimedOut), out));
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let deadlines = [self.local.next_deadline(), self.committed.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Answers everyone who waits: this leadership is over.
+    pub(crate) fn resign(&mut self, why: &AppendError, out: &mut Vec<Effect>) {
+        let held = self.local.drain().chain(self.committed.drain());
+        held.for_each(|token| reply(token, Err(why.clone()), out));
+    }
+}
+
+pub(crate) fn reply(to: ReplyToken, result: Result<Appended, AppendError>, out: &mut Vec<Effect>) {
+    let reply = Reply::Appended(result);
+    out.push(Effect::Reply { to, reply });
+}
+
+/// What a client may not write, whatever its producer sent before.
+fn check_client(header: &BatchHeader) -> Result<(), AppendError> {
+    if header.attributes.is_control() {
+        return Err(AppendError::ControlBatch);
+    }
+    if header.attributes.is_transactional() {
+        let producer = header.producer_id;
+        return Err(AppendError::NoTransaction { producer });
+    }
+    Ok(())
+}
+
+fn log_append_time(header: &BatchHeader) -> Option<Millis> {
+    match header.attributes.timestamp_type() {
+        TimestampType::CreateTime => None,
+        TimestampType::LogAppendTime => Some(Millis(header.max_timestamp)),
+    }
+}

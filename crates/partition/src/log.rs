@@ -1,0 +1,167 @@
+//! A replica's log as its machine knows it: positions, the state that is a fold
+//! over its batches, and when that state is saved. The batches are elsewhere.
+
+use bytes::Bytes;
+use ottla_base::{LeaderEpoch, Offset};
+use ottla_protocol::records::{BatchHeader, RecordBatch};
+
+use crate::checkpoint;
+use crate::effect::Effect;
+use crate::epochs::Epochs;
+use crate::producers::Producers;
+
+/// What a replica's state is after the batches below `end`: a fold over their
+/// headers, the same whether they were just written or read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hard {
+    pub end: Offset,
+    pub epochs: Epochs,
+    pub producers: Producers,
+}
+
+impl Hard {
+    pub(crate) fn apply(&mut self, header: &BatchHeader) {
+        assert!(
+            self.end < header.next_offset(),
+            "a batch below the end of the log"
+        );
+        // The log may begin within its first batch.
+        let start = header.base_offset.max(self.end);
+        self.epochs.assign(header.leader_epoch, start);
+        self.producers.apply(header);
+        self.end = header.next_offset();
+    }
+}
+
+/// The log of one replica. Owned by its `Partition`.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) hard: Hard,
+    pub(crate) start: Offset,
+    /// Everything below is durable here.
+    pub(crate) durable: Offset,
+    /// Everything below is committed.
+    pub(crate) high_watermark: Offset,
+    /// Batches below are covered by the last checkpoint that was let out.
+    saved: Offset,
+    /// A checkpoint and the position that it covers. It waits until that is
+    /// committed, so that no truncation can make it a lie.
+    pending: Option<(Offset, Bytes)>,
+    /// Batches since the last checkpoint was made.
+    unsaved_batches: u32,
+    /// Where the log shall start as soon as a checkpoint remembers what the
+    /// batches before it did to the state.
+    wanted_start: Option<Offset>,
+}
+
+impl Log {
+    /// The log as a recovery found it: nothing of it is known to be committed
+    /// but what `saved` covers.
+    pub(crate) fn recovered(hard: Hard, start: Offset, saved: Offset) -> Self {
+        Self {
+            durable: hard.end,
+            high_watermark: saved.max(start),
+            hard,
+            start,
+            saved,
+            pending: None,
+            unsaved_batches: 0,
+            wanted_start: None,
+        }
+    }
+
+    /// Appends a batch and returns its first offset.
+    pub(crate) fn write(
+        &mut self,
+        batch: RecordBatch,
+        epoch: LeaderEpoch,
+        checkpoint_batches: u32,
+        out: &mut Vec<Effect>,
+    ) -> Offset {
+        let base = self.hard.end;
+        let batch = batch.at(base, epoch);
+        self.hard.apply(batch.header());
+        out.push(Effect::Write { batch });
+        self.unsaved_batches = self.unsaved_batches.saturating_add(1);
+        // Making a checkpoint costs time by the number of producers, so it is
+        // made the more seldom the more there are.
+        let producers = u32::try_from(self.hard.producers.len()).unwrap_or(u32::MAX);
+        if self.unsaved_batches >= checkpoint_batches.max(producers) && self.pending.is_none() {
+            self.make_checkpoint();
+        }
+        base
+    }
+
+    pub(crate) fn flushed(&mut self, end: Offset) {
+        assert!(end <= self.hard.end, "flushed past the end");
+        self.durable = self.durable.max(end);
+    }
+
+    /// Everything below `end` is committed.
+    pub(crate) fn commit(&mut self, end: Offset, out: &mut Vec<Effect>) {
+        if end <= self.high_watermark {
+            return;
+        }
+        self.high_watermark = end;
+        out.push(Effect::Committed { end });
+        self.settle(out);
+    }
+
+    /// Saves the state as soon as what it covers is committed.
+    pub(crate) fn checkpoint(&mut self, out: &mut Vec<Effect>) {
+        if self.pending.is_none() {
+            self.make_checkpoint();
+        }
+        self.settle(out);
+    }
+
+    /// The same, where there is something that the last checkpoint lacks.
+    pub(crate) fn checkpoint_if_behind(&mut self, out: &mut Vec<Effect>) {
+        if self.saved < self.hard.end {
+            self.checkpoint(out);
+        }
+    }
+
+    /// Lets the log start at `to`, which is committed, as soon as that loses
+    /// nothing of the state.
+    pub(crate) fn advance_start(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        assert!(to <= self.high_watermark, "a start that is not committed");
+        if to <= self.start {
+            return;
+        }
+        self.wanted_start = self.wanted_start.max(Some(to));
+        if self.saved < to {
+            self.checkpoint(out);
+        }
+        self.settle(out);
+    }
+
+    pub(crate) fn truncate(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        assert!(
+            self.high_watermark <= to,
+            "truncation below the high watermark"
+        );
+        out.push(Effect::Truncate { to });
+    }
+
+    fn make_checkpoint(&mut self) {
+        self.unsaved_batches = 0;
+        self.pending = Some((self.hard.end, checkpoint::encode(&self.hard)));
+    }
+
+    /// Lets out what waited for the high watermark, in the order in which it
+    /// must reach the store.
+    fn settle(&mut self, out: &mut Vec<Effect>) {
+        let committed = self.high_watermark;
+        if let Some((at, bytes)) = self.pending.take_if(|(at, _)| *at <= committed) {
+            self.saved = at;
+            out.push(Effect::Checkpoint { bytes });
+        }
+        let saved = self.saved;
+        if let Some(to) = self.wanted_start.take_if(|to| *to <= saved) {
+            self.start = to;
+            self.hard.epochs.truncate_from_start(to);
+            out.push(Effect::StartOffset { to });
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The machine of one replica: the switch over what it is and what happens.
+
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken};
+use ottla_protocol::records::RecordBatch;
+
+use crate::deletions::{self, Deletion, Deletions};
+use crate::effect::Effect;
+use crate::epochs::EpochEnd;
+use crate::error::{AppendError, DeleteError};
+use crate::follower::{self, Follower};
+use crate::input::{Acks, Append, Input, Lead, Settings};
+use crate::leader::{self, Leader};
+use crate::log::{Hard, Log};
+use crate::producers::ActiveProducer;
+use crate::view::{RoleKind, View};
+
+/// One replica of one partition. Owned by the cell that drives it.
+#[derive(Debug)]
+pub struct Partition {
+    broker: BrokerId,
+    settings: Settings,
+    role: Role,
+    log: Log,
+    deletions: Deletions,
+    /// When expired producers are looked for; never while there are none.
+    expire_at: Option<Millis>,
+    /// What readers see.
+    published: View,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Recovered, and not told yet what to be.
+    Idle,
+    Leader(Leader),
+    Follower(Follower),
+    /// Its log was cut: it must be recovered again.
+    Cut(LeaderEpoch),
+    /// Its store failed: nothing that it knows can be relied on.
+    Failed(LeaderEpoch),
+}
+
+impl Partition {
+    pub(crate) fn recovered(now: Millis, broker: BrokerId, settings: Settings, log: Log) -> Self {
+        let role = Role::Idle;
+        let published = view(&role, &log);
+        let mut partition = Self {
+            broker,
+            settings,
+            role,
+            log,
+            deletions: Deletions::default(),
+            expire_at: None,
+            published,
+        };
+        partition.plan_expiry(now);
+        partition
+    }
+
+    pub fn step(&mut self, now: Millis, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Lead(lead) => self.lead(&lead),
+            Input::Follow { epoch, leader } => self.follow(Follower { epoch, leader }, out),
+            Input::Append(append) => self.append(append, out),
+            Input::Replicated { by, end } => self.on_replicated(by, end),
+            Input::Flushed { end } => self.log.flushed(end),
+            Input::Diverged { epoch, end } => self.on_diverged(epoch, end, out),
+            Input::DeleteRecords {
+                token,
+                before,
+                deadline,
+            } => self.delete_records(token, before, deadline, out),
+            Input::AdvanceStart { to } => self.advance_start(to, out),
+            Input::Settings(settings) => self.settings = settings,
+            Input::Checkpoint => self.log.checkpoint_if_behind(out),
+            Input::StorageFailed => self.on_storage_failed(out),
+            Input::Tick => (),
+        }
+        self.settle(now, out);
+    }
+
+    /// Appends a batch of the coordinator that lives in this partition, which
+    /// waits for it by offset and not by token. Returns the end of the batch.
+    pub fn append_hosted(
+        &mut self,
+        now: Millis,
+        batch: RecordBatch,
+        out: &mut Vec<Effect>,
+    ) -> Result<Offset, AppendError> {
+        let epoch = self.admit_hosted()?;
+        self.log
+            .write(batch, epoch, self.settings.checkpoint_batches, out);
+        self.settle(now, out);
+        Ok(self.log.hard.end)
+    }
+
+    /// Whether the coordinator that lives here could append now. It asks before
+    /// it decides anything, so that an append of its own never fails.
+    pub fn can_append_hosted(&self) -> Result<(), AppendError> {
+        self.admit_hosted().map(|_| ())
+    }
+
+    /// When the next [`Input::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let replies = match &self.role {
+            Role::Leader(leader) => leader.next_deadline(),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
+        };
+        let deadlines = [replies, self.deletions.next_deadline(), self.expire_at];
+        deadlines.into_iter().flatten().min()
+    }
+
+    pub fn view(&self) -> View {
+        view(&self.role, &self.log)
+    }
+
+    /// The state that a recovery must arrive at again.
+    pub fn hard(&self) -> &Hard {
+        &self.log.hard
+    }
+
+    /// The largest epoch up to `epoch`, and where its data ends here; `None` for
+    /// one that lies ahead.
+    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        let current = match &self.role {
+            Role::Leader(leader) => Some(leader.epoch),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
+        };
+        let Hard { epochs, end, .. } = &self.log.hard;
+        epochs.end_offset_for(epoch, current, *end)
+    }
+
+    /// For the API of that name.
+    pub fn describe_producers(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.log.hard.producers.active()
+    }
+
+    fn lead(&mut self, lead: &Lead) {
+        let end = self.log.hard.end;
+        match &mut self.role {
+            Role::Leader(leader) if leader.epoch <= lead.epoch => {
+                leader.update(self.broker, lead, end);
+            }
+            Role::Idle => self.role = Role::Leader(Leader::new(self.broker, lead, end)),
+            Role::Follower(follower) if follower.epoch < lead.epoch => {
+                self.role = Role::Leader(Leader::new(self.broker, lead, end));
+            }
+            // An older term, or a replica that cannot serve.
+            Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
+        }
+    }
+
+    fn follow(&mut self, follower: Follower, out: &mut Vec<Effect>) {
+        match &mut self.role {
+            Role::Leader(leader) if leader.epoch <= follower.epoch => {
+                let Follower { epoch, leader: to } = follower;
+                let why = AppendError::NotLeader { leader: to, epoch };
+                leader.resign(&why, out);
+                let why = DeleteError::NotLeader { leader: to, epoch };
+                self.deletions.refuse_all(why, out);
+                self.role = Role::Follower(follower);
+            }
+            Role::Follower(known) if known.epoch <= follower.epoch => *known = follower,
+            Role::Idle => self.role = Role::Follower(follower),
+            // An older term, or a replica that cannot serve.
+            Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
+        }
+    }
+
+    fn append(&mut self, append: Append, out: &mut Vec<Effect>) {
+        match &mut self.role {
+            Role::Leader(leader) => leader.append(append, &self.settings, &mut self.log, out),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
+                leader::reply(append.token, Err(self.not_serving()), out);
+            }
+        }
+    }
+
+    fn admit_hosted(&self) -> Result<LeaderEpoch, AppendError> {
+        match &self.role {
+            Role::Leader(leader) => {
+                leader.admit(Acks::All, &self.settings)?;
+                Ok(leader.epoch)
+            }
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
+                Err(self.not_serving())
+            }
+        }
+    }
+
+    fn on_replicated(&mut self, by: BrokerId, end: Offset) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.on_replicated(by, end);
+        }
+    }
+
+    fn on_diverged(&mut self, epoch: LeaderEpoch, end: Offset, out: &mut Vec<Effect>) {
+        if let Role::Follower(follower) = &self.role {
+            let ours = follower.epoch;
+            follower::diverged(&mut self.log, epoch, end, out);
+            self.role = Role::Cut(ours);
+        }
+    }
+
+    fn delete_records(
+        &mut self,
+        token: ReplyToken,
+        before: Option<Offset>,
+        deadline: Millis,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.deletable(before) {
+            Ok(before) => {
+                self.log.advance_start(before, out);
+                self.deletions.hold(Deletion {
+                    token,
+                    before,
+                    deadline,
+                });
+            }
+            Err(error) => deletions::reply(token, Err(error), out),
+        }
+    }
+
+    fn deletable(&self, before: Option<Offset>) -> Result<Offset, DeleteError> {
+        self.admit_deletion()?;
+        let high_watermark = self.log.high_watermark;
+        let before = before.unwrap_or(high_watermark);
+        if !self.settings.records_deletable {
+            Err(DeleteError::NotDeletable)
+        } else if before < Offset::ZERO || high_watermark < before {
+            Err(DeleteError::OutOfRange {
+                before,
+                high_watermark,
+            })
+        } else {
+            Ok(before)
+        }
+    }
+
+    fn admit_deletion(&self) -> Result<(), DeleteError> {
+        match &self.role {
+            Role::Leader(_) => Ok(()),
+            Role::Failed(_) => Err(DeleteError::StorageFailed),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) => {
+                let View { leader_epoch, .. } = self.view();
+                Err(DeleteError::NotLeader {
+                    leader: self.known_leader(),
+                    epoch: leader_epoch,
+                })
+            }
+        }
+    }
+
+    /// Retention never takes what is not committed.
+    fn advance_start(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        if let Role::Leader(_) = &self.role {
+            self.log.advance_start(to.min(self.log.high_watermark), out);
+        }
+    }
+
+    fn on_storage_failed(&mut self, out: &mut Vec<Effect>) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.resign(&AppendError::StorageFailed, out);
+        }
+        self.deletions.refuse_all(DeleteError::StorageFailed, out);
+        self.role = Role::Failed(self.view().leader_epoch);
+    }
+
+    /// What every step ends with. Readers see a new view before anyone is told
+    /// of what it shows, so that who was answered reads their own write.
+    fn settle(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if let Role::Leader(leader) = &self.role {
+            leader.advance(&self.settings, &mut self.log, out);
+        }
+        self.publish(out);
+        self.release(now, out);
+        if self.expire_at.is_some_and(|at| at <= now) {
+            self.expire_producers(now, out);
+        }
+        self.plan_expiry(now);
+        let log = &self.log;
+        assert!(
+            log.start <= log.high_watermark,
+            "a start that is not committed"
+        );
+        assert!(
+            log.high_watermark <= log.durable,
+            "committed past what is durable"
+        );
+        assert!(log.durable <= log.hard.end, "durable past the end");
+    }
+
+    fn publish(&mut self, out: &mut Vec<Effect>) {
+        let view = self.view();
+        // The end alone is news to nobody.
+        let seen = View {
+            end: view.end,
+            ..self.published
+        };
+        if seen != view {
+            self.published = view;
+            out.push(Effect::Publish(view));
+        }
+    }
+
+    fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.deletions.release(self.log.start, out);
+        self.deletions.expire(now, out);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.release(&self.settings, &self.log, out);
+            leader.expire(now, out);
+        }
+    }
+
+    fn expire_producers(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let after_ms = self.settings.producer_expiration_ms;
+        if self.log.hard.producers.expire(now, after_ms) {
+            // No batch says that they are gone, so a checkpoint does.
+            self.log.checkpoint(out);
+        }
+        self.expire_at = None;
+    }
+
+    fn plan_expiry(&mut self, now: Millis) {
+        if self.expire_at.is_none() && !self.log.hard.producers.is_empty() {
+            let check_ms = self.settings.producer_expiration_check_ms.max(1);
+            self.expire_at = Some(now.plus_ms(check_ms));
+        }
+    }
+
+    fn not_serving(&self) -> AppendError {
+        match &self.role {
+            Role::Failed(_) => AppendError::StorageFailed,
+            Role::Idle | Role::Leader(_) | Role::Follower(_) | Role::Cut(_) => {
+                AppendError::NotLeader {
+                    leader: self.known_leader(),
+                    epoch: self.view().leader_epoch,
+                }
+            }
+        }
+    }
+
+    fn known_leader(&self) -> Option<BrokerId> {
+        match &self.role {
+            Role::Leader(_) => Some(self.broker),
+            Role::Follower(follower) => follower.leader,
+            Role::Idle | Role::Cut(_) | Role::Failed(_) => None,
+        }
+    }
+}
+
+fn view(role: &Role, log: &Log) -> View {
+    let (kind, leader_epoch, epoch_start) = match role {
+        Role::Idle => {
+            let epoch = log.hard.epochs.latest().unwrap_or(LeaderEpoch::NONE);
+            (RoleKind::Idle, epoch, log.hard.end)
+        }
+        Role::Leader(leader) => (RoleKind::Leader, leader.epoch, leader.epoch_start),
+        Role::Follower(follower) => (RoleKind::Follower, follower.epoch, log.start),
+        Role::Cut(epoch) => (RoleKind::Idle, *epoch, log.hard.end),
+        Role::Failed(epoch) => (RoleKind::Failed, *epoch, log.hard.end),
+    };
+    View {
+        log_start: log.start,
+        high_watermark: log.high_watermark,
+        last_stable: log.high_watermark,
+        end: log.hard.end,
+        leader_epoch,
+        epoch_start,
+        role: kind,
+    }
+}

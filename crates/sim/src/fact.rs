@@ -1,0 +1,258 @@
+//! What happens in a world, as the invariants and the trace see it.
+
+use std::fmt;
+
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
+use ottla_coordinator::{Input as GroupInput, Reply as GroupReply};
+use ottla_partition::{Acks, Partition, Reply, View};
+
+use crate::broker::Shadow;
+use crate::host::Host;
+
+/// The content of one record: who wrote it, and the how manieth it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Value {
+    pub client: u32,
+    pub number: u32,
+}
+
+impl Value {
+    /// Clients below are idempotent producers.
+    pub(crate) const FIRST_PLAIN_CLIENT: u32 = 100;
+
+    pub(crate) fn is_idempotent(self) -> bool {
+        self.client < Self::FIRST_PLAIN_CLIENT
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.client.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.number.to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (client, number) = bytes.split_first_chunk::<4>()?;
+        Some(Self {
+            client: u32::from_be_bytes(*client),
+            number: u32::from_be_bytes(number.try_into().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.client, self.number)
+    }
+}
+
+/// Something that happened. Partitions are named by their number alone: a world
+/// has one topic.
+#[derive(Debug)]
+pub(crate) enum Fact<'a> {
+    /// A machine was asked to append, and owes an answer.
+    AppendAsked {
+        token: ReplyToken,
+        partition: PartitionId,
+        acks: Acks,
+        values: &'a [Value],
+        deadline: Millis,
+    },
+    /// A machine was asked to delete, and owes an answer.
+    DeleteAsked {
+        token: ReplyToken,
+        partition: PartitionId,
+        before: Offset,
+        deadline: Millis,
+    },
+    /// Somebody who may has asked for the log to start there.
+    MayStart {
+        partition: PartitionId,
+        at: Offset,
+    },
+    /// A machine answered.
+    Answered {
+        token: ReplyToken,
+        reply: &'a Reply,
+    },
+    /// Who should have answered died.
+    Orphaned {
+        token: ReplyToken,
+    },
+    /// What readers see now.
+    Published {
+        partition: PartitionId,
+        view: &'a View,
+    },
+    /// A machine has taken a step.
+    Stepped {
+        partition: PartitionId,
+        machine: &'a Partition,
+        shadow: &'a Shadow,
+    },
+    /// A machine was made from what the store has.
+    Recovered {
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+    },
+    /// What the store has of a partition, in order.
+    Scanned {
+        partition: PartitionId,
+        start: Offset,
+        end: Offset,
+        records: &'a [(Offset, Value)],
+    },
+    /// A consumer expected a record at one offset, and got this one.
+    Read {
+        partition: PartitionId,
+        expected: Offset,
+        offset: Offset,
+        value: Value,
+    },
+    /// A shard of groups was asked, and owes an answer.
+    GroupAsked {
+        token: ReplyToken,
+        input: &'a GroupInput,
+    },
+    /// A shard of groups answered; with nothing if it is not there.
+    GroupAnswered {
+        token: ReplyToken,
+        reply: Option<&'a GroupReply>,
+    },
+    /// A shard of groups has been called.
+    GroupStepped {
+        host: &'a Host,
+    },
+    Crashed {
+        broker: BrokerId,
+    },
+    Restarted {
+        broker: BrokerId,
+    },
+    /// A disk takes no more appends, or takes them again.
+    DiskRefuses {
+        broker: BrokerId,
+        refuses: bool,
+    },
+    /// From now on nothing fails any more.
+    Calm,
+    /// The story is over. Whoever is not done by now never will be.
+    Ended {
+        waiting: &'a [String],
+    },
+}
+
+impl fmt::Display for Fact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AppendAsked {
+                token,
+                partition,
+                acks,
+                values,
+                ..
+            } => {
+                write!(f, "p{partition} append t{} {acks:?}", token.0)?;
+                values.iter().try_for_each(|value| write!(f, " {value}"))
+            }
+            Self::DeleteAsked {
+                token,
+                partition,
+                before,
+                ..
+            } => write!(f, "p{partition} delete t{} before {before}", token.0),
+            Self::MayStart { partition, at } => write!(f, "p{partition} may start at {at}"),
+            Self::Answered { token, reply } => write!(f, "t{} <- {}", token.0, Answer(reply)),
+            Self::Orphaned { token } => write!(f, "t{} is orphaned", token.0),
+            Self::Published { partition, view } => write!(
+                f,
+                "p{partition} view {}..{} of {} epoch {} {:?}",
+                view.log_start, view.high_watermark, view.end, view.leader_epoch, view.role
+            ),
+            Self::Stepped { partition, .. } => write!(f, "p{partition} stepped"),
+            Self::Recovered { partition, epoch } => {
+                write!(f, "p{partition} recovered for epoch {epoch}")
+            }
+            Self::Scanned {
+                partition,
+                start,
+                end,
+                ..
+            } => write!(f, "p{partition} holds {start}..{end}"),
+            Self::Read {
+                partition,
+                offset,
+                value,
+                ..
+            } => write!(f, "p{partition} read {offset} {value}"),
+            Self::GroupAsked { token, input } => {
+                write!(f, "group t{} {}", token.0, GroupQuestion(input))
+            }
+            Self::GroupAnswered {
+                token,
+                reply: Some(reply),
+            } => write!(f, "group t{} <- {reply:?}", token.0),
+            Self::GroupAnswered { token, reply: None } => {
+                write!(f, "group t{} <- not the coordinator", token.0)
+            }
+            Self::GroupStepped { .. } => f.write_str("group stepped"),
+            Self::Crashed { broker } => write!(f, "b{broker} crashed"),
+            Self::Restarted { broker } => write!(f, "b{broker} restarted"),
+            Self::DiskRefuses { broker, refuses } => write!(f, "b{broker} disk refuses: {refuses}"),
+            Self::Calm => f.write_str("calm"),
+            Self::Ended { waiting } => write!(f, "ended, waiting: {waiting:?}"),
+        }
+    }
+}
+
+struct Answer<'a>(&'a Reply);
+
+impl fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reply::Appended(Ok(appended)) => write!(f, "appended at {}", appended.base),
+            Reply::Appended(Err(error)) => write!(f, "{error}"),
+            Reply::Deleted(Ok(start)) => write!(f, "deleted up to {start}"),
+            Reply::Deleted(Err(error)) => write!(f, "{error}"),
+        }
+    }
+}
+
+struct GroupQuestion<'a>(&'a GroupInput);
+
+impl fmt::Display for GroupQuestion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            GroupInput::Join(join) => write!(f, "join {:?}", join.member),
+            GroupInput::Sync(sync) => write!(
+                f,
+                "sync {} in {}: {:?}",
+                sync.member, sync.generation, sync.assignments
+            ),
+            GroupInput::Heartbeat(heartbeat) => {
+                write!(
+                    f,
+                    "heartbeat {} in {}",
+                    heartbeat.member, heartbeat.generation
+                )
+            }
+            GroupInput::Commit(commit) => write!(
+                f,
+                "commit {:?} in {:?}: {:?}",
+                commit.member, commit.generation, commit.offsets
+            ),
+            other @ (GroupInput::Leave(_)
+            | GroupInput::FetchOffsets(_)
+            | GroupInput::DeleteOffsets(_)
+            | GroupInput::Describe(_)
+            | GroupInput::List(_)
+            | GroupInput::Delete(_)
+            | GroupInput::TopicsDeleted(_)) => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// A moment of the story, for the trace.
+pub(crate) fn trace_line(now: Millis, fact: &Fact<'_>) -> String {
+    format!("{now:>7} {fact}")
+}

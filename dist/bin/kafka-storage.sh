@@ -1,0 +1,3 @@
+#!/bin/sh
+# usage: kafka-storage.sh format|info|random-uuid [OPTION]...
+exec "$(dirname "$(readlink -f "$0")")/kafka-run-class.sh" kafka.tools.StorageTool "$@"

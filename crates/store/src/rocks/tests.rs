@@ -615,10 +615,12 @@ fn readers_see_whole_batches_while_writers_write_and_cut() {
             disk.store.drain();
         });
         while !writer.is_finished() {
-            let bounds = disk.store.bounds(log).unwrap();
-            let mut next = bounds.start;
-            match read_all(&disk.store, log) {
-                Ok(batches) => {
+            let Bounds { start, end } = disk.store.bounds(log).unwrap();
+            let mut next = start;
+            let mode = ReadMode::Blocking;
+            match disk.store.read(log, start, end, usize::MAX, true, mode) {
+                Ok(ReadOutcome::WouldBlock) => panic!("a blocking read said that it would block"),
+                Ok(ReadOutcome::Ready(batches)) => {
                     for batch in batches {
                         assert_eq!(batch.header().base_offset, next, "offsets are dense");
                         next = batch.header().next_offset();

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use ottla_base::{ByteSize, ClusterId};
 use ottla_base::config::{FlushPolicy, LogFormat, OttlaConfig, Start, StartSettings};
+use ottla_base::{ByteSize, ClusterId};
 use ottla_store::meta_properties::MetaProperties;
 use ottla_store::{Durability, LogStore, memory, rocks};
 use tokio::signal::unix::{SignalKind, signal};

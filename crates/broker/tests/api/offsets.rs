@@ -34,7 +34,9 @@ async fn client(broker: &TestBroker) -> Client {
 
 fn topic_id(broker: &TestBroker, name: &str) -> Uuid {
     let image = broker.broker().image();
-    let topic = image.topic(&TopicName::from(name)).expect("the topic is there");
+    let topic = image
+        .topic(&TopicName::from(name))
+        .expect("the topic is there");
     Uuid::from_bytes(topic.id.0)
 }
 

@@ -1,1 +1,74 @@
-SUITES=[]
+"""The integration tests that the crates rdkafka and rskafka ship."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+from compat import places
+from compat.result import Case, from_libtest
+from compat.suites import Run, Suite, Unavailable
+
+RDKAFKA, RSKAFKA = 'rdkafka-0.39.0', 'rskafka-0.6.0'
+BUILD_SECONDS = 1500
+
+
+def rdkafka(run: Run) -> list[Case]:
+    source = fetch_source(RDKAFKA)
+    environment = os.environ | {'KAFKA_HOST': run.address, 'KAFKA_VERSION': '4.3.0'}
+    return run_tests(run, source, environment)
+
+
+def rskafka(run: Run) -> list[Case]:
+    source = fetch_source(RSKAFKA)
+    environment = os.environ | {'KAFKA_CONNECT': run.address, 'TEST_INTEGRATION': '1', 'TEST_BROKER_IMPL': 'kafka'}
+    return run_tests(run, source, environment)
+
+
+def run_tests(run: Run, source: pathlib.Path, environment) -> list[Case]:
+    """Builds first, so that compiling does not count against the suite's time,
+    then runs one test binary after the other: one that hangs ends only itself."""
+    environment = environment | {'CARGO_TARGET_DIR': str(places.FOREIGN / 'target')}
+    built = subprocess.run(['cargo', 'test', '--tests', '--no-run'], cwd=source, env=environment,
+                           capture_output=True, text=True, timeout=BUILD_SECONDS)
+    if built.returncode != 0:
+        raise RuntimeError(f'{source.name} does not build: {built.stderr[-500:]}')
+    cases = []
+    for test in sorted(path.stem for path in (source / 'tests').glob('*.rs')):
+        log = f'{test}.log'
+        output = run.command(['timeout', '--kill-after=5', '240', 'cargo', 'test', '--test', test, '--no-fail-fast',
+                              '--', '--test-threads=2', *([run.selection] if run.selection else [])],
+                             env=environment, cwd=source, log=log)
+        cases += from_libtest(output, test)
+    return cases
+
+
+def fetch_source(name: str) -> pathlib.Path:
+    """A copy of the crate's sources as cargo unpacked them."""
+    source = places.FOREIGN / name
+    if not (source / 'Cargo.toml').exists():
+        if shutil.which('cargo') is None:
+            raise Unavailable('cargo is not installed')
+        crate, _, version = name.rpartition('-')
+        vendor = places.FOREIGN / f'fetch-{crate}'
+        (vendor / 'src').mkdir(parents=True, exist_ok=True)
+        (vendor / 'src' / 'lib.rs').touch()
+        (vendor / 'Cargo.toml').write_text(f'[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n'
+                                           f'[workspace]\n[dependencies]\n{crate} = "={version}"\n')
+        subprocess.run(['cargo', 'fetch', '--quiet'], cwd=vendor, check=True)
+        home = pathlib.Path(os.environ.get('CARGO_HOME') or pathlib.Path.home() / '.cargo')
+        unpacked = next(home.glob(f'registry/src/*/{name}'))
+        shutil.copytree(unpacked, source, dirs_exist_ok=True)
+    # A crate pins the toolchain of its own continuous integration.
+    (source / 'rust-toolchain.toml').unlink(missing_ok=True)
+    manifest = source / 'Cargo.toml'
+    if '[workspace]' not in manifest.read_text():
+        manifest.write_text(manifest.read_text() + '\n[workspace]\n')
+    return source
+
+
+SUITES = [
+    Suite('rdkafka', "the crate rdkafka's own tests (0.39.0)", seconds=900, run=rdkafka, settings={'num.partitions': '3'}),
+    Suite('rskafka', "the crate rskafka's own tests (0.6.0)", seconds=600, run=rskafka,
+          settings={'auto.create.topics.enable': 'false'}),
+]

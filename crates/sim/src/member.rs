@@ -37,6 +37,8 @@ pub(crate) struct GroupMember {
     pending: Option<(u32, Millis)>,
     next_request: u32,
     act_at: Millis,
+    /// It may still die, or leave.
+    restless: bool,
     /// Answers to heartbeats and commits in a row that found all well.
     quiet: u32,
 }
@@ -97,8 +99,13 @@ impl GroupMember {
             pending: None,
             next_request: 0,
             act_at: Millis(milliseconds(rng, 2_000)),
+            restless: true,
             quiet: 0,
         }
+    }
+
+    pub(crate) fn calm(&mut self) {
+        self.restless = false;
     }
 
     /// Whether it has been served undisturbed for a while.
@@ -114,6 +121,9 @@ impl GroupMember {
     pub(crate) fn on_wake(&mut self, now: Millis, rng: &mut Rng) -> Option<MemberRequest> {
         if now < self.wake_at() {
             return None;
+        }
+        if self.restless && rng.chance(1) {
+            self.start_afresh();
         }
         let wish = self.wish(rng);
         // A join may be parked for as long as the others take to come.
@@ -178,7 +188,7 @@ impl GroupMember {
                 generation: joined.generation,
                 assignments: assign(joined),
             },
-            Phase::Stable { .. } if self.quiet < 20 && rng.chance(2) => MemberWish::Leave { id },
+            Phase::Stable { .. } if self.restless && rng.chance(2) => MemberWish::Leave { id },
             Phase::Stable {
                 generation,
                 positions,
@@ -245,6 +255,12 @@ impl GroupMember {
             let committed = offset.committed.as_ref().map(|value| value.offset);
             positions.insert(offset.partition, Some(committed.unwrap_or_default()));
         }
+    }
+
+    /// It has died, and another comes in its place.
+    fn start_afresh(&mut self) {
+        self.id = None;
+        self.start_again();
     }
 
     fn start_again(&mut self) {

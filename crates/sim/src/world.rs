@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) now: Millis,
     pub(crate) rng: Rng,
     serial: u64,
+    /// The last event that was planned before this moment began.
+    serial_of_moment: u64,
     queue: BTreeMap<(Millis, u64), Event>,
     pub(crate) network: Network,
     pub(crate) broker: Broker,
@@ -111,6 +113,7 @@ impl World {
             now: Millis(0),
             network: Network::new(&mut rng),
             serial: 0,
+            serial_of_moment: 0,
             queue: BTreeMap::new(),
             broker: Broker::new(BROKER, settings, &ALL),
             epochs: PARTITIONS
@@ -142,13 +145,12 @@ impl World {
 
     /// Tells the story to its end, or to the first broken promise.
     pub(crate) fn run(mut self) -> (Vec<String>, Option<Violation>) {
-        while let Some(next) = self.queue.first_entry() {
-            let at = next.key().0;
+        while let Some(((at, _), event)) = self.queue.pop_first() {
             if self.violation.is_some() || END_AT < at {
                 break;
             }
+            self.expect_progress(at);
             self.now = at;
-            let event = next.remove();
             self.on_event(event);
             self.plan_disk();
             if CALM_AT < at && self.is_over() {
@@ -157,6 +159,18 @@ impl World {
         }
         self.end();
         (self.trace.unwrap_or_default(), self.violation)
+    }
+
+    /// Who asks to be woken at once, for ever, keeps everybody else waiting.
+    fn expect_progress(&mut self, at: Millis) {
+        const MANY: u64 = 10_000;
+        if self.now < at {
+            self.serial_of_moment = self.serial;
+        }
+        if self.serial_of_moment + MANY < self.serial {
+            let events = format!("{MANY} events");
+            self.note(Err(("time passes", events)));
+        }
     }
 
     fn begin(&mut self) {
@@ -450,6 +464,7 @@ impl World {
 
     fn on_calm(&mut self) {
         self.network.calm();
+        self.members.iter_mut().for_each(GroupMember::calm);
         self.observe(&Fact::Calm);
     }
 

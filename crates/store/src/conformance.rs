@@ -250,7 +250,7 @@ fn flushes(subject: &mut dyn Subject) {
                 incarnation: 1,
                 end,
             } => end.0,
-            other => panic!("unexpected: {other:?}"),
+            Heard::Flushed { .. } | Heard::Failed { .. } => panic!("unexpected: {heard:?}"),
         })
         .collect();
     assert!(ends.is_sorted_by(|a, b| a < b), "{ends:?}");

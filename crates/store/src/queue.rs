@@ -154,8 +154,10 @@ impl Queue {
         self.wake_writer(inner);
     }
 
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.lock().abandoned
+    /// Whether nothing more will come.
+    pub(crate) fn is_ending(&self) -> bool {
+        let inner = self.lock();
+        inner.abandoned || inner.closing
     }
 
     fn wake_writer(&self, inner: MutexGuard<'_, Inner>) {

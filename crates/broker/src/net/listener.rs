@@ -22,7 +22,7 @@ const BACKLOG: i32 = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
-#[error("listener {name} cannot listen on {host}:{port}: {source}")]
+#[error("listener {name} cannot listen on {host}:{port}")]
 pub struct BindError {
     name: String,
     host: String,

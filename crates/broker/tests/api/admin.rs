@@ -647,7 +647,7 @@ async fn inc_098_the_cluster_is_described_by_this_listener() {
         let request =
             DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
         let response = client.call(version, request).await;
-        assert_eq!(response.error_code, 0);
+        assert_eq!((response.error_code, response.error_message), (0, None));
         assert_eq!(response.cluster_id.as_str(), "test-cluster-0123456789");
         assert_eq!(response.controller_id.0, own);
         assert_eq!(response.brokers[0].broker_id.0, own);

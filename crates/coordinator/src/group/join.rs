@@ -8,7 +8,7 @@ use ottla_base::{Effects, Generation, GroupId, InstanceId, Machine, MemberId, Re
 use super::machine::{GroupMachine, Reply, Step};
 use super::member::{Client, Member, Protocol, Timeouts};
 use super::record::{GroupValue, Record};
-use super::state::{Group, Preparing, State, Stranger};
+use super::state::{Group, State, Stranger};
 use crate::settings::Settings;
 
 /// How long a member may wait for its first answer. It cannot send heartbeats
@@ -271,9 +271,7 @@ impl Group {
     }
 
     fn add_member(&mut self, id: MemberId, join: &Join, step: &mut Step<'_>) {
-        if let State::Preparing(Preparing::First(debounce)) = &mut self.state {
-            debounce.newcomers = true;
-        }
+        self.extend_first_join(step);
         if self.members.is_empty() {
             self.protocol_type = Some(Arc::clone(&join.protocol_type));
         }

@@ -5,7 +5,7 @@ use ottla_base::{Generation, MemberId, Millis};
 
 use super::join::{JoinError, Joined};
 use super::machine::{Reply, Step};
-use super::state::{Debounce, Group, Preparing, State};
+use super::state::{Group, Preparing, State};
 use super::sync::SyncError;
 use super::timers::Timer;
 
@@ -35,18 +35,26 @@ impl Group {
     }
 
     fn open_first_join(&mut self, step: &mut Step<'_>) {
-        let wait_ms = step.settings.initial_rebalance_delay_ms;
-        let remaining_ms = self.members.rebalance_timeout_ms().saturating_sub(wait_ms);
-        let debounce = Debounce {
-            wait_ms,
-            remaining_ms: remaining_ms.max(0),
-            newcomers: false,
-        };
-        self.enter(State::Preparing(Preparing::First(debounce)), step.now);
-        if wait_ms <= 0 {
+        let delay_ms = step.settings.initial_rebalance_delay_ms;
+        let longest_ms = self.members.rebalance_timeout_ms().max(delay_ms);
+        let closes_by = step.now.plus_ms(longest_ms.into());
+        self.enter(State::Preparing(Preparing::First { closes_by }), step.now);
+        if delay_ms <= 0 {
             self.close_join(step);
         } else {
-            step.set_timer(Timer::JoinPhase(self.id.clone()), wait_ms);
+            step.set_timer(Timer::JoinPhase(self.id.clone()), delay_ms);
+        }
+    }
+
+    /// Somebody new gives others the same time to follow. Kafka only looks at
+    /// the end of each wait whether to wait once more, so that two members who
+    /// come together wait twice.
+    pub(super) fn extend_first_join(&mut self, step: &mut Step<'_>) {
+        if let State::Preparing(Preparing::First { closes_by }) = self.state {
+            let delay_ms = i64::from(step.settings.initial_rebalance_delay_ms);
+            let wait_ms = delay_ms.min(closes_by.since(step.now));
+            let closing = Timer::JoinPhase(self.id.clone());
+            step.timers.set(closing, step.now, wait_ms);
         }
     }
 
@@ -59,18 +67,9 @@ impl Group {
 
     /// The join phase has lasted as long as it was given.
     pub(super) fn on_join_timer(&mut self, step: &mut Step<'_>) {
-        match &mut self.state {
-            State::Preparing(Preparing::First(debounce)) => {
-                match debounce.extend(step.settings.initial_rebalance_delay_ms) {
-                    Some(wait_ms) => step.set_timer(Timer::JoinPhase(self.id.clone()), wait_ms),
-                    None => self.close_join(step),
-                }
-            }
-            State::Preparing(Preparing::Again) => self.close_join(step),
-            State::Empty | State::Completing(_) | State::Stable(_) => {
-                unreachable!("a join phase takes its timer with it")
-            }
-        }
+        let is_open = matches!(self.state, State::Preparing(_));
+        assert!(is_open, "a join phase has left its timer behind");
+        self.close_join(step);
     }
 
     /// Goes on without the dynamic members that are missing.
@@ -211,20 +210,6 @@ impl Group {
     fn await_members(&self, step: &mut Step<'_>) {
         let timeout_ms = self.members.rebalance_timeout_ms();
         step.set_timer(Timer::JoinPhase(self.id.clone()), timeout_ms);
-    }
-}
-
-impl Debounce {
-    /// The next wait, if somebody came during the last one and the longest
-    /// rebalance timeout allows it.
-    fn extend(&mut self, delay_ms: i32) -> Option<i32> {
-        if !std::mem::take(&mut self.newcomers) || self.remaining_ms == 0 {
-            return None;
-        }
-        let next_ms = delay_ms.min(self.remaining_ms);
-        self.remaining_ms = self.remaining_ms.saturating_sub(self.wait_ms).max(0);
-        self.wait_ms = next_ms;
-        Some(next_ms)
     }
 }
 

@@ -51,20 +51,11 @@ pub(crate) type Unsynced = BTreeSet<MemberId>;
 /// When the join phase may close.
 #[derive(Debug)]
 pub(crate) enum Preparing {
-    /// The first members of an empty group are given time to arrive together.
-    First(Debounce),
+    /// When nobody new has come for a while: the members of an empty group are
+    /// given time to arrive together, but not beyond this moment.
+    First { closes_by: Millis },
     /// As soon as all known members are there.
     Again,
-}
-
-#[derive(Debug)]
-pub(crate) struct Debounce {
-    /// The wait that is running.
-    pub(crate) wait_ms: i32,
-    /// How much longer it may become.
-    pub(crate) remaining_ms: i32,
-    /// Whether someone came during the wait that is running.
-    pub(crate) newcomers: bool,
 }
 
 /// Why a request is not that of the member it names.

@@ -1,5 +1,6 @@
 //! In one generation of a group a partition has one owner, also if a crash comes
-//! between two members' answers.
+//! between two members' answers; and nothing is taken from a member of an older
+//! generation once a newer one has its assignment.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,18 @@ use crate::member::owned;
 
 #[derive(Debug, Default)]
 pub(crate) struct OwnersAgree {
-    asked: BTreeMap<ReplyToken, (MemberId, Generation)>,
+    asked: BTreeMap<ReplyToken, Asked>,
+    /// Of those whose assignment somebody has got.
+    newest: Generation,
     owners: BTreeMap<(Generation, PartitionId), MemberId>,
+}
+
+/// Who asked, as a member of which generation, and which was the newest then.
+#[derive(Debug)]
+struct Asked {
+    member: MemberId,
+    generation: Generation,
+    newest: Generation,
 }
 
 impl Invariant for OwnersAgree {
@@ -22,27 +33,68 @@ impl Invariant for OwnersAgree {
     }
 
     fn observe(&mut self, _: Millis, fact: &Fact<'_>) -> Result<(), String> {
-        if let Fact::GroupAsked {
-            token,
-            input: Input::Sync(sync),
-        } = fact
-        {
-            let asked = (sync.member.clone(), sync.generation);
-            self.asked.insert(*token, asked);
+        if let Fact::GroupAsked { token, input } = fact {
+            if let Input::Sync(sync) = input {
+                self.on_asked(*token, Some(&sync.member), Some(sync.generation));
+            }
+            if let Input::Commit(commit) = input {
+                self.on_asked(*token, commit.member.as_ref(), commit.generation);
+            }
         }
         if let Fact::GroupAnswered {
             token,
-            reply: Some(Reply::Sync(Ok(synced))),
+            reply: Some(reply),
         } = fact
-            && let Some((member, generation)) = self.asked.remove(token)
+            && let Some(asked) = self.asked.remove(token)
         {
-            for partition in owned(&synced.assignment) {
-                let owner = self.owners.entry((generation, partition));
-                let owner = owner.or_insert_with(|| member.clone());
-                ensure(*owner == member, || {
-                    format!("p{partition} is {owner}'s and {member}'s in generation {generation}")
-                })?;
+            if let Reply::Sync(Ok(synced)) = reply {
+                self.newest = self.newest.max(asked.generation);
+                self.on_accepted(&asked, owned(&synced.assignment))?;
             }
+            if let Reply::Commit(Ok(_)) = reply {
+                self.on_accepted(&asked, std::iter::empty())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OwnersAgree {
+    fn on_asked(
+        &mut self,
+        token: ReplyToken,
+        member: Option<&MemberId>,
+        generation: Option<Generation>,
+    ) {
+        if let (Some(member), Some(generation)) = (member, generation) {
+            let asked = Asked {
+                member: member.clone(),
+                generation,
+                newest: self.newest,
+            };
+            self.asked.insert(token, asked);
+        }
+    }
+
+    fn on_accepted(
+        &mut self,
+        asked: &Asked,
+        owned: impl Iterator<Item = PartitionId>,
+    ) -> Result<(), String> {
+        let Asked {
+            member,
+            generation,
+            newest,
+        } = asked;
+        ensure(newest <= generation, || {
+            format!("{member} of generation {generation} was heard in generation {newest}")
+        })?;
+        for partition in owned {
+            let owner = self.owners.entry((*generation, partition));
+            let owner = owner.or_insert_with(|| member.clone());
+            ensure(owner == member, || {
+                format!("p{partition} is {owner}'s and {member}'s in generation {generation}")
+            })?;
         }
         Ok(())
     }

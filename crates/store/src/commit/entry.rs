@@ -37,14 +37,6 @@ impl Position {
         at: 0,
     };
 
-    #[must_use]
-    pub(crate) const fn plus(self, bytes: u32) -> Self {
-        Self {
-            file: self.file,
-            at: self.at + bytes,
-        }
-    }
-
     pub(crate) const fn to_bytes(self) -> [u8; 8] {
         let [a, b, c, d] = self.file.0.to_be_bytes();
         let [e, f, g, h] = self.at.to_be_bytes();
@@ -219,13 +211,13 @@ const KIND_BATCH: u8 = 2;
 
 /// An entry read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub log: LogId,
-    pub entry: Entry,
+pub(crate) struct Found {
+    pub(crate) log: LogId,
+    pub(crate) entry: Entry,
     /// Bytes in the file, header included.
-    pub size: u32,
+    pub(crate) size: u32,
     /// Everything below was durable when this was written.
-    pub synced: Position,
+    pub(crate) synced: Position,
 }
 
 /// Why there is no entry at a place.

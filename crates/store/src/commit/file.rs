@@ -236,7 +236,7 @@ fn allocate(file: &File, at: u64, length: u64) -> io::Result<()> {
 }
 
 fn write_zeros(file: &File, at: u64, length: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut at = at;
     let mut left = length;
     while left > 0 {

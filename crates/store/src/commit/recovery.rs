@@ -44,6 +44,7 @@ pub(crate) enum RecoveryError {
 }
 
 /// What the index knows about itself and its logs.
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) position: Option<Position>,
     pub(crate) synced: Option<Position>,
@@ -134,7 +135,7 @@ pub(crate) fn recover(
     replay.mark_missing(&files)?;
     replay.commit(end)?;
     let mut spares = listing.spares;
-    replay.drop_behind(&mut files, end, &mut spares)?;
+    replay.drop_behind(&mut files, synced, end, &mut spares)?;
     replay.start_writing(dir, &mut files, synced, end, file_bytes)?;
     let fold = replay.fold;
     Ok(Recovered {
@@ -158,7 +159,7 @@ struct Replay<'a> {
 }
 
 /// What to do about a place where no entry begins.
-enum Gap {
+pub(crate) enum Gap {
     /// The log ends here.
     End,
     /// It goes on at the scanner's place, or in the next file; what lies between is
@@ -170,12 +171,12 @@ enum Gap {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum GoesOn {
+pub(crate) enum GoesOn {
     Here,
     InNextFile,
 }
 
-type Files = BTreeMap<FileNumber, Arc<CommitFile>>;
+pub(crate) type Files = BTreeMap<FileNumber, Arc<CommitFile>>;
 
 impl Replay<'_> {
     /// Applies what the index does not hold; returns where the commit log ends.
@@ -202,6 +203,7 @@ impl Replay<'_> {
                     },
                 }
             }
+            self.fold.on_sealed(at.file);
             let next = FileNumber(at.file.0 + 1);
             if !files.contains_key(&next) {
                 return Ok(scanner.position());
@@ -327,11 +329,13 @@ impl Replay<'_> {
     fn drop_behind(
         &mut self,
         files: &mut Files,
+        synced: Position,
         end: Position,
         spares: &mut Vec<PathBuf>,
     ) -> Result<(), RecoveryError> {
+        // What a replay from here would read again stays, whatever it holds.
         let known = self.fold.files();
-        let is_unknown = |number: &FileNumber| *number != end.file && !known.contains_key(number);
+        let is_unknown = |number: &FileNumber| *number < synced.file && !known.contains_key(number);
         let behind = |number: &FileNumber| *number > end.file || is_unknown(number);
         let gone: Vec<_> = files.keys().copied().filter(behind).collect();
         for number in gone {
@@ -406,11 +410,15 @@ struct Missing;
 /// Decides what a place without an entry is. An entry further on that was written
 /// when this place was durable already proves that it was an entry once; without
 /// one it is what a crash leaves of the last writes.
-fn look_behind(files: &Files, scanner: &mut Scanner<'_>, gap: Position) -> io::Result<Gap> {
+pub(crate) fn look_behind(
+    files: &Files,
+    scanner: &mut Scanner<'_>,
+    gap: Position,
+) -> io::Result<Gap> {
     let mut first = None;
     let mut was_durable = false;
     while !was_durable && scanner.resync()? {
-        first.get_or_insert(scanner.position().at);
+        first.get_or_insert_with(|| scanner.position().at);
         was_durable = matches!(scanner.next()?, Ok(found) if found.synced > gap);
     }
     for (_, file) in files.range(FileNumber(gap.file.0 + 1)..) {

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_base::ByteSize;
 
@@ -16,7 +14,8 @@ pub(crate) enum Space {
     /// The file system of this directory.
     Disk(PathBuf),
     /// A test.
-    Told(Arc<AtomicU64>),
+    #[cfg(test)]
+    Told(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl Space {
@@ -27,7 +26,11 @@ impl Space {
                 let free = stat.f_bavail.saturating_mul(stat.f_frsize);
                 Ok(free >= wanted.0.saturating_add(MARGIN))
             }
-            Self::Told(free) => Ok(free.load(Ordering::Relaxed) >= wanted.0),
+            #[cfg(test)]
+            Self::Told(free) => {
+                let free = free.load(std::sync::atomic::Ordering::Relaxed);
+                Ok(free >= wanted.0)
+            }
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) enum Fatal {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Index(#[from] IndexError),
-    /// The store was abandoned while the writer waited.
+    /// The store ended while the writer waited.
     #[error("the store was given up")]
     Abandoned,
 }
@@ -317,10 +317,11 @@ impl Writer {
         RESERVE_MAX.min(self.options.file_bytes / 16)
     }
 
-    /// Makes room, and waits until there is some.
+    /// Makes room, and waits until there is some, or until the store ends: then what
+    /// does not fit is lost, as in a crash.
     fn force_room(&mut self, entry: &Entry) -> Result<(), Fatal> {
         while self.find_room(entry, 0)? == Room::Full {
-            if self.shared.queue.is_abandoned() {
+            if self.shared.queue.is_ending() {
                 return Err(Fatal::Abandoned);
             }
             std::thread::sleep(FULL_RETRY);

@@ -249,7 +249,8 @@ impl Fold {
     }
 
     /// The commit log ends at `end`, and everything below `synced` is durable:
-    /// writes the group into the index. Nobody sees it before [`Fold::publish`].
+    /// writes the group into the index. Nobody sees what was appended before
+    /// [`Fold::publish`].
     pub(crate) fn commit(
         &mut self,
         index: &Index,
@@ -262,6 +263,11 @@ impl Fold {
                 batch.delete(keys::log_key(*id));
             } else {
                 batch.put(keys::log_key(*id), touched.row.write());
+            }
+            if touched.is_cut {
+                // Readers learn of narrower bounds before the rows are gone, so that
+                // whoever misses a row can tell why.
+                touched.log.state().row.bounds = touched.row.bounds;
             }
         }
         self.file(end.file).length = end.at;

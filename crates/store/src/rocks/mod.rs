@@ -1,12 +1,19 @@
 //! The log store on disk: one commit log for everything, and a RocksDB index that
 //! is a fold over it.
 
+mod check;
+mod dump;
 pub(crate) mod fold;
 pub(crate) mod index;
+mod inspect;
 pub(crate) mod log;
 mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
+
+pub use self::check::{Fault, FaultKind, Place, Progress, Report, check};
+pub use self::dump::{Dump, DumpRow, Filter, dump};
+pub use crate::commit::entry::{Entry, FileNumber, NoEntry, Position};
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -53,7 +60,6 @@ pub struct Options {
     pub index_cache: ByteSize,
     /// Rows of the index that are collected before they become a file.
     pub index_memtable: ByteSize,
-    pub(crate) space: Option<Space>,
 }
 
 impl Options {
@@ -67,7 +73,6 @@ impl Options {
             tail_cache: ByteSize(64 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
-            space: None,
         }
     }
 }
@@ -106,6 +111,10 @@ pub enum OpenError {
 /// Opens the store in `dir`, which becomes one if it is empty, and brings back
 /// everything that survived.
 pub fn open(dir: &Path, options: Options) -> Result<RocksStore, OpenError> {
+    open_within(dir, options, Space::Disk(dir.into()))
+}
+
+fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore, OpenError> {
     let opening = Opening { dir };
     fs::create_dir_all(dir).map_err(|error| opening.io(&error))?;
     let lock = opening.lock()?;
@@ -122,9 +131,7 @@ pub fn open(dir: &Path, options: Options) -> Result<RocksStore, OpenError> {
     let writer = WriterOptions {
         durability: options.durability,
         file_bytes: file_bytes.max(FILE_BYTES_MIN),
-        space: options
-            .space
-            .unwrap_or_else(|| Space::Disk(commit_dir.clone())),
+        space,
     };
     let store = start(
         commit_dir,

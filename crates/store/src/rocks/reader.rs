@@ -67,8 +67,15 @@ pub(crate) fn read(shared: &Shared, log: &Log, wanted: Wanted) -> Result<ReadOut
         Err(IndexError::WouldBlock) => return Ok(ReadOutcome::WouldBlock),
         Err(error) => return Err(error.into()),
     };
+    let begins_late = rows
+        .first()
+        .is_none_or(|row| row.header.base_offset > wanted.from);
+    if begins_late {
+        // The start may have moved since the bounds were looked at.
+        log.state().row.bounds.check(wanted.from)?;
+    }
     let mut batches = Vec::with_capacity(rows.len());
-    for run in rows.chunk_by(|row, next| is_followed_by(row, next)) {
+    for run in rows.chunk_by(is_followed_by) {
         match read_run(shared, run, wanted.mode) {
             Ok(read) => batches.extend(read),
             // What was read already is an answer too.

@@ -41,7 +41,12 @@ struct Disk {
 impl Disk {
     fn new(options: Options) -> Self {
         let dir = TempDir::new().unwrap();
-        let store = open(dir.path(), options.clone()).unwrap();
+        let space = Space::Disk(dir.path().into());
+        Self::within(dir, options, space)
+    }
+
+    fn within(dir: TempDir, options: Options, space: Space) -> Self {
+        let store = open_within(dir.path(), options.clone(), space).unwrap();
         Self {
             store,
             dir,
@@ -374,12 +379,47 @@ fn files_without_live_batches_are_removed_and_used_again() {
 }
 
 #[test]
+fn files_that_hold_only_state_go_when_no_start_needs_them() {
+    let mut disk = Disk::new(options());
+    let log = create(&disk, 1);
+    for round in 0..30_u8 {
+        disk.store.submit(Op::State {
+            log,
+            key: "key".into(),
+            value: vec![round + 1; 100 * KIB].into(),
+        });
+        disk.store.drain();
+        if round % 4 == 3 {
+            disk = disk.killed(|_| {});
+        }
+        let value = disk.store.state(log, b"key").unwrap().unwrap();
+        assert_eq!(value, vec![round + 1; 100 * KIB]);
+    }
+    wait_until(|| commit_files(&disk) == 1);
+}
+
+#[test]
+fn a_store_closes_also_when_the_disk_stays_full() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(0));
+    let disk = Disk::within(dir, options(), Space::Told(free));
+    let log = create(&disk, 1);
+    for _ in 0..2_000 {
+        for to in 0..20 {
+            disk.store.submit(Op::StartOffset {
+                log,
+                to: Offset(to),
+            });
+        }
+    }
+    disk.store.close();
+}
+
+#[test]
 fn a_full_disk_refuses_appends_and_nothing_else_until_there_is_space() {
     let free = Arc::new(AtomicU64::new(0));
-    let disk = Disk::new(Options {
-        space: Some(Space::Told(free.clone())),
-        ..options()
-    });
+    let dir = TempDir::new().unwrap();
+    let disk = Disk::within(dir, options(), Space::Told(free.clone()));
     let log = create(&disk, 1);
     let recorder = Arc::new(Recorder::default());
     disk.store.attach(log, 1, recorder.clone());
@@ -575,10 +615,12 @@ fn readers_see_whole_batches_while_writers_write_and_cut() {
             disk.store.drain();
         });
         while !writer.is_finished() {
-            let bounds = disk.store.bounds(log).unwrap();
-            let mut next = bounds.start;
-            match read_all(&disk.store, log) {
-                Ok(batches) => {
+            let Bounds { start, end } = disk.store.bounds(log).unwrap();
+            let mut next = start;
+            let mode = ReadMode::Blocking;
+            match disk.store.read(log, start, end, usize::MAX, true, mode) {
+                Ok(ReadOutcome::WouldBlock) => panic!("a blocking read said that it would block"),
+                Ok(ReadOutcome::Ready(batches)) => {
                     for batch in batches {
                         assert_eq!(batch.header().base_offset, next, "offsets are dense");
                         next = batch.header().next_offset();
@@ -590,4 +632,102 @@ fn readers_see_whole_batches_while_writers_write_and_cut() {
         }
     });
     assert_eq!(disk.store.bounds(log).unwrap().end, Offset(3_000));
+}
+
+#[test]
+fn a_check_finds_nothing_in_a_sound_store_and_every_fault_in_a_harmed_one() {
+    let disk = Disk::new(options());
+    let one = create(&disk, 1);
+    let other = create(&disk, 2);
+    fill(&disk, one, 30, 100 * KIB);
+    fill(&disk, other, 300, 10);
+    disk.store.submit(Op::StartOffset {
+        log: one,
+        to: Offset(3),
+    });
+    disk.store.submit(Op::Truncate {
+        log: other,
+        to: Offset(200),
+    });
+    disk.store.close();
+    let at = disk.entries(1)[5];
+    let missing = disk.entries(2)[0];
+    let dir = disk.dir;
+    let locked = check(dir.path(), &mut |_| {}).map(|_| ());
+    assert_eq!(
+        locked,
+        Err(OpenError::Locked {
+            dir: dir.path().into()
+        })
+    );
+    drop(disk.store);
+    let mut shown = Vec::new();
+    let report = check(dir.path(), &mut |progress| shown.push(progress)).unwrap();
+    assert_eq!(report.faults, []);
+    assert_eq!((report.logs, report.batches), (2, 227));
+    assert!(shown.is_sorted_by_key(|progress| progress.done.0));
+    let last = shown.last().unwrap();
+    assert_eq!(last.done, last.total);
+
+    flip_bit(dir.path(), at, 50);
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let damaged = Place::Entry(at);
+    assert!(report.faults.iter().any(|fault| fault.place == damaged));
+    flip_bit(dir.path(), at, 50);
+    let path = format!("commit/{:020}.log", missing.file.0);
+    fs::remove_file(dir.path().join(path)).unwrap();
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let lost = Fault {
+        place: Place::File(missing.file),
+        what: FaultKind::FileMissing,
+    };
+    assert!(report.faults.contains(&lost));
+}
+
+#[test]
+fn a_dump_shows_what_was_written() {
+    let disk = Disk::new(options());
+    let one = create(&disk, 1);
+    let other = create(&disk, 2);
+    fill(&disk, one, 2, 10);
+    disk.store.submit(Op::State {
+        log: one,
+        key: "a\nb".into(),
+        value: "value".into(),
+    });
+    disk.store.submit(Op::Truncate {
+        log: one,
+        to: Offset(1),
+    });
+    disk.store.submit(Op::Drop { log: other });
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let printed = |filter| -> Vec<String> {
+        let rows = dump(dir.path(), filter).unwrap();
+        rows.map(|row| row.unwrap().to_string()).collect()
+    };
+    let name = tp(1);
+    let of_one = [
+        format!("1:0 {name} create"),
+        format!(
+            "1:104 {name} batch offsets 0..1 records 1 bytes 71 epoch 1 time 0 attributes 0x0000"
+        ),
+        format!(
+            "1:207 {name} batch offsets 1..2 records 1 bytes 71 epoch 1 time 1 attributes 0x0000"
+        ),
+        format!("1:310 {name} state \"a\\nb\" bytes 5"),
+        format!("1:354 {name} truncate to 1"),
+    ];
+    let filter = Filter {
+        partition: Some(name),
+        from: None,
+    };
+    assert_eq!(printed(filter), of_one);
+    let filter = Filter {
+        partition: Some(name),
+        from: Some(Offset(1)),
+    };
+    assert_eq!(printed(filter)[1..], of_one[2..]);
+    assert_eq!(printed(Filter::default()).len(), 7);
 }

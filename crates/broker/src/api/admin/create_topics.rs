@@ -112,6 +112,7 @@ fn created_to_wire(cx: &Cx, asked: &NewTopic, topic: &Topic) -> CreatableTopicRe
     CreatableTopicResult::default()
         .with_name(wire_topic(&topic.name))
         .with_topic_id(Uuid::from_bytes(topic.id.0))
+        .with_error_message(None)
         .with_num_partitions(partitions.expect("a request adds 10,000 partitions at most"))
         .with_replication_factor(factor.expect("the request's factor has this type"))
         .with_configs(Some(configs.into_iter().map(config_to_wire).collect()))

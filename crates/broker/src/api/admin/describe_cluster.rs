@@ -42,6 +42,7 @@ impl Handler for DescribeCluster {
         let brokers = brokers.filter_map(|broker| to_wire(broker, &cx.connection.listener));
         let cluster_id = cx.broker.cluster_id.as_str().to_owned();
         Ok(DescribeClusterResponse::default()
+            .with_error_message(None)
             .with_endpoint_type(BROKERS)
             .with_cluster_id(StrBytes::from_string(cluster_id))
             .with_controller_id(cx.broker.id.0.into())

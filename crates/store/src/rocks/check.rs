@@ -1,0 +1,318 @@
+//! Verifies a whole directory: every entry, every row, every count.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use ottla_base::{ByteSize, Offset};
+use ottla_protocol::records::BatchHeader;
+
+use super::OpenError;
+use super::index::IndexError;
+use super::inspect::Inspected;
+use crate::commit::entry::{FileNumber, Front, HEADER_SIZE, NoEntry, Position, batch_entry_size};
+use crate::commit::recovery::{Gap, GoesOn, look_behind};
+use crate::commit::scan::{Scanner, is_seal};
+use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Table, TimeRow};
+use crate::{LogId, ReadMode};
+
+/// How far a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub done: ByteSize,
+    pub total: ByteSize,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub logs: u64,
+    /// In the commit log, needed or not.
+    pub entries: u64,
+    /// That the index names.
+    pub batches: u64,
+    pub faults: Vec<Fault>,
+}
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub place: Place,
+    pub what: FaultKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Entry(Position),
+    File(FileNumber),
+    Log(LogId),
+    Batch { log: LogId, base: Offset },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultKind {
+    #[error("the entry is damaged: {0}")]
+    Entry(NoEntry),
+    #[error("the file is missing")]
+    FileMissing,
+    #[error("the index counts {counted} live bytes in {pieces} logs, and there are {found}")]
+    Live {
+        counted: ByteSize,
+        pieces: u32,
+        found: ByteSize,
+    },
+    #[error("the log was found damaged before and is offline")]
+    Offline,
+    #[error("the batches do not follow each other without a gap up to the end")]
+    Gap,
+    #[error("the sum of the batches' sizes differs from what the index says")]
+    Size,
+    #[error("the commit log holds something else where the index says the batch is")]
+    Elsewhere,
+    #[error("the greatest timestamp of its run of batches is wrong")]
+    Time,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::Entry(position) => write!(f, "commit log {position}: ")?,
+            Place::File(number) => write!(f, "commit file {}: ", number.0)?,
+            Place::Log(log) => write!(f, "{log}: ")?,
+            Place::Batch { log, base } => write!(f, "{log} offset {base}: ")?,
+        }
+        self.what.fmt(f)
+    }
+}
+
+/// Reads everything and changes nothing. Fails only where nothing can be looked at.
+pub fn check(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, OpenError> {
+    let inspected = Inspected::open(dir)?;
+    let mut check = Check {
+        inspected: &inspected,
+        report: Report::default(),
+        live: BTreeMap::new(),
+    };
+    let done = check.entries(progress).and_then(|()| check.logs());
+    done.map_err(|error| OpenError::Io {
+        dir: dir.into(),
+        reason: error.to_string(),
+    })?;
+    check.files();
+    Ok(check.report)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Index(#[from] IndexError),
+    #[error("{0}")]
+    Row(#[from] keys::MalformedRow),
+}
+
+/// Owned by `check`.
+struct Check<'a> {
+    inspected: &'a Inspected,
+    report: Report,
+    /// What the pieces of all logs add up to, by file.
+    live: BTreeMap<FileNumber, FileRow>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, place: Place, what: FaultKind) {
+        self.report.faults.push(Fault { place, what });
+    }
+
+    fn entries(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), CheckError> {
+        let files = &self.inspected.files;
+        let mut total = 0;
+        for file in files.values() {
+            total += file.length()?;
+        }
+        let mut before = 0;
+        for file in files.values() {
+            let mut scanner = Scanner::new(file, 0)?;
+            loop {
+                let position = scanner.position();
+                if self.report.entries.is_multiple_of(256) {
+                    progress(Progress {
+                        done: ByteSize(before + u64::from(position.at)),
+                        total: ByteSize(total),
+                    });
+                }
+                match scanner.next()? {
+                    Ok(found) => {
+                        self.report.entries += 1;
+                        if is_seal(&found) {
+                            break;
+                        }
+                    }
+                    Err(none) => match look_behind(files, &mut scanner, position)? {
+                        Gap::End => break,
+                        Gap::Damage { goes_on, .. } => {
+                            self.fault(Place::Entry(position), FaultKind::Entry(none));
+                            if goes_on == GoesOn::InNextFile {
+                                break;
+                            }
+                        }
+                    },
+                }
+            }
+            before += file.length()?;
+        }
+        let (done, total) = (ByteSize(total), ByteSize(total));
+        progress(Progress { done, total });
+        Ok(())
+    }
+
+    fn logs(&mut self) -> Result<(), CheckError> {
+        for (id, row) in &self.inspected.known.logs {
+            self.report.logs += 1;
+            if row.damaged {
+                self.fault(Place::Log(*id), FaultKind::Offline);
+            }
+            self.batches(*id, row)?;
+            self.runs(*id, row)?;
+            self.pieces(*id, row)?;
+        }
+        Ok(())
+    }
+
+    fn batches(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
+        let (first, end) = keys::log_range(Table::Index, log);
+        let mut rows = self.inspected.index.rows(&first, &end, ReadMode::Blocking);
+        let mut next: Option<(Offset, u64)> = None;
+        let mut current = rows.first()?;
+        while let Some((_, value)) = current {
+            let batch = IndexRow::parse(value)?;
+            let header = &batch.header;
+            self.report.batches += 1;
+            let (base, preceding) = next.unwrap_or((header.base_offset, row.preceding_start));
+            let place = Place::Batch {
+                log,
+                base: header.base_offset,
+            };
+            let reaches = next.is_some() || header.last_offset() >= row.bounds.start;
+            if base != header.base_offset || !reaches {
+                self.fault(place, FaultKind::Gap);
+            }
+            if preceding != batch.preceding {
+                self.fault(place, FaultKind::Size);
+            }
+            if !self.lies_there(log, &batch)? {
+                self.fault(place, FaultKind::Elsewhere);
+            }
+            next = Some((header.next_offset(), batch.preceding + header.size.0));
+            current = rows.next()?;
+        }
+        let (end, size) = next.unwrap_or((row.bounds.end, row.preceding_start));
+        if end > row.bounds.end {
+            self.fault(Place::Log(log), FaultKind::Gap);
+        }
+        if size != row.preceding_end {
+            self.fault(Place::Log(log), FaultKind::Size);
+        }
+        Ok(())
+    }
+
+    /// The entry's own checks were made already: what is missing is whether it is
+    /// this one.
+    fn lies_there(&self, log: LogId, row: &IndexRow) -> Result<bool, CheckError> {
+        let Some(file) = self.inspected.files.get(&row.position.file) else {
+            return Ok(false);
+        };
+        let bytes = file.read(row.position.at, HEADER_SIZE + BatchHeader::SIZE)?;
+        let Ok(front) = Front::parse(&bytes, row.position.file) else {
+            return Ok(false);
+        };
+        let header = BatchHeader::parse(bytes.get(HEADER_SIZE..).unwrap_or_default());
+        let is_same = header.is_ok_and(|header| header == row.header);
+        let is_as_long = u64::from(front.size) == batch_entry_size(&row.header);
+        Ok(is_same && is_as_long && front.log == log)
+    }
+
+    fn runs(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
+        let (first, end) = keys::log_range(Table::Time, log);
+        let index = &self.inspected.index;
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut current = rows.first()?;
+        while let Some((key, value)) = current {
+            let run = TimeRow::parse(value)?;
+            if let Some(base) = keys::offset_of(key) {
+                let first = keys::offset_key(Table::Index, log, base);
+                let end = keys::offset_key(Table::Index, log, Offset(run.last.0 + 1));
+                let greatest = self.greatest(&first, &end)?;
+                // Of a run that begins below the start some batches are gone.
+                let is_whole = base >= row.bounds.start;
+                let is_right = if is_whole {
+                    greatest == Some(run.max_timestamp)
+                } else {
+                    greatest <= Some(run.max_timestamp)
+                };
+                if !is_right {
+                    self.fault(Place::Batch { log, base }, FaultKind::Time);
+                }
+            }
+            current = rows.next()?;
+        }
+        Ok(())
+    }
+
+    fn greatest(&self, first: &[u8], end: &[u8]) -> Result<Option<i64>, CheckError> {
+        let mut rows = self.inspected.index.rows(first, end, ReadMode::Blocking);
+        let mut greatest = None;
+        let mut current = rows.first()?;
+        while let Some((_, value)) = current {
+            greatest = greatest.max(Some(IndexRow::parse(value)?.header.max_timestamp));
+            current = rows.next()?;
+        }
+        Ok(greatest)
+    }
+
+    fn pieces(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
+        let (first, end) = keys::log_range(Table::Pieces, log);
+        let mut rows = self.inspected.index.rows(&first, &end, ReadMode::Blocking);
+        let mut current = rows.first()?;
+        while let Some((key, value)) = current {
+            if let Some(file) = keys::piece_file_of(key) {
+                self.add_piece(file, Piece::parse(value)?);
+            }
+            current = rows.next()?;
+        }
+        if let Some((file, piece)) = row.piece {
+            self.add_piece(file, piece);
+        }
+        Ok(())
+    }
+
+    fn add_piece(&mut self, file: FileNumber, piece: Piece) {
+        let live = self.live.entry(file).or_default();
+        live.live_bytes += piece.bytes;
+        live.live_pieces += 1;
+    }
+
+    fn files(&mut self) {
+        for (number, counted) in &self.inspected.known.files {
+            let place = Place::File(*number);
+            let found = self.live.remove(number).unwrap_or_default();
+            let is_missing = !self.inspected.files.contains_key(number);
+            if is_missing && found.live_pieces > 0 {
+                self.fault(place, FaultKind::FileMissing);
+            }
+            let is_same =
+                (counted.live_bytes, counted.live_pieces) == (found.live_bytes, found.live_pieces);
+            if !is_same {
+                self.fault(
+                    place,
+                    FaultKind::Live {
+                        counted: ByteSize(counted.live_bytes),
+                        pieces: counted.live_pieces,
+                        found: ByteSize(found.live_bytes),
+                    },
+                );
+            }
+        }
+    }
+}

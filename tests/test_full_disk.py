@@ -1,0 +1,68 @@
+"""A disk without room: what was acknowledged stays, the broker says so and lives or ends cleanly."""
+
+import contextlib
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+
+DISK_MEBIBYTES = 48
+
+
+@pytest.fixture
+def small_disk():
+    place = pathlib.Path(tempfile.mkdtemp(prefix='ottla-small-disk-'))
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={DISK_MEBIBYTES}m', 'tmpfs', place],
+                             capture_output=True, text=True)
+    if mounted.returncode != 0:
+        place.rmdir()
+        pytest.skip(f'no file system can be mounted here: {mounted.stderr.strip()}')
+    yield place
+    subprocess.run(['umount', '-l', place], check=True)
+    place.rmdir()
+
+
+@pytest.mark.ours
+def test_a_full_disk_loses_nothing_that_was_acknowledged(make_broker, clients, small_disk):
+    broker = make_broker({'log.dirs': str(small_disk / 'data')})
+    broker.data = small_disk / 'data'
+    broker.start()
+    producer = clients.producer(broker, acks='all', enable_idempotence=False, retries=0, request_timeout_ms=5000,
+                                delivery_timeout_ms=6000, max_block_ms=5000, linger_ms=5)
+    acknowledged, refused = [], []
+    deadline = time.monotonic() + 60
+    number = 0
+    while not refused and time.monotonic() < deadline:
+        for _ in range(50):
+            with contextlib.suppress(KafkaError):
+                future = producer.send('t', b'%08d' % number + bytes(20_000), partition=0)
+                future.add_callback(lambda _, number=number: acknowledged.append(number))
+                future.add_errback(lambda _, number=number: refused.append(number))
+            number += 1
+        producer.flush(timeout=30)
+    assert refused, 'the disk never became full'
+    assert len(acknowledged) > 100
+    log = broker.output()
+    assert 'No space left' in log or 'full' in log, 'the log says nothing of a full disk'
+    # The broker either still serves what it has, or ended by itself; after a
+    # restart with room again nothing is missing.
+    if broker.is_running():
+        broker.stop(within=10)
+    subprocess.run(['mount', '-o', f'remount,size={DISK_MEBIBYTES * 3}m', small_disk], check=True)
+    broker.start()
+    consumer = clients.consumer(broker)
+    place = TopicPartition('t', 0)
+    consumer.assign([place])
+    end = consumer.end_offsets([place])[place]
+    stored = set()
+    while consumer.position(place) < end:
+        for records in consumer.poll(timeout_ms=1000).values():
+            stored |= {int(record.value[:8]) for record in records}
+    assert set(acknowledged) <= stored
+    again = clients.producer(broker, acks='all').send('t', b'room again', partition=0)
+    assert again.get(timeout=10).offset == end

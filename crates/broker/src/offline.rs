@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use crate::cli::{Format, Info};
+use crate::data_dir::fresh_id;
 use crate::format::{self, FormatError};
-use crate::identity::{DirectoryId, fresh_uuid};
 
 /// `ottla random-uuid`: a fresh id in Kafka's form.
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn random_uuid() -> ExitCode {
-    println!("{}", DirectoryId(fresh_uuid()));
+    println!("{}", fresh_id());
     ExitCode::SUCCESS
 }
 

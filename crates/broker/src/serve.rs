@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use ottla_base::{ByteSize, ClusterId};
 use ottla_base::config::{FlushPolicy, LogFormat, OttlaConfig, Start, StartSettings};
+use ottla_base::{ByteSize, ClusterId};
 use ottla_store::meta_properties::MetaProperties;
 use ottla_store::{Durability, LogStore, memory, rocks};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Serve};
+use crate::data_dir::{fresh_id, refuse_data_of_kafka};
 use crate::logging;
-use crate::topics::fresh_topic_id;
 use crate::wiring::{self, StartParts};
 
 /// Where data is kept when nothing says otherwise.
@@ -133,6 +133,7 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
         return Ok((Arc::new(store), fresh_cluster_id()));
     }
     let data = data_directory(serve, start)?;
+    refuse_data_of_kafka(&data)?;
     let known = MetaProperties::read(&data)
         .with_context(|| format!("{} is no data directory of Ottla's", data.display()))?;
     let cluster_id = known.map_or_else(fresh_cluster_id, |known| known.cluster);
@@ -147,7 +148,7 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
 }
 
 fn fresh_cluster_id() -> ClusterId {
-    ClusterId::new(fresh_topic_id().to_string())
+    ClusterId::new(fresh_id())
 }
 
 /// Where the data is: `--data`, `log.dirs`, `log.dir`, or the default.

@@ -88,11 +88,8 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let (committed, events) = mpsc::unbounded_channel();
     let (failures, failed) = mpsc::unbounded_channel();
     let cell = open_metadata_log(&parts, clock, &timers, &failures, &mut logs)?;
-    let controller = ControllerHandle::new(
-        cell,
-        settings.controller(&parts.settings.fixed),
-        committed,
-    );
+    let controller =
+        ControllerHandle::new(cell, settings.controller(&parts.settings.fixed), committed);
     let image = controller.load()?;
 
     let broker = Broker::new(Parts {
@@ -113,7 +110,10 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let follower = Follower::start(broker.clone(), image, logs);
     tasks.spawn("metadata", follower.run(events, tasks.stopping()));
     register(&broker, &parts, &bound).await?;
-    tasks.spawn("revive", revive::run(broker.clone(), failed, tasks.stopping()));
+    tasks.spawn(
+        "revive",
+        revive::run(broker.clone(), failed, tasks.stopping()),
+    );
     tasks.spawn(
         "housekeeping",
         housekeeping::run(broker.clone(), tasks.stopping()),

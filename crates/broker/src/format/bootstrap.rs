@@ -5,19 +5,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ottla_base::config::properties;
+use ottla_base::config::properties::{self, PropertiesError};
 
 use super::features;
 use super::scram::{Mechanism, ScramCredential};
-use crate::identity::{FOR_OWNER, IdentityError, io_error, write_whole};
+use crate::data_dir::{DataDirError, write_secret};
 
 /// The name of the file.
 pub const BOOTSTRAP_PROPERTIES: &str = "bootstrap.properties";
+
+/// Why the file is not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    #[error(transparent)]
+    Io(#[from] DataDirError),
+    #[error("{path} is no properties file: {reason}")]
+    Syntax {
+        path: PathBuf,
+        reason: PropertiesError,
+    },
+    #[error("the line of {key} in {path} is not understood")]
+    Line { path: PathBuf, key: String },
+}
 
 /// Feature levels and credentials that were given to `format`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,14 +46,14 @@ impl Bootstrap {
     ///
     /// # Errors
     /// When the file cannot be read or understood.
-    pub fn read(directory: &Path) -> Result<Self, IdentityError> {
+    pub fn read(directory: &Path) -> Result<Self, BootstrapError> {
         let path = directory.join(BOOTSTRAP_PROPERTIES);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(reason) => return Err(io_error(&path, reason)),
+            Err(reason) => return Err(DataDirError::io(&path, reason).into()),
         };
-        let file = properties::parse(&text).map_err(|reason| IdentityError::Syntax {
+        let file = properties::parse(&text).map_err(|reason| BootstrapError::Syntax {
             path: path.clone(),
             reason,
         })?;
@@ -47,7 +61,7 @@ impl Bootstrap {
         for (key, value) in &file {
             bootstrap
                 .take(key, value)
-                .ok_or_else(|| IdentityError::Line {
+                .ok_or_else(|| BootstrapError::Line {
                     path: path.clone(),
                     key: key.clone(),
                 })?;
@@ -76,10 +90,10 @@ impl Bootstrap {
         Some(())
     }
 
-    pub(super) fn write(&self, directory: &Path) -> Result<(), IdentityError> {
+    pub(super) fn write(&self, directory: &Path) -> Result<(), DataDirError> {
         let path = directory.join(BOOTSTRAP_PROPERTIES);
         // The keys let whoever reads them try passwords.
-        write_whole(&path, &self.text(), FOR_OWNER).map_err(|reason| io_error(&path, reason))
+        write_secret(&path, &self.text()).map_err(|reason| DataDirError::io(&path, reason))
     }
 
     fn text(&self) -> String {

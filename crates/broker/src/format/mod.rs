@@ -13,14 +13,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use ottla_base::ClusterId;
 use ottla_base::config::properties::PropertiesError;
 use ottla_base::config::{ConfigError, Roles, Start, StartSettings};
+use ottla_base::{BrokerId, ClusterId};
+use ottla_store::meta_properties::{MetaError, MetaProperties};
 
 use crate::cli::{Format, Info, Voters};
-use crate::identity::{DirectoryId, Identity, IdentityError, fresh_uuid, io_error, parse_uuid};
+use crate::data_dir::{DataDirError, fresh_id, is_id, refuse_data_of_kafka};
 
-pub use bootstrap::{BOOTSTRAP_PROPERTIES, Bootstrap};
+pub use bootstrap::{BOOTSTRAP_PROPERTIES, Bootstrap, BootstrapError};
 pub use features::FeatureError;
 pub use scram::{Mechanism, ScramCredential, ScramError};
 
@@ -61,8 +62,33 @@ pub enum FormatError {
          format the others."
     )]
     AlreadyFormatted(PathBuf),
+    #[error(
+        "Invalid cluster.id in: {directory}. Expected {expected}, but read {found}. Take an empty \
+         directory, or ask for cluster {found}"
+    )]
+    OtherCluster {
+        directory: PathBuf,
+        expected: ClusterId,
+        found: ClusterId,
+    },
+    #[error(
+        "Stored node id {found} doesn't match node id {expected} in {directory}. If the data was moved \
+         here, set node.id={found}; for a new node take an empty directory"
+    )]
+    OtherNode {
+        directory: PathBuf,
+        expected: BrokerId,
+        found: BrokerId,
+    },
+    #[error("{directory}: {reason}")]
+    Meta {
+        directory: PathBuf,
+        reason: MetaError,
+    },
     #[error(transparent)]
-    Directory(#[from] IdentityError),
+    Directory(#[from] DataDirError),
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -85,9 +111,10 @@ pub fn format(request: &Format, out: &mut dyn Write) -> Result<(), FormatError> 
 
     let mut empty = Vec::new();
     for directory in &directories.all {
-        match Identity::read(directory)? {
-            Some(identity) => {
-                identity.check(directory, node, Some(&cluster))?;
+        refuse_data_of_kafka(directory)?;
+        match owner(directory)? {
+            Some(owner) => {
+                check_owner(directory, owner, node, &cluster)?;
                 if !request.ignore_formatted {
                     return Err(FormatError::AlreadyFormatted(directory.clone()));
                 }
@@ -107,17 +134,20 @@ pub fn format(request: &Format, out: &mut dyn Write) -> Result<(), FormatError> 
             "Formatting {kind} {} with metadata.version {release}.",
             directory.display()
         )?;
-        fs::create_dir_all(directory).map_err(|reason| io_error(directory, reason))?;
+        fs::create_dir_all(directory).map_err(|reason| DataDirError::io(directory, reason))?;
         if is_metadata && start.listeners.roles.controller {
             bootstrap.write(directory)?;
         }
         // Last, because it is what makes the directory a formatted one.
-        let identity = Identity {
+        let owner = MetaProperties {
             cluster: cluster.clone(),
             node,
             directory: voters.directory_id(is_metadata),
         };
-        identity.write(directory)?;
+        owner.write(directory).map_err(|reason| FormatError::Meta {
+            directory: directory.clone(),
+            reason,
+        })?;
     }
     Ok(())
 }
@@ -130,7 +160,7 @@ pub fn format(request: &Format, out: &mut dyn Write) -> Result<(), FormatError> 
 pub fn info(request: &Info, out: &mut dyn Write) -> Result<bool, FormatError> {
     let start = settings(&request.config)?;
     let mut problems = Vec::new();
-    let mut first: Option<Identity> = None;
+    let mut first: Option<MetaProperties> = None;
     for directory in &Directories::of(&start).all {
         let shown = directory.display();
         if !directory.is_dir() {
@@ -138,21 +168,21 @@ pub fn info(request: &Info, out: &mut dyn Write) -> Result<bool, FormatError> {
             continue;
         }
         writeln!(out, "Found log directory:\n  {shown}\n")?;
-        match (Identity::read(directory), &first) {
+        match (owner(directory), &first) {
             (Err(error), _) => problems.push(error.to_string()),
             (Ok(None), _) => problems.push(format!("{shown} is not formatted.")),
-            (Ok(Some(identity)), None) => first = Some(identity),
-            (Ok(Some(identity)), Some(first)) if identity.cluster != first.cluster => {
+            (Ok(Some(owner)), None) => first = Some(owner),
+            (Ok(Some(owner)), Some(first)) if owner.cluster != first.cluster => {
                 problems.push("Mismatched cluster IDs between storage directories.".to_owned());
             }
-            (Ok(Some(identity)), Some(first)) if identity.node != first.node => {
+            (Ok(Some(owner)), Some(first)) if owner.node != first.node => {
                 problems.push("Mismatched node IDs between storage directories.".to_owned());
             }
             (Ok(Some(_)), Some(_)) => {}
         }
     }
     if let Some(found) = first {
-        let Identity {
+        let MetaProperties {
             cluster,
             node,
             directory,
@@ -166,6 +196,36 @@ pub fn info(request: &Info, out: &mut dyn Write) -> Result<bool, FormatError> {
         writeln!(out, "Found problem:\n  {problem}\n")?;
     }
     Ok(problems.is_empty())
+}
+
+fn owner(directory: &Path) -> Result<Option<MetaProperties>, FormatError> {
+    MetaProperties::read(directory).map_err(|reason| FormatError::Meta {
+        directory: directory.to_owned(),
+        reason,
+    })
+}
+
+fn check_owner(
+    directory: &Path,
+    owner: MetaProperties,
+    node: BrokerId,
+    cluster: &ClusterId,
+) -> Result<(), FormatError> {
+    if owner.cluster != *cluster {
+        return Err(FormatError::OtherCluster {
+            directory: directory.to_owned(),
+            expected: cluster.clone(),
+            found: owner.cluster,
+        });
+    }
+    if owner.node != node {
+        return Err(FormatError::OtherNode {
+            directory: directory.to_owned(),
+            expected: node,
+            found: owner.node,
+        });
+    }
+    Ok(())
 }
 
 fn settings(path: &Path) -> Result<Start, FormatError> {
@@ -210,7 +270,7 @@ enum Quorum {
     /// To be joined, or made without this node.
     Dynamic,
     /// This node is in it, with this directory.
-    Voter(DirectoryId),
+    Voter(String),
 }
 
 impl Quorum {
@@ -223,10 +283,10 @@ impl Quorum {
         }
     }
 
-    fn directory_id(&self, is_metadata: bool) -> DirectoryId {
+    fn directory_id(&self, is_metadata: bool) -> String {
         match self {
-            Self::Voter(directory) if is_metadata => *directory,
-            Self::Voter(_) | Self::Static | Self::Dynamic => DirectoryId(fresh_uuid()),
+            Self::Voter(directory) if is_metadata => directory.clone(),
+            Self::Voter(_) | Self::Static | Self::Dynamic => fresh_id(),
         }
     }
 
@@ -244,7 +304,7 @@ fn voters(voters: &Voters, start: &Start) -> Result<Quorum, FormatError> {
     match voters {
         Voters::Standalone | Voters::Listed(_) if is_static => Err(FormatError::VotersTwice),
         Voters::Standalone if !controller => Err(FormatError::StandaloneBroker),
-        Voters::Standalone => Ok(Quorum::Voter(DirectoryId(fresh_uuid()))),
+        Voters::Standalone => Ok(Quorum::Voter(fresh_id())),
         Voters::Listed(list) => listed(list, start),
         Voters::Unsaid if controller && !is_static => Err(FormatError::NoVoters),
         Voters::Unsaid | Voters::None if is_static => Ok(Quorum::Static),
@@ -259,19 +319,19 @@ fn listed(list: &str, start: &Start) -> Result<Quorum, FormatError> {
             entry: entry.to_owned(),
         })?;
         if node == start.listeners.node.0 {
-            quorum = Quorum::Voter(directory);
+            quorum = Quorum::Voter(directory.to_owned());
         }
     }
     Ok(quorum)
 }
 
 /// The node and the directory of `id@host:port:directory-id`.
-fn voter(entry: &str) -> Option<(i32, DirectoryId)> {
+fn voter(entry: &str) -> Option<(i32, &str)> {
     let (node, rest) = entry.split_once('@')?;
     let (address, directory) = rest.rsplit_once(':')?;
     let (_, port) = address.rsplit_once(':')?;
     port.parse::<u16>().ok()?;
-    Some((node.parse().ok()?, parse_uuid(directory).map(DirectoryId)?))
+    is_id(directory).then_some((node.parse().ok()?, directory))
 }
 
 fn bootstrap(request: &Format, quorum: &Quorum) -> Result<Bootstrap, FormatError> {

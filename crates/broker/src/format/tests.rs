@@ -67,9 +67,9 @@ fn a_combined_node_is_formatted_once() {
         node.format("-t abc --standalone"),
         "Formatting dynamic metadata voter directory /data with metadata.version 4.3-IV0.\n"
     );
-    let identity = Identity::read(&node.path("data")).unwrap().unwrap();
-    assert_eq!(identity.cluster, ClusterId::from("abc"));
-    assert_eq!(identity.node, BrokerId(7));
+    let owner = MetaProperties::read(&node.path("data")).unwrap().unwrap();
+    assert_eq!(owner.cluster, ClusterId::from("abc"));
+    assert_eq!(owner.node, BrokerId(7));
 
     assert_eq!(
         node.refused("-t abc --standalone"),
@@ -82,8 +82,8 @@ fn a_combined_node_is_formatted_once() {
     );
     let other = node.refused("-t xyz --standalone --ignore-formatted");
     assert!(other.contains("Expected xyz, but read abc"), "{other}");
-    let unchanged = Identity::read(&node.path("data")).unwrap();
-    assert_eq!(unchanged, Some(identity));
+    let unchanged = MetaProperties::read(&node.path("data")).unwrap();
+    assert_eq!(unchanged, Some(owner));
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn a_voter_gets_the_directory_id_it_was_listed_with() {
     let listed = "JEXY6aqzQY-32P5TStzaFg";
     let other = "MvDxzVmcRsaTz33bUuRU6A";
     node.format(&format!("-t abc -I 7@h:9093:{listed},8@h:9093:{other}"));
-    let identity = Identity::read(&node.path("data")).unwrap().unwrap();
-    assert_eq!(identity.directory.to_string(), listed);
+    let owner = MetaProperties::read(&node.path("data")).unwrap().unwrap();
+    assert_eq!(owner.directory, listed);
     for wrong in [
         "7@h:9093",
         "x@h:9093:JEXY6aqzQY-32P5TStzaFg",

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use ottla_base::{ErrorCode, Machine as _, ReplyToken};
-use ottla_controller::{
-    ControllerMachine, Image, Input, Record, RecordError, Reply, Settings,
-};
+use ottla_controller::{ControllerMachine, Image, Input, Record, RecordError, Reply, Settings};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
@@ -57,12 +55,14 @@ impl ControllerHandle {
     pub fn load(&self) -> Result<Image, LoadError> {
         let mut machine = ControllerMachine::new(self.settings.clone());
         let mut unreadable = None;
-        replay(&*self.cell.store, self.cell.log, |key, value| {
-            match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
+        replay(
+            &*self.cell.store,
+            self.cell.log,
+            |key, value| match Record::decode(&key.unwrap_or_default(), value.as_deref()) {
                 Ok(record) => machine.apply(&record),
                 Err(error) => unreadable = unreadable.take().or(Some(error)),
-            }
-        })?;
+            },
+        )?;
         if let Some(error) = unreadable {
             return Err(error.into());
         }

@@ -410,7 +410,9 @@ impl LogListener for Cell {
             return;
         }
         error!(topic = %self.topic, partition = %self.topic_partition.partition, %failure, "partition is offline");
-        if failure == StoreFailure::Full && let Some(me) = self.me.upgrade() {
+        if failure == StoreFailure::Full
+            && let Some(me) = self.me.upgrade()
+        {
             // Nobody listens any more when the broker is stopping.
             let _stopping = self.failures.send(me);
         }

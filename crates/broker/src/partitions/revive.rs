@@ -36,7 +36,10 @@ pub async fn run(
         for cell in cells {
             let reviver = broker.clone();
             let revived = cell.clone();
-            let outcome = broker.read_pool.run(move || revive(&reviver, &revived)).await;
+            let outcome = broker
+                .read_pool
+                .run(move || revive(&reviver, &revived))
+                .await;
             match outcome {
                 Ok(()) => {
                     info!(topic = %cell.topic, partition = %cell.topic_partition.partition, "partition is online again");

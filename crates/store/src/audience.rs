@@ -18,6 +18,7 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
+    #[cfg(feature = "rocksdb")]
     pub(crate) const NOBODY: Self = Self {
         incarnation: 0,
         failed: None,
@@ -46,6 +47,7 @@ impl Audience {
     }
 
     /// The whole store failed.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn fail_all(&mut self, failure: StoreFailure) -> Option<Call> {
         self.fail(self.incarnation, failure)
     }

@@ -6,11 +6,11 @@
 //! disk. Neither knows what a leader, a high watermark or a group is.
 
 mod audience;
-#[cfg(any(feature = "rocksdb", test))]
+#[cfg(feature = "rocksdb")]
 mod commit;
 #[cfg(any(feature = "testing", test))]
 pub mod conformance;
-#[cfg(any(feature = "rocksdb", test))]
+#[cfg(feature = "rocksdb")]
 mod keys;
 pub mod memory;
 pub mod meta_properties;

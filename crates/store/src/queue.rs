@@ -16,6 +16,7 @@ pub(crate) enum Command {
     Op(Op),
 }
 
+#[cfg(feature = "rocksdb")]
 impl Command {
     pub(crate) const fn log(&self) -> LogId {
         match self {
@@ -155,6 +156,7 @@ impl Queue {
     }
 
     /// Whether nothing more will come.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn is_ending(&self) -> bool {
         let inner = self.lock();
         inner.abandoned || inner.closing

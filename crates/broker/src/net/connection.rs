@@ -87,8 +87,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn run(mut self, mut stop: Stop) -> Result<(), End> {
         let mut open = true;
         loop {
-            self.accept_frames().await?;
-            self.write_ready().await?;
+            // An answer that left may have been what the next frame waited for.
+            loop {
+                self.accept_frames().await?;
+                if !self.write_ready().await? {
+                    break;
+                }
+            }
             if self.owed.is_empty() && (!open || stop.is_requested()) {
                 return Ok(());
             }
@@ -160,8 +165,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Writes the answers at the front that are ready, with as few system calls
-    /// as possible.
-    async fn write_ready(&mut self) -> Result<(), End> {
+    /// as possible. False if there were none.
+    async fn write_ready(&mut self) -> Result<bool, End> {
+        let before = self.owed.len();
         let mut chunks = VecDeque::new();
         let mut held = Vec::new();
         while let Some(Owed::Ready(_)) = self.owed.front() {
@@ -184,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             write_chunks(&mut self.stream, chunks).await?;
         }
         drop(held);
-        Ok(())
+        Ok(self.owed.len() < before)
     }
 }
 

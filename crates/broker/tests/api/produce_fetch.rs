@@ -123,3 +123,17 @@ async fn an_unknown_version_of_api_versions_gets_a_version_0_answer() {
     assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
     assert_eq!(response.api_keys.len(), 1);
 }
+
+#[tokio::test]
+async fn requests_that_arrive_together_are_all_answered() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    let request = MetadataRequest::default().with_topics(Some(vec![]));
+    for _ in 0..3 {
+        client.send(9, &request).await;
+    }
+    for _ in 0..3 {
+        let response = client.receive::<MetadataRequest>(9).await;
+        assert_eq!(response.brokers.len(), 1);
+    }
+}

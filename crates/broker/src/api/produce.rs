@@ -55,7 +55,7 @@ impl Handler for Produce {
                 failed |= outcome.is_err();
                 response
                     .partition_responses
-                    .push(to_wire(&cx, PartitionId(index), outcome));
+                    .push(to_wire(PartitionId(index), outcome));
             }
             responses.push(response);
         }
@@ -185,7 +185,6 @@ fn append(
 }
 
 fn to_wire(
-    cx: &Cx,
     partition: PartitionId,
     outcome: Result<Appended, ProduceError>,
 ) -> PartitionProduceResponse {
@@ -208,14 +207,13 @@ fn to_wire(
             let response = response
                 .with_error_code(error.code().code())
                 .with_error_message(error.message().map(StrBytes::from_string));
-            with_leader(cx, response, &error)
+            with_leader(response, &error)
         }
     }
 }
 
 /// KIP-951: a client that asked the wrong broker learns the right one at once.
 fn with_leader(
-    _cx: &Cx,
     response: PartitionProduceResponse,
     error: &AppendError,
 ) -> PartitionProduceResponse {

@@ -25,7 +25,7 @@ const CHECKS: &[Step] = &[
         ];
         cargo(root, &[&lint[..], &["--", "-D", "warnings"]].concat())
     }),
-    ("licences and advisories", deny),
+    ("licences and sources", deny),
     ("tests", |root| {
         cargo(root, &["test", "--workspace", "--locked", "--quiet"])
     }),

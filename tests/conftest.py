@@ -5,6 +5,7 @@ import pytest
 
 from blackbox import KAFKA_FOLDER, Broker
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
 
 PANIC_WORDS = ('panicked at', 'stack overflow', 'memory allocation of')
 
@@ -56,7 +57,7 @@ class Clients:
 
     def producer(self, broker, **settings):
         producer = KafkaProducer(bootstrap_servers=broker.address, **settings)
-        self.stack.callback(producer.close, timeout=2)
+        self.stack.callback(close_though_unsent, producer)
         return producer
 
     def consumer(self, broker, *topics, **settings):
@@ -66,6 +67,11 @@ class Clients:
         for topic in topics:
             consumer.partitions_for_topic(topic)
         return consumer
+
+
+def close_though_unsent(producer):
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=2)
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ def test_a_group_goes_on_where_it_committed(broker, clients):
             seen += [int(record.value) for record in records]
         consumer.commit()
     broker.restart_after_kill()
+    consumer.close(autocommit=False, timeout_ms=1000)
     admin = clients.admin(broker)
     committed = admin.list_group_offsets('readers')['readers']
     assert sum(entry.offset for entry in committed.values()) == len(seen)

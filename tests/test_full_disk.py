@@ -11,7 +11,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-DISK_MEBIBYTES = 48
+DISK_MEBIBYTES = 160
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-//! The broker in process: real requests over an in-memory connection, a store in
-//! memory, no socket and no disk.
+//! The broker in process: real requests over an in-memory connection and a store
+//! in memory; and the program itself, where it is about directories.
 
 #[cfg(test)]
 mod admin;
@@ -7,6 +7,8 @@ mod admin;
 mod groups;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod offline;
 #[cfg(test)]
 mod offsets;
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub enum OpenError {
     #[error("{dir} is in use by another process: stop that one, or use another directory")]
     Locked { dir: PathBuf },
     #[error(
-        "{dir} belongs to cluster {found}, and this node is of cluster {wanted}: set the cluster id to {found}, or use another directory"
+        "{dir} belongs to cluster {found}, and this node is of cluster {wanted}: set CLUSTER_ID={found} or leave it out, or use another directory"
     )]
     OtherCluster {
         dir: PathBuf,

@@ -50,13 +50,13 @@ impl DataDirError {
 /// When it cannot be used.
 pub fn prepare(directory: &Path) -> Result<(), DataDirError> {
     let owned = || (directory.to_owned(), rustix::process::geteuid().as_raw());
-    fs::create_dir_all(directory).map_err(|reason| match reason.kind() {
-        io::ErrorKind::PermissionDenied => {
-            let (directory, user) = owned();
-            DataDirError::NoPermissionToCreate { directory, user }
+    if let Err(reason) = fs::create_dir_all(directory) {
+        if reason.kind() != io::ErrorKind::PermissionDenied {
+            return Err(DataDirError::io(directory, reason));
         }
-        _ => DataDirError::io(directory, reason),
-    })?;
+        let (directory, user) = owned();
+        return Err(DataDirError::NoPermissionToCreate { directory, user });
+    }
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     match rustix::fs::access(directory, wanted) {
         Err(Errno::ACCESS) => {

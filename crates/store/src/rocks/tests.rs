@@ -556,10 +556,7 @@ fn a_directory_has_one_user_and_one_owner() {
     assert_eq!(open(&dir, other).map(|_| ()), Err(refusal));
     let other = Options::new(BrokerId(1), ClusterId::from("another"));
     let refusal = open(&dir, other).map(|_| ()).unwrap_err().to_string();
-    assert!(
-        refusal.contains("set CLUSTER_ID=test-cluster"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("set CLUSTER_ID=test-cluster"), "{refusal}");
     assert!(open(&dir, options()).is_ok());
 }
 

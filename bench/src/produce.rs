@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
-use rdkafka::{ClientConfig, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::broker::Broker;
 use crate::case::{Acks, Outcome, histogram, micros};
@@ -131,8 +129,7 @@ pub(crate) fn one_by_one(options: &Options, broker: &Broker, record_bytes: u32) 
     let topic = broker.new_topic(options)?;
     let config = producer_config(options, broker, Acks::AllIdempotent, "0");
     // A thread of its own hands out acknowledgements the moment they arrive.
-    let producer: ThreadedProducer<Deliveries> =
-        config.create_with_context(Deliveries::new())?;
+    let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::new())?;
     let payload = payload(record_bytes);
     send_threaded(&producer, &topic, &payload)?;
     producer.context().wait_for(1)?;

@@ -2,24 +2,24 @@
 //! their wiring.
 
 pub mod api;
-mod broker;
-mod budget;
+pub mod broker;
+pub mod budget;
 pub mod cli;
-mod clock;
+pub mod clock;
 pub mod data_dir;
-mod fetch;
+pub mod fetch;
 pub mod format;
-mod housekeeping;
+pub mod housekeeping;
 pub mod limits;
 pub mod logging;
-mod metadata;
+pub mod metadata;
 pub mod net;
 pub mod offline;
-mod partitions;
-mod producer_ids;
+pub mod partitions;
+pub mod producer_ids;
 pub mod serve;
-mod tasks;
-mod topics;
+pub mod tasks;
+pub mod topics;
 pub mod wiring;
 
 pub use broker::Broker;

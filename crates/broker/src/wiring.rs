@@ -10,8 +10,7 @@ use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
 use ottla_base::config::{ConfigError, Layers, Overrides, Start};
 use ottla_base::{ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
-    BootstrapError, BrokerEpoch, ControllerMachine, Endpoint, Image, Input, METADATA_TOPIC, Record,
-    RecordError, Registration, Reply,
+    BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
 };
 use ottla_partition::Lead;
 use ottla_store::{LogId, LogStore, StoreError};
@@ -248,10 +247,10 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
     let bootstrapped = broker
         .controller
         .ask(|token| Input::Bootstrap { token, cluster });
-    match bootstrapped.await? {
-        Reply::Bootstrap(result) => result?,
-        other => unreachable!("the controller answered with {other:?}"),
-    }
+    let Reply::Bootstrap(bootstrapped) = bootstrapped.await? else {
+        unreachable!("an input is answered by the reply of its name");
+    };
+    bootstrapped?;
     let registration = Registration {
         id: broker.id,
         epoch: BrokerEpoch::default(),
@@ -275,9 +274,9 @@ fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {
 
 fn endpoint(listener: &Listener, parts: &StartParts, bound: &[Bound]) -> Endpoint {
     let real = bound.iter().find(|bound| *bound.name == *listener.name);
-    let port = match (listener.port, real) {
-        (0, Some(bound)) => bound.address.port(),
-        (port, _) => port,
+    let port = match real {
+        Some(bound) if listener.port == 0 => bound.address.port(),
+        Some(_) | None => listener.port,
     };
     Endpoint {
         listener: listener.name.clone(),

@@ -22,6 +22,14 @@ pub struct Admitted {
     pub pipelined: bool,
 }
 
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admitted")
+            .field("pipelined", &self.pipelined)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A response, framed, with the share of the byte budget that it gives back when
 /// it is dropped.
 #[derive(Debug)]

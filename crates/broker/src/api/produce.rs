@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_base::{ErrorCode, Millis, PartitionId, TopicId};
+use ottla_base::{ByteSize, ErrorCode, Millis, PartitionId, TopicId};
 use ottla_partition::{Acks, AppendError, Appended};
 use ottla_protocol::StrBytes;
 use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -33,6 +33,10 @@ const TOPIC_IDS_SINCE: i16 = 13;
 
 /// The client id that may write to internal topics, as in Kafka.
 const ADMIN_CLIENT: &str = "__admin_client";
+
+/// Smaller batches get memory of their own. As long as a batch is in memory, so is
+/// the buffer that it shares, which may be many times larger.
+const SHARED_BYTES_MIN: ByteSize = ByteSize(8 << 10);
 
 #[derive(Debug)]
 pub(super) struct Produce;
@@ -55,7 +59,7 @@ impl Handler for Produce {
                 failed |= outcome.is_err();
                 response
                     .partition_responses
-                    .push(to_wire(&cx, PartitionId(index), outcome));
+                    .push(to_wire(PartitionId(index), outcome));
             }
             responses.push(response);
         }
@@ -181,11 +185,14 @@ fn append(
     let bytes: Bytes = data.records.unwrap_or_default();
     let batch =
         check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(ProduceError::Batch)?;
+    let batch = match batch.size() {
+        size if size <= SHARED_BYTES_MIN => batch.detached(),
+        _ => batch,
+    };
     Ok(Pending::Started(cell.append(batch, acks, terms.deadline)))
 }
 
 fn to_wire(
-    cx: &Cx,
     partition: PartitionId,
     outcome: Result<Appended, ProduceError>,
 ) -> PartitionProduceResponse {
@@ -208,14 +215,13 @@ fn to_wire(
             let response = response
                 .with_error_code(error.code().code())
                 .with_error_message(error.message().map(StrBytes::from_string));
-            with_leader(cx, response, &error)
+            with_leader(response, &error)
         }
     }
 }
 
 /// KIP-951: a client that asked the wrong broker learns the right one at once.
 fn with_leader(
-    _cx: &Cx,
     response: PartitionProduceResponse,
     error: &AppendError,
 ) -> PartitionProduceResponse {

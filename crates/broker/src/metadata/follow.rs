@@ -226,7 +226,7 @@ enum OpenError {
 
 /// Loads the groups that live in a partition: at once if there are none, else in
 /// the background, while clients hear that the coordinator is loading.
-pub fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
+pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
     cell.host_loading();
     let view = cell.view();
     if view.log_start == view.end {

@@ -62,7 +62,7 @@ pub enum HostRefusal {
 }
 
 /// A coordinator could not write: it is to be loaded again.
-pub type MustReload = ottla_base::MustReload<AppendError>;
+pub(super) type MustReload = ottla_base::MustReload<AppendError>;
 
 impl Host {
     pub fn groups(machine: coordinator::GroupMachine, end: Offset, seed: u64) -> Self {

@@ -109,6 +109,16 @@ impl RecordBatch {
         self
     }
 
+    /// The same batch in memory of its own, which it does not share with the
+    /// buffer that it was read into: copies.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        Self {
+            rest: Bytes::copy_from_slice(&self.rest),
+            ..self
+        }
+    }
+
     /// Whether the CRC fits the bytes.
     pub fn verify_crc(&self) -> bool {
         crc32c::crc32c(&self.rest[ATTRIBUTES_IN_REST..]) == self.header.crc

@@ -68,7 +68,8 @@ def fetch_source(name: str) -> pathlib.Path:
 
 
 SUITES = [
-    Suite('rdkafka', "the crate rdkafka's own tests (0.39.0)", seconds=900, run=rdkafka, settings={'num.partitions': '3'}),
+    Suite('rdkafka', "the crate rdkafka's own tests (0.39.0)", seconds=900, run=rdkafka, port=9092,
+          settings={'node.id': '0', 'num.partitions': '3'}),
     Suite('rskafka', "the crate rskafka's own tests (0.6.0)", seconds=600, run=rskafka,
           settings={'auto.create.topics.enable': 'false'}),
 ]

@@ -19,3 +19,11 @@ pub const READ_POOL_QUEUE_MAX: usize = 1_024;
 
 /// How long a stop waits for answers that are owed before it cuts connections.
 pub const DRAIN_MS_MAX: u64 = 1_000;
+
+/// Bytes that are read ahead while a request lets no other start: enough to
+/// notice that the client has left, and to have the next request's head.
+pub const READ_AHEAD_BYTES_MAX: usize = 4 << 10;
+
+/// How long a client that closed its sending side is still owed answers. One
+/// that has gone looks the same, so a long poll does not keep its connection.
+pub const HALF_CLOSED_MS_MAX: u64 = 5_000;

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
-use super::timers::Timers;
+use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
 
@@ -70,7 +70,8 @@ struct State {
     host: Hosting,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
-    /// When the timer task will call; later deadlines need no call of their own.
+    /// When the timer task will call; later deadlines need no call of their own,
+    /// and a call at another time is not heeded.
     scheduled: Option<Millis>,
     effects: Vec<Effect>,
 }
@@ -99,7 +100,7 @@ enum Waiting {
 struct After {
     replies: Vec<(Waiting, Outcome)>,
     wake: bool,
-    schedule: Option<Millis>,
+    schedule: Option<Wake>,
 }
 
 #[derive(Debug)]
@@ -239,6 +240,12 @@ impl Cell {
         }
     }
 
+    /// The broker stops: whoever waits for the coordinator that lives here hears
+    /// that it has gone, and finds it again elsewhere or later.
+    pub fn dismiss_host(&self) {
+        self.with(|state, _| state.drop_host());
+    }
+
     pub fn lead(&self, lead: Lead) {
         self.with(|state, now| {
             state.lead = Some(lead.clone());
@@ -290,8 +297,13 @@ impl Cell {
         self.waiters.wake();
     }
 
-    pub fn tick(&self) {
+    /// The wake that was planned for `at`. It comes in vain if another has taken
+    /// its place since.
+    pub fn tick(&self, at: Millis) {
         self.with(|state, now| {
+            if state.scheduled != Some(at) {
+                return;
+            }
             state.scheduled = None;
             if state.partition.next_deadline().is_some_and(|at| at <= now) {
                 state.step(now, Input::Tick);
@@ -377,8 +389,8 @@ impl Cell {
         if after.wake {
             self.waiters.wake();
         }
-        if let (Some(at), Some(me)) = (after.schedule, self.me.upgrade()) {
-            self.timers.schedule(at, &me);
+        if let (Some(wake), Some(me)) = (after.schedule, self.me.upgrade()) {
+            self.timers.schedule(wake, &me);
         }
     }
 
@@ -493,8 +505,8 @@ impl State {
         }
     }
 
-    /// The deadline that the timer task has to learn of, if it is news.
-    fn reschedule(&mut self) -> Option<Millis> {
+    /// The wake that the timer task has to learn of, if it is news.
+    fn reschedule(&mut self) -> Option<Wake> {
         let partition = self.partition.next_deadline();
         let host = match &self.host {
             Hosting::Ready(host) => host.next_deadline(),
@@ -504,8 +516,11 @@ impl State {
         if self.scheduled.is_some_and(|at| at <= next) {
             return None;
         }
-        self.scheduled = Some(next);
-        Some(next)
+        let instead_of = self.scheduled.replace(next);
+        Some(Wake {
+            at: next,
+            instead_of,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The broker: sockets, request handlers, the cells that drive the machines, and
 //! their wiring.
 
-pub mod api;
+mod api;
 mod broker;
 mod budget;
 pub mod cli;
@@ -10,10 +10,10 @@ pub mod data_dir;
 mod fetch;
 pub mod format;
 mod housekeeping;
-pub mod limits;
+mod limits;
 pub mod logging;
 mod metadata;
-pub mod net;
+mod net;
 pub mod offline;
 mod partitions;
 mod producer_ids;
@@ -22,4 +22,4 @@ mod tasks;
 mod topics;
 pub mod wiring;
 
-pub use broker::Broker;
+pub use api::{ROUTES, Route};

@@ -73,11 +73,12 @@ pub(super) fn refuse_version(error: ErrorCode) -> Result<Vec<Bytes>, WireError> 
 }
 
 fn advertised(route: &Route) -> ApiVersion {
-    let lowest = match route.key {
-        // librdkafka before 2.12 takes a broker without it for one of 2013
-        // (KAFKA-18659).
-        ApiKey::Produce => 0,
-        _ => *route.served.start(),
+    // librdkafka before 2.12 takes a broker without Produce version 0 for one of
+    // 2013 (KAFKA-18659).
+    let lowest = if route.key == ApiKey::Produce {
+        0
+    } else {
+        *route.served.start()
     };
     ApiVersion::default()
         .with_api_key(route.key.code())

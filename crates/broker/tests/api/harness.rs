@@ -5,8 +5,6 @@ use std::sync::Arc;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use ottla_base::ClusterId;
 use ottla_base::config::StartSettings;
-use ottla_broker::Broker;
-use ottla_broker::net::{ConnectionFacts, serve};
 use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
 use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
@@ -16,16 +14,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// A broker that keeps everything in memory. It listens on a free port, because
 /// clients are told one, but tests talk to it through [`TestBroker::connect`].
-pub struct TestBroker {
+pub(crate) struct TestBroker {
     pub running: Running,
 }
 
 impl TestBroker {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_settings(&[]).await
     }
 
-    pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with_settings(settings: &[(&str, &str)]) -> Self {
         let mut start = StartSettings::single_node();
         start.add("listeners", "PLAINTEXT://127.0.0.1:0");
         start.add("group.initial.rebalance.delay.ms", "0");
@@ -47,19 +45,9 @@ impl TestBroker {
         Self { running }
     }
 
-    pub fn broker(&self) -> &Arc<Broker> {
-        &self.running.broker
-    }
-
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let facts = ConnectionFacts {
-            listener: "PLAINTEXT".into(),
-            peer: None,
-        };
-        let stop = self.broker().tasks.stopping();
-        let connection = serve(server, facts, self.broker().clone(), stop);
-        self.broker().tasks.spawn("connection", connection);
+        self.running.serve(server, "PLAINTEXT");
         Client {
             stream: client,
             client_id: "test".to_owned(),
@@ -69,7 +57,7 @@ impl TestBroker {
 }
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: DuplexStream,
     pub client_id: String,
     correlation_id: i32,
@@ -77,13 +65,13 @@ pub struct Client {
 
 impl Client {
     /// Sends a request and waits for its response.
-    pub async fn call<R: WireClient>(&mut self, version: i16, request: R) -> R::Response {
+    pub(crate) async fn call<R: WireClient>(&mut self, version: i16, request: R) -> R::Response {
         self.send(version, &request).await;
         self.receive::<R>(version).await
     }
 
     /// Sends a request and does not wait.
-    pub async fn send<R: WireClient>(&mut self, version: i16, request: &R) {
+    pub(crate) async fn send<R: WireClient>(&mut self, version: i16, request: &R) {
         self.correlation_id += 1;
         let header = RequestHeader {
             key: R::KEY,
@@ -99,7 +87,7 @@ impl Client {
         self.send_frame(&frame).await;
     }
 
-    pub async fn send_frame(&mut self, frame: &[u8]) {
+    pub(crate) async fn send_frame(&mut self, frame: &[u8]) {
         let mut bytes = BytesMut::new();
         bytes.put_i32(i32::try_from(frame.len()).expect("a small frame"));
         bytes.extend_from_slice(frame);
@@ -110,7 +98,7 @@ impl Client {
     }
 
     /// The response to the oldest request that has none yet.
-    pub async fn receive<R: WireClient>(&mut self, version: i16) -> R::Response {
+    pub(crate) async fn receive<R: WireClient>(&mut self, version: i16) -> R::Response {
         let mut frame = self.receive_frame().await.expect("the broker answers");
         decode_response_header(R::KEY, version, &mut frame).expect("a response header");
         let response = R::decode_response(&mut frame, version).expect("a response body");
@@ -119,7 +107,7 @@ impl Client {
     }
 
     /// None if the broker closes the connection.
-    pub async fn receive_frame(&mut self) -> Option<Bytes> {
+    pub(crate) async fn receive_frame(&mut self) -> Option<Bytes> {
         let length = self.stream.read_i32().await.ok()?;
         let mut frame = vec![0; usize::try_from(length).expect("a length")];
         self.stream.read_exact(&mut frame).await.ok()?;
@@ -127,7 +115,7 @@ impl Client {
     }
 
     /// Creates a topic with this many partitions.
-    pub async fn create_topic(&mut self, name: &str, partitions: i32) {
+    pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) {
         let topic = CreatableTopic::default()
             .with_name(StrBytes::from_string(name.to_owned()).into())
             .with_num_partitions(partitions)
@@ -141,7 +129,7 @@ impl Client {
 }
 
 /// A frame of any key and version, for what no typed request can say.
-pub fn raw_frame(key: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn raw_frame(key: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
     let mut frame = BytesMut::new();
     let header = RequestHeader {
         key,

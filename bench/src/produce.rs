@@ -1,14 +1,16 @@
 //! Producing: as much as the broker takes, or one record at a time.
 
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
-use rdkafka::ClientContext;
+use rdkafka::{ClientConfig, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer,
+};
 
 use crate::broker::Broker;
 use crate::case::{Acks, Outcome, histogram, micros};
@@ -22,6 +24,8 @@ const POLL_EVERY: u64 = 256;
 pub(crate) struct Deliveries {
     begun: Instant,
     seen: Mutex<Seen>,
+    /// Told of every delivery.
+    arrived: Condvar,
 }
 
 struct Seen {
@@ -40,6 +44,28 @@ impl Deliveries {
         Self {
             begun: Instant::now(),
             seen: Mutex::new(seen),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn forget(&self) {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        seen.delivered = 0;
+        seen.latency.reset();
+    }
+
+    /// Waits until so many records were answered since the last reset.
+    fn wait_for(&self, delivered: u64) -> Result<()> {
+        let seen = self.seen.lock().expect("no holder panics");
+        let is_owed = |seen: &mut Seen| seen.delivered < delivered && seen.failed.is_none();
+        let (seen, waited) = self
+            .arrived
+            .wait_timeout_while(seen, FLUSH_WITHIN, is_owed)
+            .expect("no holder panics");
+        match &seen.failed {
+            Some(error) => bail!("a record was not acknowledged: {error}"),
+            None if waited.timed_out() => bail!("a record was not acknowledged in time"),
+            None => Ok(()),
         }
     }
 
@@ -64,6 +90,8 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => seen.failed = Some(error.clone()),
         }
+        drop(seen);
+        self.arrived.notify_all();
     }
 }
 
@@ -86,7 +114,7 @@ pub(crate) fn pipelined(
     producer.flush(FLUSH_WITHIN)?;
     let took = begun.elapsed();
     let usage = watch.map(|watch| watch.stop()).transpose()?;
-    let latency = settled(&producer, records)?;
+    let latency = settled(producer.context(), records)?;
     drop(producer);
     broker.delete_topic(&topic)?;
     Ok(Outcome {
@@ -101,20 +129,25 @@ pub(crate) fn pipelined(
 /// Sends, waits for the acknowledgement, and sends the next.
 pub(crate) fn one_by_one(options: &Options, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
     let topic = broker.new_topic(options)?;
-    let producer = producer(options, broker, Acks::AllIdempotent, "0")?;
+    let config = producer_config(options, broker, Acks::AllIdempotent, "0");
+    // A thread of its own hands out acknowledgements the moment they arrive.
+    let producer: ThreadedProducer<Deliveries> =
+        config.create_with_context(Deliveries::new())?;
     let payload = payload(record_bytes);
-    warm_up(&producer, &topic, &payload)?;
+    send_threaded(&producer, &topic, &payload)?;
+    producer.context().wait_for(1)?;
+    producer.context().forget();
     let watch = broker.watch()?;
     let begun = Instant::now();
     let mut records = 0;
     while begun.elapsed() < options.duration() {
-        send(&producer, &topic, &payload)?;
-        producer.flush(FLUSH_WITHIN)?;
+        send_threaded(&producer, &topic, &payload)?;
         records += 1;
+        producer.context().wait_for(records)?;
     }
     let took = begun.elapsed();
     let usage = watch.map(|watch| watch.stop()).transpose()?;
-    let latency = settled(&producer, records)?;
+    let latency = settled(producer.context(), records)?;
     drop(producer);
     broker.delete_topic(&topic)?;
     Ok(Outcome {
@@ -138,7 +171,7 @@ pub(crate) fn prepare(
     warm_up(&producer, topic, &payload)?;
     let records = fill(&producer, topic, &payload, options.duration())?;
     producer.flush(FLUSH_WITHIN)?;
-    settled(&producer, records)?;
+    settled(producer.context(), records)?;
     Ok(records + 1)
 }
 
@@ -148,6 +181,16 @@ pub(crate) fn producer(
     acks: Acks,
     linger_ms: &str,
 ) -> Result<BaseProducer<Deliveries>> {
+    let config = producer_config(options, broker, acks, linger_ms);
+    Ok(config.create_with_context(Deliveries::new())?)
+}
+
+fn producer_config(
+    options: &Options,
+    broker: &Broker,
+    acks: Acks,
+    linger_ms: &str,
+) -> ClientConfig {
     let mut config = broker.client(options);
     let defaults = [
         ("linger.ms", linger_ms),
@@ -163,7 +206,7 @@ pub(crate) fn producer(
             config.set(key, value);
         }
     }
-    Ok(config.create_with_context(Deliveries::new())?)
+    config
 }
 
 pub(crate) fn payload(record_bytes: u32) -> Vec<u8> {
@@ -176,11 +219,9 @@ pub(crate) fn payload(record_bytes: u32) -> Vec<u8> {
 fn warm_up(producer: &BaseProducer<Deliveries>, topic: &str, payload: &[u8]) -> Result<()> {
     send(producer, topic, payload)?;
     producer.flush(FLUSH_WITHIN)?;
-    let latency = settled(producer, 1)?;
+    let latency = settled(producer.context(), 1)?;
     assert_eq!(latency.len(), 1, "one record was delivered");
-    let mut seen = producer.context().seen.lock().expect("no holder panics");
-    seen.delivered = 0;
-    seen.latency.reset();
+    producer.context().forget();
     Ok(())
 }
 
@@ -204,6 +245,17 @@ fn fill(
     }
 }
 
+fn send_threaded(
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &str,
+    payload: &[u8],
+) -> Result<()> {
+    let now = producer.context().now();
+    let record = BaseRecord::<(), [u8], usize>::with_opaque_to(topic, now).payload(payload);
+    producer.send(record).map_err(|(error, _)| error)?;
+    Ok(())
+}
+
 fn send(producer: &BaseProducer<Deliveries>, topic: &str, payload: &[u8]) -> Result<()> {
     let now = producer.context().now();
     let mut record = BaseRecord::<(), [u8], usize>::with_opaque_to(topic, now).payload(payload);
@@ -220,8 +272,8 @@ fn send(producer: &BaseProducer<Deliveries>, topic: &str, payload: &[u8]) -> Res
 }
 
 /// The latencies, once it is certain that everything was acknowledged.
-fn settled(producer: &BaseProducer<Deliveries>, records: u64) -> Result<Histogram<u64>> {
-    let seen = producer.context().seen.lock().expect("no holder panics");
+fn settled(deliveries: &Deliveries, records: u64) -> Result<Histogram<u64>> {
+    let seen = deliveries.seen.lock().expect("no holder panics");
     if let Some(error) = &seen.failed {
         bail!("a record was not acknowledged: {error}");
     }

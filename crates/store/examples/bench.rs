@@ -1,4 +1,4 @@
-//! How fast the store on disk is, for the numbers in `docs/reference/on-disk.md`.
+//! How fast the store on disk is, and how much memory it takes.
 //!
 //! `cargo run --release -p ottla-store --features testing --example bench -- DIR [open | many | latency | "16384 B, no fsync" ...]`
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::entry::FileNumber;
@@ -152,6 +152,22 @@ impl CommitFile {
             // What is missing lies on disk, or the file system cannot tell.
             Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Up to where the file was ever written, looking from `at` on.
+    pub(crate) fn written_end(&self, at: u64) -> io::Result<u64> {
+        let mut end = at;
+        loop {
+            let hole = rustix::fs::seek(&self.file, SeekFrom::Data(end))
+                .and_then(|data| rustix::fs::seek(&self.file, SeekFrom::Hole(data)));
+            match hole {
+                Ok(hole) => end = hole,
+                Err(Errno::NXIO) => return Ok(end),
+                // The file system cannot tell.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return self.length(),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Scanner<'a> {
     at: u32,
     window: Bytes,
     window_at: u32,
+    /// Known once it was asked for.
+    written_end: Option<u64>,
 }
 
 impl<'a> Scanner<'a> {
@@ -29,6 +31,7 @@ impl<'a> Scanner<'a> {
             at,
             window: Bytes::new(),
             window_at: at,
+            written_end: None,
         })
     }
 
@@ -52,7 +55,14 @@ impl<'a> Scanner<'a> {
     /// Moves on to the next place behind this one where an entry begins; false if
     /// there is none.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
-        while u64::from(self.at) + (HEADER_SIZE as u64) < self.length {
+        // Most of a file that is not full was never written. What is read of that
+        // counts as written from then on, so it is asked once.
+        let end = match self.written_end {
+            Some(end) => end,
+            None => self.file.written_end(u64::from(self.at))?,
+        };
+        self.written_end = Some(end);
+        while u64::from(self.at) + (HEADER_SIZE as u64) < end {
             self.at += 1;
             let window = self.bytes(HEADER_SIZE)?;
             let Some(ahead) = window.iter().position(|byte| *byte == b'O') else {

@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::net::ConnectionFacts;
 
 /// A request that may run. Its future must be polled in the order of arrival.
-pub struct Admitted {
+pub(crate) struct Admitted {
     pub answer: BoxFuture<'static, Result<Reply, CloseReason>>,
     pub pipelined: bool,
 }
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Admitted {
 /// A response, framed, with the share of the byte budget that it gives back when
 /// it is dropped.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Empty where the protocol wants silence.
     pub chunks: Vec<Bytes>,
     pub budget: OwnedSemaphorePermit,
@@ -41,7 +41,7 @@ pub struct Reply {
 
 /// Why a request is answered by closing its connection, as Kafka does.
 #[derive(Debug, thiserror::Error)]
-pub enum CloseReason {
+pub(crate) enum CloseReason {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("unreadable request header: {0}")]
@@ -62,7 +62,7 @@ pub enum CloseReason {
 
 /// Lets a request in. `budget` is its share of the bytes that all requests may
 /// hold together.
-pub fn admit(
+pub(crate) fn admit(
     mut frame: Bytes,
     budget: OwnedSemaphorePermit,
     broker: &Arc<Broker>,

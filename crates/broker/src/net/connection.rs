@@ -21,7 +21,7 @@ use crate::limits;
 use crate::tasks::Stop;
 
 /// Serves one client until it leaves, errs, idles too long or the broker stops.
-pub async fn serve<S>(stream: S, facts: ConnectionFacts, broker: Arc<Broker>, stop: Stop)
+pub(crate) async fn serve<S>(stream: S, facts: ConnectionFacts, broker: Arc<Broker>, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {

@@ -13,7 +13,7 @@ use crate::tasks::Stop;
 /// Which cell wants to be woken when. A cell keeps at most one entry that
 /// matters; an entry that came too early is harmless.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     due: Mutex<Due>,
     sooner: Notify,
 }
@@ -25,7 +25,7 @@ struct Due {
 }
 
 impl Timers {
-    pub fn schedule(&self, at: Millis, cell: &Arc<Cell>) {
+    pub(crate) fn schedule(&self, at: Millis, cell: &Arc<Cell>) {
         let is_first = {
             let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
             due.serial += 1;
@@ -40,7 +40,7 @@ impl Timers {
         }
     }
 
-    pub async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
+    pub(crate) async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
         loop {
             let (ready, next) = self.take_due(clock.now());
             for cell in ready {

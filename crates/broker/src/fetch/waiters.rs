@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 /// One fetch that waits. It is told *which* of its partitions moved, so that only
 /// those are read again.
 #[derive(Debug, Default)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     moved: Mutex<BTreeSet<usize>>,
     notify: Notify,
 }
 
 impl Waiter {
     /// Waits until a partition moved, and takes those that did, each once.
-    pub async fn moved(&self) -> BTreeSet<usize> {
+    pub(crate) async fn moved(&self) -> BTreeSet<usize> {
         loop {
             let moved = std::mem::take(&mut *lock(&self.moved));
             if !moved.is_empty() {
@@ -34,13 +34,13 @@ impl Waiter {
 
 /// The fetches that wait for one partition. Owned by its cell.
 #[derive(Debug, Default)]
-pub struct Waiters {
+pub(crate) struct Waiters {
     waiting: Mutex<Vec<(Weak<Waiter>, usize)>>,
 }
 
 impl Waiters {
     /// `index` is what the waiter calls this partition.
-    pub fn register(&self, waiter: &Arc<Waiter>, index: usize) {
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, index: usize) {
         let mut waiting = lock(&self.waiting);
         // Fetches that gave up leave a dead entry; they are dropped before the
         // list would grow.
@@ -54,7 +54,7 @@ impl Waiters {
     }
 
     /// Wakes everybody; who still wants more stays registered.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         lock(&self.waiting).retain(|(waiter, index)| match waiter.upgrade() {
             Some(waiter) => {
                 waiter.wake(*index);

@@ -15,7 +15,7 @@ use crate::tasks::Stop;
 /// before. Two threads that ask for one cell at once may leave a wake too many;
 /// the cell passes over it.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     due: Mutex<Due>,
     sooner: Notify,
 }
@@ -24,13 +24,13 @@ type Due = BTreeMap<(Millis, LogId), Weak<Cell>>;
 
 /// A wake that a cell asks for, and the one that it takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wake {
+pub(crate) struct Wake {
     pub at: Millis,
     pub instead_of: Option<Millis>,
 }
 
 impl Timers {
-    pub fn schedule(&self, wake: Wake, cell: &Arc<Cell>) {
+    pub(crate) fn schedule(&self, wake: Wake, cell: &Arc<Cell>) {
         let key = (wake.at, cell.log);
         let is_first = {
             let mut due = self.lock();
@@ -45,12 +45,7 @@ impl Timers {
         }
     }
 
-    /// How many wakes are planned.
-    pub fn planned(&self) -> usize {
-        self.lock().len()
-    }
-
-    pub async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
+    pub(crate) async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
         loop {
             let (ready, next) = self.take_due(clock.now());
             for (at, cell) in ready {

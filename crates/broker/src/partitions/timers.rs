@@ -38,7 +38,8 @@ impl Timers {
                 due.remove(&(replaced, cell.log));
             }
             due.insert(key, Arc::downgrade(cell));
-            due.first_key_value().is_some_and(|(first, _)| *first == key)
+            due.first_key_value()
+                .is_some_and(|(first, _)| *first == key)
         };
         if is_first {
             self.sooner.notify_one();

@@ -1,5 +1,6 @@
 """Starting, stopping and refusing to start."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+import wire
 from blackbox import ottla_binary
 from kafka.errors import KafkaError
 
@@ -47,6 +49,17 @@ def test_it_stops_within_two_seconds_while_clients_are_connected(broker, clients
     assert broker.process.returncode == 0
     waiting.join()
     silent.close(), stalled.close()
+
+
+@ours
+def test_it_stops_although_a_client_reads_no_answers(broker):
+    with broker.connect(timeout=1) as connection:
+        request = wire.frame(wire.header(18, 0, False))
+        with contextlib.suppress(TimeoutError):
+            for _ in range(50_000):
+                connection.sendall(request)
+        assert broker.stop() < 2
+    assert broker.process.returncode == 0
 
 
 @ours

@@ -77,7 +77,9 @@ def broker_for(suite: Suite, arguments, output: pathlib.Path):
         return contextlib.nullcontext()
     if arguments.broker:
         return contextlib.nullcontext(arguments.broker)
-    return broker.ottla(places.ottla_binary(), output / 'broker.log', suite.settings)
+    if suite.port and broker.is_listening(f'127.0.0.1:{suite.port}'):
+        raise Unavailable(f'something else listens on port {suite.port}, which this suite has written into its cases')
+    return broker.ottla(places.ottla_binary(), output / 'broker.log', suite.settings, suite.port)
 
 
 def report(verdict: Verdict, seconds: float) -> None:

@@ -40,10 +40,10 @@ def is_listening(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def ottla(binary: pathlib.Path, log: pathlib.Path, settings: dict[str, str]):
+def ottla(binary: pathlib.Path, log: pathlib.Path, settings: dict[str, str], port: int | None = None):
     """Starts our broker in a directory of its own; yields its address."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix='ottla-compat-'))
-    port = free_port()
+    port = port or free_port()
     properties = {
         'node.id': '1',
         'process.roles': 'broker,controller',

@@ -138,10 +138,10 @@ def drain(consumer, count, within=PATIENCE):
     return records
 
 
-def assigned(consumer, count=1):
+def assigned(consumer, count=1, poll_ms=100):
     """Polls until the group gave this consumer so many partitions."""
     def given():
-        consumer.poll(timeout_ms=100)
+        consumer.poll(timeout_ms=poll_ms)
         return len(consumer.assignment()) == count
     eventually(given, what=f'being given {count} partitions')
     return consumer.assignment()

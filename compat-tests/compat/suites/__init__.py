@@ -45,6 +45,8 @@ class Suite:
     # A suite that starts its brokers itself is given no address.
     needs_broker: bool = True
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    # A suite that has an address written into its cases; others get a free port.
+    port: int | None = None
     quick: bool = False
 
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use ottla_base::ErrorCode;
 use ottla_base::config::reference_page;
-use ottla_broker::api;
+use ottla_broker::ROUTES;
 use ottla_protocol::ApiKey;
 
 fn main() -> ExitCode {
@@ -35,7 +35,7 @@ answered to what is not supported, is in the comment that the API's file under `
 |---:|---|---|
 "
     .to_owned();
-    for route in api::ROUTES {
+    for route in ROUTES {
         let (first, last) = (route.served.start(), route.served.end());
         let versions = if first == last {
             format!("{first}")
@@ -57,7 +57,8 @@ Kafka 4.3's other APIs. A request for one of them is not answered: as with Kafka
 |---:|---|
 ",
     );
-    for key in ApiKey::ALL.iter().filter(|key| api::route(**key).is_none()) {
+    let is_served = |key: &ApiKey| ROUTES.iter().any(|route| route.key == *key);
+    for key in ApiKey::ALL.iter().filter(|key| !is_served(key)) {
         line(&mut page, &[&key.code(), &key.name()]);
     }
     page

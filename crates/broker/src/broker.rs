@@ -21,7 +21,7 @@ use crate::tasks::Tasks;
 /// What one running broker is made of. Made once, by `wiring`; what changes
 /// while it runs is published whole.
 #[derive(Debug)]
-pub struct Broker {
+pub(crate) struct Broker {
     pub id: BrokerId,
     pub cluster_id: ClusterId,
     pub clock: SystemClock,
@@ -44,14 +44,14 @@ pub struct Broker {
 
 /// The settings in force: typed, and resolved anew when one changes.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub broker: BrokerConfig,
     pub topics: TopicDefaults,
 }
 
 /// What [`Broker::new`] is made from.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub id: BrokerId,
     pub cluster_id: ClusterId,
     pub clock: SystemClock,
@@ -68,7 +68,7 @@ pub struct Parts {
 }
 
 impl Broker {
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let config = &parts.settings.broker;
         let slots = config.max_incremental_fetch_session_cache_slots;
         let slots = usize::try_from(slots).unwrap_or(0);
@@ -97,21 +97,21 @@ impl Broker {
     }
 
     /// What the metadata log says, as far as this broker has carried it out.
-    pub fn image(&self) -> Arc<Image> {
+    pub(crate) fn image(&self) -> Arc<Image> {
         self.image.load_full()
     }
 
-    pub fn settings(&self) -> Arc<Settings> {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
 
     /// How far the metadata log is carried out.
-    pub fn metadata_offset(&self) -> i64 {
+    pub(crate) fn metadata_offset(&self) -> i64 {
         self.controller.cell().view().high_watermark.0
     }
 
     /// The layers that a broker setting is looked for in.
-    pub fn with_layers<T>(&self, image: &Image, look: impl FnOnce(Layers<'_>) -> T) -> T {
+    pub(crate) fn with_layers<T>(&self, image: &Image, look: impl FnOnce(Layers<'_>) -> T) -> T {
         let none = Overrides::new();
         let broker = image.overrides(&Resource::Broker(self.id));
         let cluster = image.overrides(&Resource::Brokers);
@@ -123,7 +123,7 @@ impl Broker {
     }
 
     /// The settings in force for a topic.
-    pub fn topic_config(&self, image: &Image, topic: &TopicName) -> Arc<TopicConfig> {
+    pub(crate) fn topic_config(&self, image: &Image, topic: &TopicName) -> Arc<TopicConfig> {
         let defaults = &self.settings().topics;
         let Some(overrides) = image.overrides(&Resource::Topic(topic.clone())) else {
             return defaults.config().clone();
@@ -146,14 +146,14 @@ impl Broker {
 }
 
 impl Settings {
-    pub fn resolve(layers: &Layers<'_>) -> Result<Self, ottla_base::config::ConfigError> {
+    pub(crate) fn resolve(layers: &Layers<'_>) -> Result<Self, ottla_base::config::ConfigError> {
         Ok(Self {
             broker: layers.broker_config()?,
             topics: layers.topic_defaults()?,
         })
     }
 
-    pub fn groups(&self) -> ottla_coordinator::Settings {
+    pub(crate) fn groups(&self) -> ottla_coordinator::Settings {
         let config = &self.broker;
         ottla_coordinator::Settings {
             session_timeout_ms_min: config.group_min_session_timeout_ms,
@@ -168,7 +168,7 @@ impl Settings {
         }
     }
 
-    pub fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
+    pub(crate) fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
         let factor = self.broker.default_replication_factor;
         ottla_controller::Settings {
             partitions_default: self.broker.num_partitions,
@@ -177,7 +177,7 @@ impl Settings {
         }
     }
 
-    pub fn partition(&self, topic: &TopicConfig) -> ottla_partition::Settings {
+    pub(crate) fn partition(&self, topic: &TopicConfig) -> ottla_partition::Settings {
         let policy = topic.cleanup_policy;
         ottla_partition::Settings {
             min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),

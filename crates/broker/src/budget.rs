@@ -10,13 +10,13 @@ const UNIT_BYTES: usize = 1_024;
 /// The byte budget of `queued.max.request.bytes`. A share goes back when its
 /// permit is dropped.
 #[derive(Clone, Debug)]
-pub struct ByteBudget {
+pub(crate) struct ByteBudget {
     units: Arc<Semaphore>,
     units_max: u32,
 }
 
 impl ByteBudget {
-    pub fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         let units_max = u32::try_from(bytes_max.div_ceil(UNIT_BYTES))
             .unwrap_or(u32::MAX)
             .max(1);
@@ -27,13 +27,13 @@ impl ByteBudget {
         }
     }
 
-    pub fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = self.units_of(bytes);
         self.units.clone().try_acquire_many_owned(units).ok()
     }
 
     /// Waits in line. A request larger than the whole budget gets all of it.
-    pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+    pub(crate) async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
         let units = self.units_of(bytes);
         let permit = self.units.clone().acquire_many_owned(units).await;
         permit.expect("the budget's semaphore is never closed")

@@ -7,13 +7,13 @@ use ottla_base::Millis;
 /// Reads the wall clock once and counts monotonically from there, so that a
 /// clock that is set back cannot make a deadline wait for hours.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     started: Instant,
     started_at: Millis,
 }
 
 impl SystemClock {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
@@ -23,13 +23,13 @@ impl SystemClock {
         }
     }
 
-    pub fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         self.started_at
             .plus_ms(saturating_ms(self.started.elapsed()))
     }
 
     /// The same moment on tokio's clock; the past if it has gone by.
-    pub fn instant(&self, at: Millis) -> tokio::time::Instant {
+    pub(crate) fn instant(&self, at: Millis) -> tokio::time::Instant {
         let ms = u64::try_from(at.since(self.started_at)).unwrap_or(0);
         // Ten years ahead stands for "never": tokio cannot add more than that safely.
         const NEVER_MS: u64 = 10 * 365 * 24 * 3600 * 1000;

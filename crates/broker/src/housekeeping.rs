@@ -19,7 +19,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(30);
 const HEADERS_AT_ONCE: usize = 512;
 
 /// Runs every job when it is due, until the broker stops.
-pub async fn run(broker: Arc<Broker>, mut stop: Stop) {
+pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
     let interval_ms = broker.settings().broker.log_retention_check_interval_ms;
     let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(1));
     let mut wait = FIRST_DELAY.min(interval);

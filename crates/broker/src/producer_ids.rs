@@ -10,14 +10,14 @@ use crate::broker::Broker;
 /// The block that ids are taken from. What is left of it when the broker stops
 /// is never used.
 #[derive(Debug, Default)]
-pub struct ProducerIds {
+pub(crate) struct ProducerIds {
     /// Held while a new block is fetched: others that run out wait for that one.
     block: Mutex<Option<ProducerIdBlock>>,
 }
 
 impl ProducerIds {
     /// An id that nobody had before.
-    pub async fn next(&self, broker: &Broker) -> Result<ProducerId, ErrorCode> {
+    pub(crate) async fn next(&self, broker: &Broker) -> Result<ProducerId, ErrorCode> {
         let mut block = self.block.lock().await;
         let mut left = match *block {
             Some(left) => left,

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 /// Tells everybody that the broker is stopping, and lets it wait until the tasks
 /// that were spawned through it have ended.
 #[derive(Clone, Debug)]
-pub struct Tasks {
+pub(crate) struct Tasks {
     stop: Arc<watch::Sender<bool>>,
     /// Every task holds a receiver of this: it is closed when all have ended.
     alive: Arc<watch::Sender<()>>,
@@ -17,7 +17,7 @@ pub struct Tasks {
 
 /// The moment at which to stop, to be awaited beside other work.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Default for Tasks {
     fn default() -> Self {
@@ -35,7 +35,11 @@ impl Tasks {
         clippy::disallowed_methods,
         reason = "the one place that spawns: tasks get a name and are waited for"
     )]
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let alive = self.alive.subscribe();
         let named = async move {
             task.await;
@@ -44,27 +48,27 @@ impl Tasks {
         tokio::spawn(named.instrument(tracing::debug_span!("task", name)));
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    pub fn stopping(&self) -> Stop {
+    pub(crate) fn stopping(&self) -> Stop {
         Stop(self.stop.subscribe())
     }
 
     /// Returns when every task has ended.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.alive.closed().await;
     }
 }
 
 impl Stop {
-    pub async fn requested(&mut self) {
+    pub(crate) async fn requested(&mut self) {
         // An error means that the broker itself is gone, which is a stop too.
         let _gone = self.0.wait_for(|stop| *stop).await;
     }
 
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 }

@@ -12,21 +12,22 @@ use uuid::Uuid;
 use crate::broker::{Broker, Settings};
 
 /// Where groups and their offsets are kept.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// The id of the metadata log, as Kafka has it.
-pub const METADATA_TOPIC_ID: TopicId = TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+pub(crate) const METADATA_TOPIC_ID: TopicId =
+    TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
 const INTERNAL: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
 /// Whether the broker keeps its own state in a topic of this name.
-pub fn is_internal(name: &TopicName) -> bool {
+pub(crate) fn is_internal(name: &TopicName) -> bool {
     INTERNAL.contains(&name.as_str())
 }
 
 /// A fresh topic id. Ids that print with a leading dash confuse command lines, so
 /// there are none, as in Kafka.
-pub fn fresh_topic_id() -> TopicId {
+pub(crate) fn fresh_topic_id() -> TopicId {
     loop {
         let id = TopicId(*Uuid::new_v4().as_bytes());
         if !id.to_string().starts_with('-') {
@@ -36,7 +37,7 @@ pub fn fresh_topic_id() -> TopicId {
 }
 
 /// Creates the topics that are missing, without anybody waiting for it.
-pub fn create_in_background(broker: &Arc<Broker>, names: Vec<TopicName>) {
+pub(crate) fn create_in_background(broker: &Arc<Broker>, names: Vec<TopicName>) {
     let creator = broker.clone();
     broker.tasks.spawn("auto-create", async move {
         create(&creator, names).await;
@@ -44,7 +45,7 @@ pub fn create_in_background(broker: &Arc<Broker>, names: Vec<TopicName>) {
 }
 
 /// Creates the topics that are missing and returns when they can be used.
-pub async fn create(broker: &Broker, names: Vec<TopicName>) {
+pub(crate) async fn create(broker: &Broker, names: Vec<TopicName>) {
     let settings = broker.settings();
     let brokers = broker.image().brokers().len();
     let topics = names.into_iter();

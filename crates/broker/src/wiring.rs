@@ -8,24 +8,29 @@ use std::time::Duration;
 
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
 use ottla_base::config::{ConfigError, Layers, Overrides, Start};
-use ottla_base::{ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
+use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
 };
 use ottla_partition::Lead;
 use ottla_store::{LogId, LogStore, StoreError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
-use crate::metadata::{ControllerError, ControllerHandle, Follower, LoadError};
-use crate::net::{self, BindError, Bound};
+use crate::metadata::{ControllerHandle, Follower};
+use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
 use crate::tasks::Tasks;
-use crate::topics::METADATA_TOPIC_ID;
+use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
 use crate::{housekeeping, limits};
+
+pub use crate::metadata::{ControllerError, LoadError};
+pub use crate::net::BindError;
+pub use crate::partitions::RecoverError;
 
 /// What a broker is started with.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ pub struct StartParts {
 /// A broker that serves.
 #[derive(Debug)]
 pub struct Running {
-    pub broker: Arc<Broker>,
+    broker: Arc<Broker>,
     /// Where it listens, by listener, with real ports.
     pub addresses: Vec<(Arc<str>, SocketAddr)>,
 }
@@ -131,15 +136,42 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
 }
 
 impl Running {
+    pub fn node(&self) -> BrokerId {
+        self.broker.id
+    }
+
+    /// The cluster's metadata as this broker has it now.
+    pub fn image(&self) -> Arc<Image> {
+        self.broker.image()
+    }
+
+    /// Serves a client over a stream that is no socket, as one that came to the
+    /// listener of that name.
+    pub fn serve<S>(&self, stream: S, listener: &str)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let facts = ConnectionFacts {
+            listener: listener.into(),
+            peer: None,
+        };
+        let tasks = &self.broker.tasks;
+        let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());
+        tasks.spawn("connection", connection);
+    }
+
     /// Lets requests that are under way finish, keeps what makes the next start
     /// quick, and closes the store.
     pub async fn stop(self) {
-        let tasks = &self.broker.tasks;
-        tasks.stop();
-        let drained =
-            tokio::time::timeout(Duration::from_millis(limits::DRAIN_MS_MAX), tasks.ended());
-        if drained.await.is_err() {
-            warn!("some clients are still owed answers, and are cut off");
+        self.broker.tasks.stop();
+        if !self.drained(limits::DRAIN_MS_MAX).await {
+            // What still waits is a group's join or sync, which may wait long.
+            if let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) {
+                offsets.cells.iter().for_each(|cell| cell.dismiss_host());
+            }
+            if !self.drained(limits::DRAIN_MS_MAX).await {
+                warn!("some clients are still owed answers, and are cut off");
+            }
         }
         let broker = self.broker.clone();
         let close = move || {
@@ -150,6 +182,14 @@ impl Running {
             broker.store.close();
         };
         self.broker.read_pool.run(close).await;
+    }
+
+    /// Whether every task ends within this time.
+    async fn drained(&self, ms_max: u64) -> bool {
+        let ended = self.broker.tasks.ended();
+        tokio::time::timeout(Duration::from_millis(ms_max), ended)
+            .await
+            .is_ok()
     }
 }
 
@@ -247,10 +287,17 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
     let bootstrapped = broker
         .controller
         .ask(|token| Input::Bootstrap { token, cluster });
-    let Reply::Bootstrap(bootstrapped) = bootstrapped.await? else {
-        unreachable!("an input is answered by the reply of its name");
-    };
-    bootstrapped?;
+    match bootstrapped.await? {
+        Reply::Bootstrap(result) => result?,
+        other @ (Reply::RegisterBroker(_)
+        | Reply::CreateTopics(_)
+        | Reply::DeleteTopics(_)
+        | Reply::CreatePartitions(_)
+        | Reply::AlterConfigs(_)
+        | Reply::AllocateProducerIds(_)) => {
+            unreachable!("the controller answered with {other:?}")
+        }
+    }
     let registration = Registration {
         id: broker.id,
         epoch: BrokerEpoch::default(),
@@ -274,9 +321,9 @@ fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {
 
 fn endpoint(listener: &Listener, parts: &StartParts, bound: &[Bound]) -> Endpoint {
     let real = bound.iter().find(|bound| *bound.name == *listener.name);
-    let port = match real {
-        Some(bound) if listener.port == 0 => bound.address.port(),
-        Some(_) | None => listener.port,
+    let port = match (listener.port, real) {
+        (0, Some(bound)) => bound.address.port(),
+        (port, _) => port,
     };
     Endpoint {
         listener: listener.name.clone(),

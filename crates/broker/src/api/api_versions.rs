@@ -73,8 +73,8 @@ pub(super) fn refuse_version(error: ErrorCode) -> Result<Vec<Bytes>, WireError> 
 }
 
 fn advertised(route: &Route) -> ApiVersion {
-    // librdkafka before 2.12 takes a broker without it for one of 2013
-    // (KAFKA-18659).
+    // librdkafka before 2.12 takes a broker without Produce version 0 for one of
+    // 2013 (KAFKA-18659).
     let lowest = if route.key == ApiKey::Produce {
         0
     } else {

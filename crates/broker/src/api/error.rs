@@ -20,7 +20,7 @@ use crate::fetch::SessionError;
 use crate::partitions::HostRefusal;
 
 /// What a client is told of a domain error.
-pub trait KafkaError {
+pub(crate) trait KafkaError {
     fn code(&self) -> ErrorCode;
 
     /// A sentence beside the code, where the response has a place for it.
@@ -30,7 +30,7 @@ pub trait KafkaError {
 }
 
 /// The one place that makes UNKNOWN_SERVER_ERROR: a person must look.
-pub fn unexpected(what: &dyn std::fmt::Display) -> ErrorCode {
+pub(crate) fn unexpected(what: &dyn std::fmt::Display) -> ErrorCode {
     error!(%what, "a request failed in a way that nobody expected");
     ErrorCode::UnknownServerError
 }

@@ -196,7 +196,7 @@ impl<'a> Fetching<'a> {
                 cell.waiters().register(&waiter, index);
             }
         }
-        self.read_again((0..self.targets.len()).collect()).await;
+        self.read_again(0..self.targets.len()).await;
         let deadline = tokio::time::Instant::now() + self.terms.wait;
         let mut stop = self.cx.broker.tasks.stopping();
         while !self.is_enough() {
@@ -210,7 +210,7 @@ impl<'a> Fetching<'a> {
         }
     }
 
-    async fn read_again(&mut self, moved: Vec<usize>) {
+    async fn read_again(&mut self, moved: impl IntoIterator<Item = usize>) {
         for index in moved {
             self.bytes -= self.results[index].bytes;
             let result = self.read(index).await;

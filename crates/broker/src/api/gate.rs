@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::net::ConnectionFacts;
 
 /// A request that may run. Its future must be polled in the order of arrival.
-pub struct Admitted {
+pub(crate) struct Admitted {
     pub answer: BoxFuture<'static, Result<Reply, CloseReason>>,
     pub pipelined: bool,
 }
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Admitted {
 /// A response, framed, with the share of the byte budget that it gives back when
 /// it is dropped.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Empty where the protocol wants silence.
     pub chunks: Vec<Bytes>,
     pub budget: OwnedSemaphorePermit,
@@ -41,7 +41,7 @@ pub struct Reply {
 
 /// Why a request is answered by closing its connection, as Kafka does.
 #[derive(Debug, thiserror::Error)]
-pub enum CloseReason {
+pub(crate) enum CloseReason {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("unreadable request header: {0}")]
@@ -56,13 +56,15 @@ pub enum CloseReason {
         version: i16,
         error: WireError,
     },
+    #[error("the answer to {key:?} v{version} is larger than a frame can be")]
+    AnswerTooLarge { key: ApiKey, version: i16 },
     #[error("a produce request with acks=0 failed")]
     FailedSilently,
 }
 
 /// Lets a request in. `budget` is its share of the bytes that all requests may
 /// hold together.
-pub fn admit(
+pub(crate) fn admit(
     mut frame: Bytes,
     budget: OwnedSemaphorePermit,
     broker: &Arc<Broker>,
@@ -100,7 +102,7 @@ async fn answer(
         version,
         error,
     })? {
-        Answer::Body(body) => framed(key, version, correlation_id, body),
+        Answer::Body(body) => framed(key, version, correlation_id, body)?,
         Answer::Silent => Vec::new(),
         Answer::Close => return Err(CloseReason::FailedSilently),
     };
@@ -124,7 +126,7 @@ fn refuse_version(
         version,
         error,
     })?;
-    let chunks = framed(key, 0, header.correlation_id, body);
+    let chunks = framed(key, 0, header.correlation_id, body)?;
     Ok(Admitted {
         answer: std::future::ready(Ok(Reply { chunks, budget })).boxed(),
         pipelined: false,
@@ -132,16 +134,25 @@ fn refuse_version(
 }
 
 /// Puts length and header before a response's body.
-fn framed(key: ApiKey, version: i16, correlation_id: i32, body: Vec<Bytes>) -> Vec<Bytes> {
+///
+/// # Errors
+/// When the response is larger than a frame can be, as the settings may allow a
+/// fetch to be.
+fn framed(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: Vec<Bytes>,
+) -> Result<Vec<Bytes>, CloseReason> {
     let mut header = BytesMut::new();
     encode_response_header(key, version, correlation_id, &mut header);
     let length = header.len() + body.iter().map(Bytes::len).sum::<usize>();
-    let length = i32::try_from(length).expect("responses are bounded far below 2 GiB");
+    let length = i32::try_from(length).map_err(|_| CloseReason::AnswerTooLarge { key, version })?;
     let mut head = BytesMut::with_capacity(4 + header.len());
     head.extend_from_slice(&length.to_be_bytes());
     head.extend_from_slice(&header);
     let mut chunks = Vec::with_capacity(1 + body.len());
     chunks.push(head.freeze());
     chunks.extend(body);
-    chunks
+    Ok(chunks)
 }

@@ -3,8 +3,8 @@
 //! Knows nothing of sockets: a [`Route`] turns the bytes of a request's body into
 //! the bytes of its response.
 
-pub mod error;
-pub mod gate;
+pub(crate) mod error;
+pub(crate) mod gate;
 
 mod admin;
 mod api_versions;
@@ -36,7 +36,7 @@ use crate::partitions::{Cell, is_leader};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
-pub struct Cx {
+pub(crate) struct Cx {
     pub broker: Arc<Broker>,
     /// The connection that the request came on.
     pub connection: Arc<ConnectionFacts>,
@@ -46,7 +46,7 @@ pub struct Cx {
 }
 
 /// One implementation per API, in the file named after it.
-pub trait Handler: 'static {
+pub(crate) trait Handler: 'static {
     type Request: WireRequest;
 
     /// The versions this broker serves; may be narrower than the codec's.
@@ -72,11 +72,11 @@ pub trait Handler: 'static {
     }
 }
 
-pub type Response<H> = <<H as Handler>::Request as WireRequest>::Response;
+pub(crate) type Response<H> = <<H as Handler>::Request as WireRequest>::Response;
 
 /// Why a request gets no ordinary response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The whole request failed with this code.
     Whole(ErrorCode),
     /// The protocol wants silence (acks=0).
@@ -93,7 +93,7 @@ impl From<ErrorCode> for Refusal {
 
 /// What a route makes of a request.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The body of the response.
     Body(Vec<Bytes>),
     Silent,
@@ -121,7 +121,7 @@ impl Route {
         }
     }
 
-    pub fn run(&self, cx: Cx, body: Bytes) -> BoxFuture<'static, Result<Answer, WireError>> {
+    pub(crate) fn run(&self, cx: Cx, body: Bytes) -> BoxFuture<'static, Result<Answer, WireError>> {
         (self.run)(cx, body)
     }
 }
@@ -143,7 +143,7 @@ fn run<H: Handler>(cx: Cx, mut body: Bytes) -> BoxFuture<'static, Result<Answer,
 }
 
 /// The row of an API, if it is served.
-pub fn route(key: ApiKey) -> Option<&'static Route> {
+pub(crate) fn route(key: ApiKey) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.key == key)
 }
 

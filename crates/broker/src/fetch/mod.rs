@@ -5,6 +5,6 @@ mod read_pool;
 mod session;
 mod waiters;
 
-pub use read_pool::ReadPool;
-pub use session::{Found, Plan, SessionError, Sessions, Target, TopicKey};
-pub use waiters::{Waiter, Waiters};
+pub(crate) use read_pool::ReadPool;
+pub(crate) use session::{Found, Plan, SessionError, Sessions, Target, TopicKey};
+pub(crate) use waiters::{Waiter, Waiters};

@@ -11,14 +11,14 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs blocking reads off the async threads. Bounded in threads and in jobs.
 #[derive(Debug)]
-pub struct ReadPool {
+pub(crate) struct ReadPool {
     jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
 }
 
 impl ReadPool {
     /// Starts the threads; they end when the pool is dropped.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         for n in 0..limits::READ_POOL_THREADS {
@@ -40,7 +40,10 @@ impl ReadPool {
     }
 
     /// Runs `read` on a thread of the pool and waits for its result.
-    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         let place = self.places.acquire().await;
         let (done, result) = oneshot::channel();
         let job = Box::new(move || {

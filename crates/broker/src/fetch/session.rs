@@ -20,14 +20,14 @@ const FINAL_EPOCH: i32 = -1;
 
 /// A topic as a fetch names it: by name up to version 12, then by id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TopicKey {
+pub(crate) enum TopicKey {
     Name(TopicName),
     Id(TopicId),
 }
 
 /// One partition that a fetch wants, as the client last described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     pub topic: TopicKey,
     pub partition: PartitionId,
     pub fetch_offset: Offset,
@@ -41,7 +41,7 @@ pub struct Target {
 /// What a fetch found for one target; decides whether an incremental answer
 /// mentions it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     pub error: ErrorCode,
     pub high_watermark: Offset,
     pub log_start: Offset,
@@ -51,7 +51,7 @@ pub struct Found {
 
 /// The partitions to fetch, and how to answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub targets: Vec<Target>,
     kind: Kind,
 }
@@ -71,7 +71,7 @@ struct SessionId(i32);
 
 /// Why a fetch does not fit its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
+pub(crate) enum SessionError {
     #[error("no such fetch session")]
     NotFound,
     #[error("not the next epoch of the fetch session")]
@@ -82,7 +82,7 @@ pub enum SessionError {
 
 /// All fetch sessions of the broker.
 #[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     cache: Mutex<Cache>,
     slots_max: usize,
 }
@@ -120,7 +120,7 @@ struct Cached {
 impl Sessions {
     /// `seed` moves the first id; `slots_max` is
     /// `max.incremental.fetch.session.cache.slots`.
-    pub fn new(slots_max: usize, seed: i32) -> Self {
+    pub(crate) fn new(slots_max: usize, seed: i32) -> Self {
         let cache = Cache {
             last_id: seed,
             ..Cache::default()
@@ -132,7 +132,7 @@ impl Sessions {
     }
 
     /// What a request asks for, its session's memory included.
-    pub fn begin(
+    pub(crate) fn begin(
         &self,
         now: Millis,
         (session, epoch): (i32, i32),
@@ -182,7 +182,7 @@ impl Sessions {
     }
 
     /// The session id of the answer, and for each target whether it is mentioned.
-    pub fn finish(&self, now: Millis, plan: &Plan, found: &[Found]) -> (i32, Vec<bool>) {
+    pub(crate) fn finish(&self, now: Millis, plan: &Plan, found: &[Found]) -> (i32, Vec<bool>) {
         let all = || vec![true; plan.targets.len()];
         match plan.kind {
             Kind::Sessionless => (0, all()),

@@ -1,5 +1,6 @@
 //! Fetches that wait for more data, woken by what was published.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -7,14 +8,14 @@ use tokio::sync::Notify;
 /// One fetch that waits. It is told *which* of its partitions moved, so that only
 /// those are read again.
 #[derive(Debug, Default)]
-pub struct Waiter {
-    moved: Mutex<Vec<usize>>,
+pub(crate) struct Waiter {
+    moved: Mutex<BTreeSet<usize>>,
     notify: Notify,
 }
 
 impl Waiter {
-    /// Waits until a partition moved, and takes the list of those that did.
-    pub async fn moved(&self) -> Vec<usize> {
+    /// Waits until a partition moved, and takes those that did, each once.
+    pub(crate) async fn moved(&self) -> BTreeSet<usize> {
         loop {
             let moved = std::mem::take(&mut *lock(&self.moved));
             if !moved.is_empty() {
@@ -25,7 +26,7 @@ impl Waiter {
     }
 
     fn wake(&self, index: usize) {
-        lock(&self.moved).push(index);
+        lock(&self.moved).insert(index);
         // Stores a permit when nobody waits at the moment, so no wake is lost.
         self.notify.notify_one();
     }
@@ -33,24 +34,27 @@ impl Waiter {
 
 /// The fetches that wait for one partition. Owned by its cell.
 #[derive(Debug, Default)]
-pub struct Waiters {
+pub(crate) struct Waiters {
     waiting: Mutex<Vec<(Weak<Waiter>, usize)>>,
 }
 
 impl Waiters {
     /// `index` is what the waiter calls this partition.
-    pub fn register(&self, waiter: &Arc<Waiter>, index: usize) {
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, index: usize) {
         let mut waiting = lock(&self.waiting);
         // Fetches that gave up leave a dead entry; they are dropped before the
         // list would grow.
         if waiting.len() == waiting.capacity() {
             waiting.retain(|(waiter, _)| waiter.strong_count() > 0);
+            // Room for as many again, or the next ones would each look at all.
+            let alive = waiting.len();
+            waiting.reserve(alive);
         }
         waiting.push((Arc::downgrade(waiter), index));
     }
 
     /// Wakes everybody; who still wants more stays registered.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         lock(&self.waiting).retain(|(waiter, index)| match waiter.upgrade() {
             Some(waiter) => {
                 waiter.wake(*index);
@@ -76,12 +80,24 @@ mod tests {
         first.register(&waiter, 7);
         second.register(&waiter, 9);
         second.wake();
-        assert_eq!(waiter.moved().await, [9]);
+        assert_eq!(waiter.moved().await, BTreeSet::from([9]));
+        first.wake();
         first.wake();
         second.wake();
-        assert_eq!(waiter.moved().await, [7, 9]);
+        assert_eq!(waiter.moved().await, BTreeSet::from([7, 9]));
         drop(waiter);
         first.wake();
         assert_eq!(lock(&first.waiting).len(), 0);
+    }
+
+    #[test]
+    fn fetches_that_gave_up_take_no_room_for_long() {
+        let waiters = Waiters::default();
+        let stays: Vec<_> = (0..10).map(|_| Arc::new(Waiter::default())).collect();
+        stays.iter().for_each(|waiter| waiters.register(waiter, 0));
+        for _ in 0..1_000 {
+            waiters.register(&Arc::new(Waiter::default()), 0);
+        }
+        assert!(lock(&waiters.waiting).len() <= 40);
     }
 }

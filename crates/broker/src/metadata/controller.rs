@@ -11,7 +11,7 @@ use crate::partitions::{Answer, Cell, Host, HostInput, RecoverError, replay};
 
 /// The controller's address. With one node it is the cell of the metadata log.
 #[derive(Clone, Debug)]
-pub struct ControllerHandle {
+pub(crate) struct ControllerHandle {
     cell: Arc<Cell>,
     settings: Settings,
     committed: mpsc::UnboundedSender<Event>,
@@ -38,7 +38,7 @@ impl From<ControllerError> for ErrorCode {
 }
 
 impl ControllerHandle {
-    pub fn new(
+    pub(crate) fn new(
         cell: Arc<Cell>,
         settings: Settings,
         committed: mpsc::UnboundedSender<Event>,
@@ -52,7 +52,7 @@ impl ControllerHandle {
 
     /// Reads the metadata log and lets the controller live in it. Returns what the
     /// log says. Blocks on the disk.
-    pub fn load(&self) -> Result<Image, LoadError> {
+    pub(crate) fn load(&self) -> Result<Image, LoadError> {
         let mut machine = ControllerMachine::new(self.settings.clone());
         let mut unreadable = None;
         replay(
@@ -74,7 +74,7 @@ impl ControllerHandle {
 
     /// Submits an input and waits for its reply. By then what was decided is
     /// durable and in the published image.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         input: impl FnOnce(ReplyToken) -> Input,
     ) -> Result<Reply, ControllerError> {
@@ -87,7 +87,7 @@ impl ControllerHandle {
     }
 
     /// The partition that keeps the metadata log.
-    pub fn cell(&self) -> &Arc<Cell> {
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
 }

@@ -22,7 +22,7 @@ use crate::topics::OFFSETS_TOPIC;
 
 /// What the metadata task hears of, in order.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// These records are committed.
     Committed(Vec<Record>),
     /// A reply that may leave now that the records before it are carried out.
@@ -31,7 +31,7 @@ pub enum Event {
 
 /// Owned by the metadata task.
 #[derive(Debug)]
-pub struct Follower {
+pub(crate) struct Follower {
     broker: Arc<Broker>,
     image: Image,
     /// Logs that the store had at start and that no partition has claimed yet.
@@ -41,7 +41,7 @@ pub struct Follower {
 impl Follower {
     /// Opens every partition of `image`, and drops the logs of topics that were
     /// deleted right before the last stop.
-    pub fn start(
+    pub(crate) fn start(
         broker: Arc<Broker>,
         image: Image,
         unclaimed: HashMap<TopicPartition, LogId>,
@@ -61,7 +61,7 @@ impl Follower {
         follower
     }
 
-    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stop: Stop) {
+    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stop: Stop) {
         loop {
             let event = tokio::select! {
                 biased;

@@ -12,11 +12,12 @@ use crate::broker::Broker;
 use crate::partitions::Cell;
 use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
 
-pub use controller::{ControllerError, ControllerHandle, LoadError};
-pub use follow::{Event, Follower};
+pub(crate) use controller::ControllerHandle;
+pub use controller::{ControllerError, LoadError};
+pub(crate) use follow::{Event, Follower};
 
 /// Loads the coordinator of a partition that came back, if it has one.
-pub fn host_again(broker: &Arc<Broker>, cell: &Arc<Cell>) {
+pub(crate) fn host_again(broker: &Arc<Broker>, cell: &Arc<Cell>) {
     if cell.topic.as_str() == OFFSETS_TOPIC {
         follow::host_groups(broker, cell);
     }

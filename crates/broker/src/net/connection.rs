@@ -12,6 +12,7 @@ use bytes::{Buf as _, Bytes};
 use futures::future::BoxFuture;
 use ottla_protocol::frame::Frames;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::ConnectionFacts;
@@ -21,7 +22,7 @@ use crate::limits;
 use crate::tasks::Stop;
 
 /// Serves one client until it leaves, errs, idles too long or the broker stops.
-pub async fn serve<S>(stream: S, facts: ConnectionFacts, broker: Arc<Broker>, stop: Stop)
+pub(crate) async fn serve<S>(stream: S, facts: ConnectionFacts, broker: Arc<Broker>, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -78,6 +79,8 @@ enum Owed {
 /// What the connection woke up for.
 enum Event {
     Stop,
+    /// The client closed its sending side, and has waited long enough.
+    Gone,
     Answer(Result<Reply, gate::CloseReason>),
     Read(usize),
     Idle,
@@ -85,7 +88,7 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn run(mut self, mut stop: Stop) -> Result<(), End> {
-        let mut open = true;
+        let mut closed_at = None;
         loop {
             // An answer that left may have been what the next frame waited for.
             loop {
@@ -94,26 +97,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     break;
                 }
             }
-            if self.owed.is_empty() && (!open || stop.is_requested()) {
+            if self.owed.is_empty() && (closed_at.is_some() || stop.is_requested()) {
                 return Ok(());
             }
-            let may_read = open && self.may_accept() && !stop.is_requested();
-            match self.event(&mut stop, may_read).await? {
+            match self.event(&mut stop, closed_at).await? {
                 Event::Stop => (),
+                Event::Gone => return Ok(()),
                 Event::Answer(answer) => {
                     self.owed.pop_front();
                     self.owed.push_front(Owed::Ready(answer));
                 }
                 // The client sends no more, but may still read what it is owed.
-                Event::Read(0) => open = false,
+                Event::Read(0) => closed_at = Some(Instant::now()),
                 Event::Read(_) => (),
                 Event::Idle => return Err(End::Idle),
             }
         }
     }
 
-    async fn event(&mut self, stop: &mut Stop, may_read: bool) -> io::Result<Event> {
+    async fn event(&mut self, stop: &mut Stop, closed_at: Option<Instant>) -> io::Result<Event> {
         let stopping = stop.is_requested();
+        let may_read = closed_at.is_none() && !stopping && self.may_read();
+        let patience = Duration::from_millis(limits::HALF_CLOSED_MS_MAX);
         let idle = self.owed.is_empty();
         let front = self.owed.front_mut();
         let stream = &mut self.stream;
@@ -124,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             answer = Owed::answer(front) => Ok(Event::Answer(answer)),
             read = stream.read_buf(buffer), if may_read => Ok(Event::Read(read?)),
             () = tokio::time::sleep(self.idle_max), if idle => Ok(Event::Idle),
+            () = sleep_until(closed_at.map(|at| at + patience)) => Ok(Event::Gone),
         }
     }
 
@@ -164,6 +170,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         !blocked && self.owed.len() < limits::PIPELINED_REQUESTS_MAX
     }
 
+    /// Reads no more than is about to be accepted, but for a little that tells
+    /// whether the client is still there.
+    fn may_read(&self) -> bool {
+        self.next_frame.is_none()
+            && (self.may_accept() || self.frames.pending() < limits::READ_AHEAD_BYTES_MAX)
+    }
+
     /// Writes the answers at the front that are ready, with as few system calls
     /// as possible. False if there were none.
     async fn write_ready(&mut self) -> Result<bool, End> {
@@ -181,13 +194,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 Err(reason) => {
                     // What was answered before still belongs to the client.
-                    write_chunks(&mut self.stream, chunks).await?;
+                    write_chunks(&mut self.stream, chunks, self.idle_max).await?;
                     return Err(reason.into());
                 }
             }
         }
         if !chunks.is_empty() {
-            write_chunks(&mut self.stream, chunks).await?;
+            write_chunks(&mut self.stream, chunks, self.idle_max).await?;
         }
         drop(held);
         Ok(self.owed.len() < before)
@@ -204,9 +217,18 @@ impl Owed {
     }
 }
 
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A client that takes nothing for `stall_max` is as good as gone.
 async fn write_chunks<S: AsyncWrite + Unpin>(
     stream: &mut S,
     mut chunks: VecDeque<Bytes>,
+    stall_max: Duration,
 ) -> io::Result<()> {
     chunks.retain(|chunk| !chunk.is_empty());
     while !chunks.is_empty() {
@@ -216,7 +238,7 @@ async fn write_chunks<S: AsyncWrite + Unpin>(
                 .take(limits::WRITE_SLICES_MAX)
                 .map(|chunk| IoSlice::new(chunk))
                 .collect();
-            stream.write_vectored(&slices).await?
+            tokio::time::timeout(stall_max, stream.write_vectored(&slices)).await??
         };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());

@@ -32,7 +32,7 @@ pub struct BindError {
 
 /// A socket that listens; nobody accepts from it yet.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     pub name: Arc<str>,
     /// With the real port where the settings said 0.
     pub address: SocketAddr,
@@ -40,7 +40,7 @@ pub struct Bound {
 }
 
 /// Binds one listener of the settings. An empty host means every interface.
-pub async fn bind(listener: &Listener) -> Result<Bound, BindError> {
+pub(crate) async fn bind(listener: &Listener) -> Result<Bound, BindError> {
     let refused = |source| BindError {
         name: listener.name.clone(),
         host: listener.host.clone().unwrap_or_default(),
@@ -99,7 +99,7 @@ fn listen_on(address: SocketAddr) -> io::Result<Socket> {
 
 impl Bound {
     /// Accepts until the broker stops, one task per connection.
-    pub async fn accept(self, broker: Arc<Broker>, tasks: Tasks, mut stop: Stop) {
+    pub(crate) async fn accept(self, broker: Arc<Broker>, tasks: Tasks, mut stop: Stop) {
         loop {
             let accepted = tokio::select! {
                 biased;

@@ -6,12 +6,13 @@ mod listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use connection::serve;
-pub use listener::{BindError, Bound, bind};
+pub(crate) use connection::serve;
+pub use listener::BindError;
+pub(crate) use listener::{Bound, bind};
 
 /// What is known of a connection for as long as it lasts.
 #[derive(Clone, Debug)]
-pub struct ConnectionFacts {
+pub(crate) struct ConnectionFacts {
     /// Name of the listener that accepted it: answers name this listener's
     /// endpoints.
     pub listener: Arc<str>,

@@ -21,13 +21,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
-use super::timers::Timers;
+use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
 
 /// One local replica. Owned by the registry; shared by whoever has an input.
 #[derive(Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     pub topic_partition: TopicPartition,
     pub topic: TopicName,
     pub log: LogId,
@@ -47,7 +47,7 @@ pub struct Cell {
 
 /// What the cell is made from.
 #[derive(Debug)]
-pub struct CellParts {
+pub(crate) struct CellParts {
     pub topic_partition: TopicPartition,
     pub topic: TopicName,
     pub log: LogId,
@@ -70,7 +70,8 @@ struct State {
     host: Hosting,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
-    /// When the timer task will call; later deadlines need no call of their own.
+    /// When the timer task will call; later deadlines need no call of their own,
+    /// and a call at another time is not heeded.
     scheduled: Option<Millis>,
     effects: Vec<Effect>,
 }
@@ -99,7 +100,7 @@ enum Waiting {
 struct After {
     replies: Vec<(Waiting, Outcome)>,
     wake: bool,
-    schedule: Option<Millis>,
+    schedule: Option<Wake>,
 }
 
 #[derive(Debug)]
@@ -109,7 +110,7 @@ enum Outcome {
 }
 
 impl Cell {
-    pub fn new(parts: CellParts) -> Arc<Self> {
+    pub(crate) fn new(parts: CellParts) -> Arc<Self> {
         let cell = Arc::new_cyclic(|me| Self {
             topic_partition: parts.topic_partition,
             topic: parts.topic,
@@ -140,20 +141,20 @@ impl Cell {
     }
 
     /// What readers may see at this moment.
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         **self.view.load()
     }
 
-    pub fn config(&self) -> Arc<TopicConfig> {
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
         self.config.load_full()
     }
 
-    pub fn waiters(&self) -> &Waiters {
+    pub(crate) fn waiters(&self) -> &Waiters {
         &self.waiters
     }
 
     /// Appends a batch that passed the rules of produce requests.
-    pub fn append(
+    pub(crate) fn append(
         &self,
         batch: RecordBatch,
         acks: Acks,
@@ -174,7 +175,7 @@ impl Cell {
     }
 
     /// Deletes the records below `before`, or all that are committed.
-    pub fn delete_records(
+    pub(crate) fn delete_records(
         &self,
         before: Option<Offset>,
         deadline: Millis,
@@ -194,7 +195,7 @@ impl Cell {
 
     /// Hands an input to the coordinator that lives here. `input` gets the token
     /// that its reply will carry.
-    pub fn host(
+    pub(crate) fn host(
         &self,
         answer: Answer,
         input: impl FnOnce(ReplyToken) -> HostInput,
@@ -209,7 +210,7 @@ impl Cell {
     }
 
     /// Hands an input that nobody waits for to the coordinator that lives here.
-    pub fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
+    pub(crate) fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
         self.with(|state, now| {
             state.admit_host()?;
             state.run_host(now, |host, now, log| host.handle(now, input, log));
@@ -218,28 +219,26 @@ impl Cell {
     }
 
     /// Announces a coordinator whose records are about to be read.
-    pub fn host_loading(&self) {
+    pub(crate) fn host_loading(&self) {
         self.with(|state, _| state.host = Hosting::Loading);
     }
 
     /// The coordinator has read all records and serves from now on. `host` is
     /// told where the log ends.
-    pub fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
+    pub(crate) fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
         self.with(|state, _| {
             let end = state.partition.view().end;
             state.host = Hosting::Ready(host(end));
         });
     }
 
-    /// A look at the coordinator's state, if it is ready.
-    pub fn peek_host<T>(&self, look: impl FnOnce(&Host) -> T) -> Option<T> {
-        match &self.lock().host {
-            Hosting::Ready(host) => Some(look(host)),
-            Hosting::Nothing | Hosting::Loading => None,
-        }
+    /// The broker stops: whoever waits for the coordinator that lives here hears
+    /// that it has gone, and finds it again elsewhere or later.
+    pub(crate) fn dismiss_host(&self) {
+        self.with(|state, _| state.drop_host());
     }
 
-    pub fn lead(&self, lead: Lead) {
+    pub(crate) fn lead(&self, lead: Lead) {
         self.with(|state, now| {
             state.lead = Some(lead.clone());
             state.step(now, Input::Lead(lead));
@@ -248,7 +247,7 @@ impl Cell {
 
     /// Goes on with a partition that was recovered anew, in the role that the one
     /// before had. Completions for that one are stale from now on.
-    pub fn restart(self: &Arc<Self>, partition: Partition) {
+    pub(crate) fn restart(self: &Arc<Self>, partition: Partition) {
         self.with(|state, now| {
             state.partition = partition;
             state.incarnation += 1;
@@ -261,11 +260,15 @@ impl Cell {
     }
 
     /// Retention has decided where the log may start.
-    pub fn advance_start(&self, to: Offset) {
+    pub(crate) fn advance_start(&self, to: Offset) {
         self.with(|state, now| state.step(now, Input::AdvanceStart { to }));
     }
 
-    pub fn reconfigure(&self, config: Arc<TopicConfig>, settings: ottla_partition::Settings) {
+    pub(crate) fn reconfigure(
+        &self,
+        config: Arc<TopicConfig>,
+        settings: ottla_partition::Settings,
+    ) {
         self.sync_always
             .store(config.flush_messages == 1, Ordering::Relaxed);
         self.config.store(config);
@@ -273,12 +276,12 @@ impl Cell {
     }
 
     /// Keeps what makes the next start quick.
-    pub fn checkpoint(&self) {
+    pub(crate) fn checkpoint(&self) {
         self.with(|state, now| state.step(now, Input::Checkpoint));
     }
 
     /// The topic is gone: everybody who waits is told so, and the log is dropped.
-    pub fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.with(|state, now| {
             let epoch = state.partition.view().leader_epoch;
             let leader = None;
@@ -290,8 +293,13 @@ impl Cell {
         self.waiters.wake();
     }
 
-    pub fn tick(&self) {
+    /// The wake that was planned for `at`. It comes in vain if another has taken
+    /// its place since.
+    pub(crate) fn tick(&self, at: Millis) {
         self.with(|state, now| {
+            if state.scheduled != Some(at) {
+                return;
+            }
             state.scheduled = None;
             if state.partition.next_deadline().is_some_and(|at| at <= now) {
                 state.step(now, Input::Tick);
@@ -303,17 +311,17 @@ impl Cell {
     }
 
     /// Where the given leader epoch ends in this log (OffsetForLeaderEpoch).
-    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+    pub(crate) fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
         self.lock().partition.end_offset_for(epoch)
     }
 
     /// The state at this moment, with what is appended and not durable yet.
-    pub fn fresh_view(&self) -> View {
+    pub(crate) fn fresh_view(&self) -> View {
         self.lock().partition.view()
     }
 
     /// The idempotent producers that this partition remembers.
-    pub fn describe_producers(&self) -> Vec<ActiveProducer> {
+    pub(crate) fn describe_producers(&self) -> Vec<ActiveProducer> {
         self.lock().partition.describe_producers().collect()
     }
 
@@ -377,8 +385,8 @@ impl Cell {
         if after.wake {
             self.waiters.wake();
         }
-        if let (Some(at), Some(me)) = (after.schedule, self.me.upgrade()) {
-            self.timers.schedule(at, &me);
+        if let (Some(wake), Some(me)) = (after.schedule, self.me.upgrade()) {
+            self.timers.schedule(wake, &me);
         }
     }
 
@@ -493,8 +501,8 @@ impl State {
         }
     }
 
-    /// The deadline that the timer task has to learn of, if it is news.
-    fn reschedule(&mut self) -> Option<Millis> {
+    /// The wake that the timer task has to learn of, if it is news.
+    fn reschedule(&mut self) -> Option<Wake> {
         let partition = self.partition.next_deadline();
         let host = match &self.host {
             Hosting::Ready(host) => host.next_deadline(),
@@ -504,8 +512,11 @@ impl State {
         if self.scheduled.is_some_and(|at| at <= next) {
             return None;
         }
-        self.scheduled = Some(next);
-        Some(next)
+        let instead_of = self.scheduled.replace(next);
+        Some(Wake {
+            at: next,
+            instead_of,
+        })
     }
 }
 
@@ -526,7 +537,7 @@ impl Waiting {
 }
 
 /// Whether this replica serves clients.
-pub fn is_leader(view: &View) -> bool {
+pub(crate) fn is_leader(view: &View) -> bool {
     match view.role {
         RoleKind::Leader => true,
         RoleKind::Idle | RoleKind::Follower | RoleKind::Failed => false,

@@ -14,14 +14,14 @@ use crate::metadata::Event;
 
 /// One of the coordinators that a partition can host.
 #[derive(Debug)]
-pub enum Host {
+pub(crate) enum Host {
     Groups(Box<Shard<coordinator::GroupMachine>>),
     Controller(Box<ControllerHost>),
 }
 
 /// The controller's shard, and what it wrote that is not committed yet.
 #[derive(Debug)]
-pub struct ControllerHost {
+pub(crate) struct ControllerHost {
     shard: Shard<controller::ControllerMachine>,
     /// Records by the offset after them.
     uncommitted: VecDeque<(Offset, Vec<controller::Record>)>,
@@ -29,20 +29,20 @@ pub struct ControllerHost {
 }
 
 #[derive(Debug)]
-pub enum HostInput {
+pub(crate) enum HostInput {
     Group(coordinator::Input),
     Controller(controller::Input),
 }
 
 #[derive(Debug)]
-pub enum HostReply {
+pub(crate) enum HostReply {
     Group(coordinator::Reply),
     Controller(controller::Reply),
 }
 
 /// Where a coordinator's reply goes.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Group(oneshot::Sender<coordinator::Reply>),
     /// By way of the metadata task, so that what was decided is published before
     /// its reply arrives.
@@ -54,7 +54,7 @@ pub enum Answer {
 
 /// Why an input does not reach a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HostRefusal {
+pub(crate) enum HostRefusal {
     #[error("the coordinator is not here")]
     NotHere,
     #[error("the coordinator is loading")]
@@ -65,12 +65,12 @@ pub enum HostRefusal {
 pub(super) type MustReload = ottla_base::MustReload<AppendError>;
 
 impl Host {
-    pub fn groups(machine: coordinator::GroupMachine, end: Offset, seed: u64) -> Self {
+    pub(crate) fn groups(machine: coordinator::GroupMachine, end: Offset, seed: u64) -> Self {
         Self::Groups(Box::new(Shard::loaded(machine, end, end, seed)))
     }
 
     /// What it commits goes to `committed`, in order.
-    pub fn controller(
+    pub(crate) fn controller(
         machine: controller::ControllerMachine,
         end: Offset,
         seed: u64,
@@ -83,7 +83,7 @@ impl Host {
         }))
     }
 
-    pub fn handle(
+    pub(crate) fn handle(
         &mut self,
         now: Millis,
         input: HostInput,
@@ -102,7 +102,7 @@ impl Host {
         }
     }
 
-    pub fn tick(&mut self, now: Millis, log: &mut HostLog<'_>) -> Result<(), MustReload> {
+    pub(crate) fn tick(&mut self, now: Millis, log: &mut HostLog<'_>) -> Result<(), MustReload> {
         match self {
             Self::Groups(shard) => shard.tick(now, log),
             Self::Controller(host) => {
@@ -112,7 +112,7 @@ impl Host {
         }
     }
 
-    pub fn on_committed(&mut self, end: Offset) -> Vec<(ReplyToken, HostReply)> {
+    pub(crate) fn on_committed(&mut self, end: Offset) -> Vec<(ReplyToken, HostReply)> {
         match self {
             Self::Groups(shard) => group_replies(shard.on_committed(end)),
             Self::Controller(host) => {
@@ -123,14 +123,14 @@ impl Host {
     }
 
     /// Replies that wait for nothing.
-    pub fn released(&mut self) -> Vec<(ReplyToken, HostReply)> {
+    pub(crate) fn released(&mut self) -> Vec<(ReplyToken, HostReply)> {
         match self {
             Self::Groups(shard) => group_replies(shard.released()),
             Self::Controller(host) => controller_replies(host.shard.released()),
         }
     }
 
-    pub fn next_deadline(&self) -> Option<Millis> {
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
         match self {
             Self::Groups(shard) => shard.next_deadline(),
             Self::Controller(host) => host.shard.next_deadline(),
@@ -154,7 +154,7 @@ impl ControllerHost {
 
 impl Answer {
     /// Whoever waited may have gone; then the reply is dropped.
-    pub fn send(self, reply: HostReply) {
+    pub(crate) fn send(self, reply: HostReply) {
         match (self, reply) {
             (Self::Group(to), HostReply::Group(reply)) => {
                 let _gone = to.send(reply);
@@ -188,7 +188,7 @@ fn controller_replies(
 
 /// A partition as the log of the coordinator that lives in it, for one call.
 #[derive(Debug)]
-pub struct HostLog<'a> {
+pub(crate) struct HostLog<'a> {
     partition: &'a mut Partition,
     effects: &'a mut Vec<Effect>,
     now: Millis,
@@ -208,7 +208,11 @@ fn host_log<'a, 'b>(
 }
 
 impl<'a> HostLog<'a> {
-    pub fn new(partition: &'a mut Partition, effects: &'a mut Vec<Effect>, now: Millis) -> Self {
+    pub(crate) fn new(
+        partition: &'a mut Partition,
+        effects: &'a mut Vec<Effect>,
+        now: Millis,
+    ) -> Self {
         Self {
             partition,
             effects,

@@ -4,11 +4,12 @@ mod cell;
 mod host;
 mod recover;
 mod registry;
-pub mod revive;
+pub(crate) mod revive;
 mod timers;
 
-pub use cell::{Cell, CellParts, is_leader};
-pub use host::{Answer, ControllerHost, Host, HostInput, HostLog, HostRefusal, HostReply};
-pub use recover::{RecoverError, recover, replay};
-pub use registry::{LocalTopic, Registry};
-pub use timers::Timers;
+pub(crate) use cell::{Cell, CellParts, is_leader};
+pub(crate) use host::{Answer, Host, HostInput, HostRefusal};
+pub use recover::RecoverError;
+pub(crate) use recover::{recover, replay};
+pub(crate) use registry::{LocalTopic, Registry};
+pub(crate) use timers::Timers;

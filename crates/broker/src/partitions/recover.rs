@@ -24,7 +24,7 @@ pub enum RecoverError {
 
 /// Recovers the partition whose log is `log`: its last checkpoint, then the
 /// headers behind it.
-pub fn recover(
+pub(crate) fn recover(
     store: &dyn LogStore,
     log: LogId,
     now: Millis,
@@ -51,7 +51,7 @@ pub fn recover(
 }
 
 /// Hands every record of a log to `apply`: key and value. Blocks on the disk.
-pub fn replay(
+pub(crate) fn replay(
     store: &dyn LogStore,
     log: LogId,
     mut apply: impl FnMut(Option<Bytes>, Option<Bytes>),

@@ -12,7 +12,7 @@ use crate::topics::is_internal;
 
 /// One topic with its local cells. Replaced whole when anything in it changes.
 #[derive(Clone, Debug)]
-pub struct LocalTopic {
+pub(crate) struct LocalTopic {
     pub id: TopicId,
     pub name: TopicName,
     pub is_internal: bool,
@@ -25,7 +25,7 @@ pub struct LocalTopic {
 
 impl LocalTopic {
     /// A topic of which no partition is open yet.
-    pub fn new(id: TopicId, name: TopicName, config: Arc<TopicConfig>) -> Self {
+    pub(crate) fn new(id: TopicId, name: TopicName, config: Arc<TopicConfig>) -> Self {
         Self {
             id,
             is_internal: is_internal(&name),
@@ -36,14 +36,14 @@ impl LocalTopic {
         }
     }
 
-    pub fn cell(&self, partition: PartitionId) -> Option<&Arc<Cell>> {
+    pub(crate) fn cell(&self, partition: PartitionId) -> Option<&Arc<Cell>> {
         self.cells.get(usize::try_from(partition.0).ok()?)
     }
 }
 
 /// The partition map. Written by the metadata task only.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     topics: RwLock<Topics>,
 }
 
@@ -54,28 +54,28 @@ struct Topics {
 }
 
 impl Registry {
-    pub fn topic(&self, name: &str) -> Option<Arc<LocalTopic>> {
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<LocalTopic>> {
         self.read().by_name.get(name).cloned()
     }
 
-    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<LocalTopic>> {
+    pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<Arc<LocalTopic>> {
         self.read().by_id.get(&id).cloned()
     }
 
     /// Every topic, in no order.
-    pub fn topics(&self) -> Vec<Arc<LocalTopic>> {
+    pub(crate) fn topics(&self) -> Vec<Arc<LocalTopic>> {
         self.read().by_id.values().cloned().collect()
     }
 
     /// Adds a topic, or replaces what was known of it.
-    pub fn put(&self, topic: LocalTopic) {
+    pub(crate) fn put(&self, topic: LocalTopic) {
         let topic = Arc::new(topic);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.by_name.insert(topic.name.clone(), topic.clone());
         topics.by_id.insert(topic.id, topic);
     }
 
-    pub fn remove(&self, id: TopicId) -> Option<Arc<LocalTopic>> {
+    pub(crate) fn remove(&self, id: TopicId) -> Option<Arc<LocalTopic>> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.by_id.remove(&id)?;
         // The name may have gone to a younger topic.

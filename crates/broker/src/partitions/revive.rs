@@ -17,7 +17,7 @@ use crate::tasks::Stop;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Recovers every partition that reports a failure, until the broker stops.
-pub async fn run(
+pub(crate) async fn run(
     broker: Arc<Broker>,
     mut failed: mpsc::UnboundedReceiver<Arc<Cell>>,
     mut stop: Stop,

@@ -1,38 +1,44 @@
 //! One task wakes every cell at its deadline.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ottla_base::Millis;
+use ottla_store::LogId;
 use tokio::sync::Notify;
 
 use super::Cell;
 use crate::clock::SystemClock;
 use crate::tasks::Stop;
 
-/// Which cell wants to be woken when. A cell keeps at most one entry that
-/// matters; an entry that came too early is harmless.
+/// Which cell wants to be woken when: one wake per cell, whatever it asked for
+/// before. Two threads that ask for one cell at once may leave a wake too many;
+/// the cell passes over it.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     due: Mutex<Due>,
     sooner: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Due {
-    cells: BTreeMap<(Millis, u64), Weak<Cell>>,
-    serial: u64,
+type Due = BTreeMap<(Millis, LogId), Weak<Cell>>;
+
+/// A wake that a cell asks for, and the one that it takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wake {
+    pub at: Millis,
+    pub instead_of: Option<Millis>,
 }
 
 impl Timers {
-    pub fn schedule(&self, at: Millis, cell: &Arc<Cell>) {
+    pub(crate) fn schedule(&self, wake: Wake, cell: &Arc<Cell>) {
+        let key = (wake.at, cell.log);
         let is_first = {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            due.serial += 1;
-            let key = (at, due.serial);
-            due.cells.insert(key, Arc::downgrade(cell));
-            due.cells
-                .first_key_value()
+            let mut due = self.lock();
+            if let Some(replaced) = wake.instead_of {
+                due.remove(&(replaced, cell.log));
+            }
+            due.insert(key, Arc::downgrade(cell));
+            due.first_key_value()
                 .is_some_and(|(first, _)| *first == key)
         };
         if is_first {
@@ -40,11 +46,11 @@ impl Timers {
         }
     }
 
-    pub async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
+    pub(crate) async fn run(self: Arc<Self>, clock: SystemClock, mut stop: Stop) {
         loop {
             let (ready, next) = self.take_due(clock.now());
-            for cell in ready {
-                cell.tick();
+            for (at, cell) in ready {
+                cell.tick(at);
             }
             let until = next.map(|at| clock.instant(at));
             tokio::select! {
@@ -56,13 +62,18 @@ impl Timers {
         }
     }
 
-    fn take_due(&self, now: Millis) -> (Vec<Arc<Cell>>, Option<Millis>) {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = due.cells.split_off(&(now.plus_ms(1), 0));
-        let ready = std::mem::replace(&mut due.cells, later);
-        let next = due.cells.first_key_value().map(|((at, _), _)| *at);
-        let ready = ready.into_values().filter_map(|cell| cell.upgrade());
+    fn take_due(&self, now: Millis) -> (Vec<(Millis, Arc<Cell>)>, Option<Millis>) {
+        let mut due = self.lock();
+        let later = due.split_off(&(now.plus_ms(1), LogId(0)));
+        let ready = std::mem::replace(&mut *due, later);
+        let next = due.first_key_value().map(|((at, _), _)| *at);
+        let ready = ready.into_iter();
+        let ready = ready.filter_map(|((at, _), cell)| Some((at, cell.upgrade()?)));
         (ready.collect(), next)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -74,7 +74,7 @@ async fn topic_names(client: &mut Client) -> Vec<String> {
     let response = client.call(9, request).await;
     let topics = response.topics.into_iter();
     topics
-        .map(|topic| topic.name.unwrap().as_str().to_owned())
+        .map(|topic| topic.name.expect("a topic has a name").as_str().to_owned())
         .collect()
 }
 
@@ -400,7 +400,7 @@ async fn inc_092_every_setting_of_a_topic_is_described_with_its_source() {
 async fn inc_093_a_broker_describes_itself_and_no_other() {
     let broker = TestBroker::with_settings(&[("num.partitions", "4")]).await;
     let mut client = broker.connect().await;
-    let own = broker.broker().id.to_string();
+    let own = broker.running.node().to_string();
     let partitions = setting(&mut client, BROKER, &own, "num.partitions").await;
     assert_eq!(partitions, (Some("4".into()), 4));
     for key in [
@@ -498,7 +498,7 @@ async fn settings_of_brokers_change_while_they_run() {
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
     client.create_topic("a", 1).await;
-    let own = broker.broker().id.to_string();
+    let own = broker.running.node().to_string();
     let retention = |value| [("log.retention.ms", 0, Some(value))];
     assert_eq!(alter(&mut client, BROKER, "", &retention("8")).await, 0);
     assert_eq!(
@@ -616,7 +616,7 @@ async fn resources_with_settings_are_listed_by_kind() {
             resources.map(|of| (of.resource_type, of.resource_name.as_str().to_owned()));
         (response.error_code, resources.collect::<Vec<_>>())
     };
-    let own = broker.broker().id.to_string();
+    let own = broker.running.node().to_string();
     let of = |kind, name: &str| (kind, name.to_owned());
     let all = [
         of(GROUP, "g"),
@@ -642,7 +642,7 @@ async fn resources_with_settings_are_listed_by_kind() {
 async fn inc_098_the_cluster_is_described_by_this_listener() {
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
-    let own = broker.broker().id.0;
+    let own = broker.running.node().0;
     for version in 0..=2 {
         let request =
             DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
@@ -686,7 +686,12 @@ async fn page(client: &mut Client, names: &[&str], limit: i32, from: Option<(&st
             .map(|partition| partition.partition_index)
             .collect();
         (
-            topic.name.as_ref().unwrap().as_str().to_owned(),
+            topic
+                .name
+                .as_ref()
+                .expect("a topic has a name")
+                .as_str()
+                .to_owned(),
             topic.error_code,
             indexes,
         )

@@ -107,7 +107,7 @@ async fn the_coordinator_is_found_in_every_version() {
             None => (found.error_code, found.node_id, found.port),
         };
         assert_eq!(code, 0, "v{version}");
-        assert_eq!(node.0, broker.broker().id.0, "v{version}");
+        assert_eq!(node.0, broker.running.node().0, "v{version}");
         assert_ne!(port, 0, "v{version}");
     }
     let several = FindCoordinatorRequest::default().with_coordinator_keys(vec![
@@ -139,7 +139,7 @@ async fn coordinators_of_other_things() {
         let found = client.call(6, request).await;
         assert_eq!(found.coordinators[0].error_code, expected.code());
     }
-    let topics = broker.broker().image();
+    let topics = broker.running.image();
     assert_eq!(topics.topic_count(), 0, "only groups need their topic");
 }
 

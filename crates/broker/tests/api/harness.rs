@@ -5,8 +5,6 @@ use std::sync::Arc;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use ottla_base::ClusterId;
 use ottla_base::config::StartSettings;
-use ottla_broker::Broker;
-use ottla_broker::net::{ConnectionFacts, serve};
 use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
 use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
@@ -19,7 +17,7 @@ pub(crate) const CLUSTER: &str = "test-cluster-0123456789";
 /// A broker that keeps everything in memory. It listens on a free port, because
 /// clients are told one, but tests talk to it through [`TestBroker::connect`].
 pub(crate) struct TestBroker {
-    pub(crate) running: Running,
+    pub running: Running,
 }
 
 impl TestBroker {
@@ -53,19 +51,9 @@ impl TestBroker {
         Self { running }
     }
 
-    pub(crate) fn broker(&self) -> &Arc<Broker> {
-        &self.running.broker
-    }
-
     pub(crate) async fn connect(&self) -> Client {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let facts = ConnectionFacts {
-            listener: "PLAINTEXT".into(),
-            peer: None,
-        };
-        let stop = self.broker().tasks.stopping();
-        let connection = serve(server, facts, self.broker().clone(), stop);
-        self.broker().tasks.spawn("connection", connection);
+        self.running.serve(server, "PLAINTEXT");
         Client {
             stream: client,
             client_id: "test".to_owned(),
@@ -77,7 +65,7 @@ impl TestBroker {
 /// One connection.
 pub(crate) struct Client {
     stream: DuplexStream,
-    pub(crate) client_id: String,
+    pub client_id: String,
     correlation_id: i32,
 }
 

@@ -33,7 +33,7 @@ async fn client(broker: &TestBroker) -> Client {
 }
 
 fn topic_id(broker: &TestBroker, name: &str) -> Uuid {
-    let image = broker.broker().image();
+    let image = broker.running.image();
     let topic = image
         .topic(&TopicName::from(name))
         .expect("the topic is there");

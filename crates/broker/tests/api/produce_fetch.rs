@@ -17,7 +17,7 @@ pub(crate) fn batch(values: &[&str]) -> Bytes {
     for value in values {
         batch.push(Millis(1_700_000_000_000), None, Some(value.as_bytes()));
     }
-    batch.build().unwrap().to_bytes()
+    batch.build().expect("a batch of records").to_bytes()
 }
 
 pub(crate) fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
@@ -52,10 +52,18 @@ fn fetch(topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
 fn values(response: &FetchResponse) -> Vec<String> {
     let partition = &response.responses[0].partitions[0];
     let bytes: Vec<u8> = partition.records.concat();
-    let batches = batches(Bytes::from(bytes)).map(|batch| batch.unwrap());
-    let records = batches.flat_map(|batch| batch.records().unwrap().collect::<Vec<_>>());
+    let batches = batches(Bytes::from(bytes)).map(|batch| batch.expect("whole batches"));
+    let records = batches.flat_map(|batch| {
+        batch
+            .records()
+            .expect("readable records")
+            .collect::<Vec<_>>()
+    });
     records
-        .map(|record| String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap())
+        .map(|record| {
+            let value = record.expect("a record").value.expect("with a value");
+            String::from_utf8(value.to_vec()).expect("text")
+        })
         .collect()
 }
 

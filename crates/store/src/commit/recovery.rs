@@ -363,7 +363,7 @@ impl Replay<'_> {
             files.insert(end.file, Arc::new(file));
             return Ok(());
         };
-        active.wipe_from(end.at, file_bytes)?;
+        active.wipe_from(end.at, 0)?;
         if synced < end {
             for file in files.range(synced.file..).map(|(_, file)| file) {
                 file.sync()?;

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_base::ByteSize;
-
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
 use super::syncer::Syncer;
@@ -26,6 +24,8 @@ const SEAL_BYTES: u32 = 32;
 /// What only entries that free space, or are needed to, may fill when the disk is
 /// full; at most a sixteenth of a file.
 const RESERVE_MAX: u32 = 1024 * 1024;
+/// The smallest file that is worth having where a disk is nearly full.
+const FILE_BYTES_LEAST: u32 = 4 * 1024 * 1024;
 /// Dead files that are kept for reuse.
 const SPARES_MAX: usize = 2;
 /// How often a full disk is asked again on behalf of an entry that must be written.
@@ -350,9 +350,8 @@ impl Writer {
 
     /// Seals the active file and goes on in a new one, in which `needed` bytes fit.
     fn roll(&mut self, needed: u32) -> Result<Room, Fatal> {
-        let size = self.options.file_bytes.max(needed);
         let number = FileNumber(self.active.file.number.0 + 1);
-        let Some(file) = self.new_file(number, size)? else {
+        let Some((file, size)) = self.new_file(number, needed)? else {
             return Ok(Room::Full);
         };
         self.outgoing
@@ -372,15 +371,25 @@ impl Writer {
         Ok(Room::Found)
     }
 
-    /// None if the disk is full.
-    fn new_file(&mut self, number: FileNumber, size: u32) -> Result<Option<CommitFile>, Fatal> {
+    /// A file with room for `needed` bytes, and its size; none if the disk is full.
+    fn new_file(
+        &mut self,
+        number: FileNumber,
+        needed: u32,
+    ) -> Result<Option<(CommitFile, u32)>, Fatal> {
+        let wanted = self.options.file_bytes.max(needed);
+        let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let spare = self.spares.pop();
-        if spare.is_none() && !self.options.space.has(ByteSize(u64::from(size)))? {
-            return Ok(None);
-        }
+        let size = match spare {
+            Some(_) => wanted,
+            None => match self.options.space.fitting(wanted, least)? {
+                Some(size) => size,
+                None => return Ok(None),
+            },
+        };
         let dir = &self.shared.commit_dir;
         match CommitFile::create(dir, number, size, spare.as_deref()) {
-            Ok(file) => Ok(Some(file)),
+            Ok(file) => Ok(Some((file, size))),
             Err(error) if is_full(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -152,7 +152,11 @@ fn start(
     tail_bytes: usize,
     lock: File,
 ) -> Result<RocksStore, RecoveryError> {
-    let recovered = recovery::recover(&commit_dir, &index, options.file_bytes)?;
+    // On a small disk the first file is smaller. On a full one an old file stays as it
+    // is, and for a new one the file system has the last word.
+    let fitting = options.space.fitting(options.file_bytes, FILE_BYTES_MIN)?;
+    let file_bytes = fitting.unwrap_or(options.file_bytes);
+    let recovered = recovery::recover(&commit_dir, &index, file_bytes)?;
     let logs = recovered.logs.all();
     let named = logs.iter().map(|log| (log.state().row.tp, log.id));
     let names = Names::new(named, recovered.fold.next_log());

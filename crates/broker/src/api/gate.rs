@@ -138,12 +138,16 @@ fn refuse_version(
 /// # Errors
 /// When the response is larger than a frame can be, as the settings may allow a
 /// fetch to be.
-fn framed(key: ApiKey, version: i16, correlation_id: i32, body: Vec<Bytes>) -> Result<Vec<Bytes>, CloseReason> {
+fn framed(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: Vec<Bytes>,
+) -> Result<Vec<Bytes>, CloseReason> {
     let mut header = BytesMut::new();
     encode_response_header(key, version, correlation_id, &mut header);
     let length = header.len() + body.iter().map(Bytes::len).sum::<usize>();
-    let length =
-        i32::try_from(length).map_err(|_| CloseReason::AnswerTooLarge { key, version })?;
+    let length = i32::try_from(length).map_err(|_| CloseReason::AnswerTooLarge { key, version })?;
     let mut head = BytesMut::with_capacity(4 + header.len());
     head.extend_from_slice(&length.to_be_bytes());
     head.extend_from_slice(&header);

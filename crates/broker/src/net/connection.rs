@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use futures::future::BoxFuture;
 use ottla_protocol::frame::Frames;
-use tokio::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::ConnectionFacts;

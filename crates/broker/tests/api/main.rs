@@ -4,13 +4,27 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod fetch;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod log_watch;
+#[cfg(test)]
 mod offsets;
 #[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod produce;
+#[cfg(test)]
 mod produce_fetch;
+#[cfg(test)]
+mod requests;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

@@ -4,17 +4,35 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+<<<<<<< HEAD
 mod directories;
+=======
+mod cluster;
+#[cfg(test)]
+mod fetch;
+>>>>>>> review
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+<<<<<<< HEAD
 mod offline;
+=======
+mod hostile;
+#[cfg(test)]
+mod log_watch;
+>>>>>>> review
 #[cfg(test)]
 mod offsets;
 #[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod produce;
+#[cfg(test)]
 mod produce_fetch;
+#[cfg(test)]
+mod requests;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

@@ -7,18 +7,12 @@ use ottla_base::config::StartSettings;
 use ottla_base::{ClusterId, TopicName};
 use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
-<<<<<<< HEAD
-use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
-use ottla_protocol::{ApiKey, StrBytes, WireClient};
-use ottla_store::{Durability, LogStore, memory};
-=======
 use ottla_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use ottla_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
 use ottla_protocol::{ApiKey, StrBytes, Uuid, WireClient};
-use ottla_store::{Durability, memory};
+use ottla_store::{Durability, LogStore, memory};
 
 use crate::log_watch::LogWatch;
->>>>>>> review
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 pub(crate) const CLUSTER: &str = "test-cluster-0123456789";
@@ -37,7 +31,6 @@ impl TestBroker {
     }
 
     pub(crate) async fn with_settings(settings: &[(&str, &str)]) -> Self {
-<<<<<<< HEAD
         let store = memory::open(memory::Options {
             durability: Durability::Fsync,
             stepping: memory::Stepping::Thread,
@@ -46,9 +39,7 @@ impl TestBroker {
     }
 
     pub(crate) async fn with_store(store: Arc<dyn LogStore>, settings: &[(&str, &str)]) -> Self {
-=======
         let log = LogWatch::start();
->>>>>>> review
         let mut start = StartSettings::single_node();
         start.add("listeners", "PLAINTEXT://127.0.0.1:0");
         start.add("group.initial.rebalance.delay.ms", "0");

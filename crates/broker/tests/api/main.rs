@@ -4,27 +4,25 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
-<<<<<<< HEAD
-mod directories;
-=======
 mod cluster;
 #[cfg(test)]
+mod directories;
+#[cfg(test)]
 mod fetch;
->>>>>>> review
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
-<<<<<<< HEAD
-mod offline;
-=======
 mod hostile;
 #[cfg(test)]
 mod log_watch;
->>>>>>> review
+#[cfg(test)]
+mod offline;
 #[cfg(test)]
 mod offsets;
+#[cfg(test)]
+mod one_node;
 #[cfg(test)]
 mod positions;
 #[cfg(test)]

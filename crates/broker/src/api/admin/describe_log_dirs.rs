@@ -99,10 +99,8 @@ struct Directory {
 
 impl Directory {
     fn of(cx: &Cx) -> Self {
-        let settings = cx.broker.settings();
-        let path = settings.broker.log_dirs.iter().flatten().next();
-        let path = path.map_or(IN_MEMORY, String::as_str);
-        let volume = rustix::fs::statvfs(path).ok();
+        let path = log_dir(cx);
+        let volume = rustix::fs::statvfs(path.as_str()).ok();
         let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size));
         Self {
             total_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
@@ -111,9 +109,16 @@ impl Directory {
             usable_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
                 bytes(volume.f_bavail, volume.f_frsize).unwrap_or(i64::MAX)
             }),
-            path: path.to_owned(),
+            path,
         }
     }
+}
+
+/// What clients know the one directory by.
+pub(super) fn log_dir(cx: &Cx) -> String {
+    let settings = cx.broker.settings();
+    let path = settings.broker.log_dirs.iter().flatten().next();
+    path.map_or(IN_MEMORY, String::as_str).to_owned()
 }
 
 /// The topic with those of its partitions that are wanted.

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
-mod cluster;
+mod one_node;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use uuid::Uuid;
 
 /// Why a data directory cannot be used.
@@ -18,6 +20,16 @@ pub enum DataDirError {
          empty directory"
     )]
     OfKafka { directory: PathBuf, entry: String },
+    #[error(
+        "no permission to create {directory}: create it, give it to user {user} (chown {user}), or take \
+         another directory"
+    )]
+    NoPermissionToCreate { directory: PathBuf, user: u32 },
+    #[error(
+        "no permission to read and write in {directory}: give it to user {user} (chown -R {user}), or \
+         take another directory"
+    )]
+    NoPermission { directory: PathBuf, user: u32 },
     #[error("{path}: {reason}")]
     Io { path: PathBuf, reason: io::Error },
 }
@@ -28,6 +40,31 @@ impl DataDirError {
             path: path.to_owned(),
             reason,
         }
+    }
+}
+
+/// Makes the directory if it is missing, and refuses it where this process may
+/// not use it or Apache Kafka kept data.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn prepare(directory: &Path) -> Result<(), DataDirError> {
+    let owned = || (directory.to_owned(), rustix::process::geteuid().as_raw());
+    if let Err(reason) = fs::create_dir_all(directory) {
+        if reason.kind() != io::ErrorKind::PermissionDenied {
+            return Err(DataDirError::io(directory, reason));
+        }
+        let (directory, user) = owned();
+        return Err(DataDirError::NoPermissionToCreate { directory, user });
+    }
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    match rustix::fs::access(directory, wanted) {
+        Err(Errno::ACCESS) => {
+            let (directory, user) = owned();
+            Err(DataDirError::NoPermission { directory, user })
+        }
+        Err(errno) => Err(DataDirError::io(directory, errno.into())),
+        Ok(()) => refuse_data_of_kafka(directory),
     }
 }
 

@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         Ok(Command::RandomUuid) => offline::random_uuid(),
         Ok(Command::Format(format)) => offline::format(&format),
         Ok(Command::Info(info)) => offline::info(&info),
-        Ok(Command::Check(_) | Command::Dump(_)) => ExitCode::FAILURE,
+        Ok(Command::Check(check)) => offline::check(&check),
+        Ok(Command::Dump(dump)) => offline::dump(&dump),
         Err(usage) => usage.exit(),
     }
 }

@@ -1,7 +1,7 @@
 //! `ottla serve`: from the command line to a broker that runs until it is told to
 //! stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,12 +14,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Serve};
-use crate::data_dir::{fresh_id, refuse_data_of_kafka};
+use crate::data_dir::{self, fresh_id};
 use crate::logging;
 use crate::wiring::{self, StartParts};
 
 /// Where data is kept when nothing says otherwise.
 const DATA_DEFAULT: &str = "./ottla-data";
+
+/// What clients are told of where data is kept that is not kept.
+pub const DATA_IN_MEMORY: &str = "memory";
+
+/// Names the cluster that an empty directory becomes part of, and that a used one
+/// must belong to; as the apache/kafka image has it.
+const CLUSTER_ID: &str = "CLUSTER_ID";
 
 /// How long written pages may wait for the disk where acknowledgements do not; as
 /// long as Linux leaves them by itself.
@@ -27,6 +34,9 @@ const PAGE_CACHE_FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from
 
 /// Runs a broker until SIGTERM or Ctrl-C.
 pub fn run(serve: &Serve) -> ExitCode {
+    // The allocator asks for huge pages, which make an idle broker half as large
+    // again and were measured to gain nothing. A kernel without them needs no wish.
+    let _unsupported = rustix::thread::disable_transparent_huge_pages(true);
     match try_run(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -93,10 +103,36 @@ fn collect(serve: &Serve) -> anyhow::Result<Start> {
     for setting in &serve.settings {
         settings.add(&setting.key, &setting.value);
     }
+    if let Some(place) = place_of_data(serve, &settings)? {
+        settings.add("log.dirs", place);
+    }
     settings.finish().map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", errors.join("; "))
     })
+}
+
+/// What `log.dirs` is, where the settings do not say it or do not count. The
+/// setting is what clients are told.
+fn place_of_data<'a>(
+    serve: &'a Serve,
+    settings: &StartSettings,
+) -> anyhow::Result<Option<&'a str>> {
+    if serve.memory {
+        return Ok(Some(DATA_IN_MEMORY));
+    }
+    match &serve.data {
+        Some(data) => match data.to_str() {
+            Some(text) if !text.contains(',') && text.trim() == text => Ok(Some(text)),
+            Some(_) | None => bail!(
+                "--data {}: the name must be text without a comma and without spaces around it, because \
+                 the setting log.dirs holds it",
+                data.display()
+            ),
+        },
+        None if settings.has("log.dirs") || settings.has("log.dir") => Ok(None),
+        None => Ok(Some(DATA_DEFAULT)),
+    }
 }
 
 fn say_what_was_set(start: &Start) {
@@ -124,52 +160,52 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
         },
     };
     if serve.memory {
-        info!("everything is kept in memory, and gone when the broker stops");
+        info!("data lies in memory, and is gone when the broker stops");
         let stepping = memory::Stepping::Thread;
         let store = memory::open(memory::Options {
             durability,
             stepping,
         });
-        return Ok((Arc::new(store), fresh_cluster_id()));
+        return Ok((Arc::new(store), cluster_of(None)));
     }
-    let data = data_directory(serve, start)?;
-    refuse_data_of_kafka(&data)?;
-    let known = MetaProperties::read(&data)
-        .with_context(|| format!("{} is no data directory of Ottla's", data.display()))?;
-    let cluster_id = known.map_or_else(fresh_cluster_id, |known| known.cluster);
+    let data = data_directory(start)?;
+    data_dir::prepare(&data)?;
+    let owner = MetaProperties::read(&data).with_context(|| data.display().to_string())?;
+    let cluster_id = cluster_of(owner);
     let bytes = |bytes: i64| ByteSize(u64::try_from(bytes).unwrap_or(0));
     let mut options = rocks::Options::new(start.listeners.node, cluster_id.clone());
     options.durability = durability;
     options.commit_file = bytes(start.ottla.commit_file_bytes);
     options.tail_cache = bytes(start.ottla.tail_cache_bytes);
     let store = rocks::open(&data, options)?;
-    info!(directory = %data.display(), cluster = %cluster_id, "data directory opened");
+    info!(directory = %data.display(), cluster = %cluster_id, "data lies in this directory");
     Ok((Arc::new(store), cluster_id))
 }
 
-fn fresh_cluster_id() -> ClusterId {
-    ClusterId::new(fresh_id())
+/// What the environment asks for, or else the cluster that the directory belongs
+/// to, or else a new one. The store refuses what does not fit the directory.
+fn cluster_of(owner: Option<MetaProperties>) -> ClusterId {
+    let asked = std::env::var(CLUSTER_ID).unwrap_or_default();
+    match (asked.trim(), owner) {
+        ("", Some(owner)) => owner.cluster,
+        ("", None) => ClusterId::new(fresh_id()),
+        (asked, _) => ClusterId::from(asked),
+    }
 }
 
-/// Where the data is: `--data`, `log.dirs`, `log.dir`, or the default.
-fn data_directory(serve: &Serve, start: &Start) -> anyhow::Result<PathBuf> {
-    if let Some(data) = &serve.data {
-        return Ok(data.clone());
-    }
-    let directories = match &start.broker.log_dirs {
-        Some(directories) => directories,
-        None if start.fixed.contains_key("log.dir") => &start.broker.log_dir,
-        None => return Ok(PathBuf::from(DATA_DEFAULT)),
+/// The directory that `log.dirs` or `log.dir` names. Absolute, so that the log says
+/// where it is.
+fn data_directory(start: &Start) -> anyhow::Result<PathBuf> {
+    let directories = start.broker.data_dirs();
+    let Some((first, others)) = directories.split_first() else {
+        bail!("log.dirs names no directory");
     };
-    match directories.as_slice() {
-        [] => bail!("log.dirs names no directory"),
-        [only] => Ok(PathBuf::from(only)),
-        [first, others @ ..] => {
-            let others = others.join(", ");
-            warn!("one data directory is used, {first}; these of log.dirs are not: {others}");
-            Ok(PathBuf::from(first))
-        }
+    if !others.is_empty() {
+        let others = others.join(", ");
+        warn!("one data directory is used, {first}; these of log.dirs are not: {others}");
     }
+    let directory = Path::new(first);
+    std::path::absolute(directory).with_context(|| format!("log.dirs {first:?}"))
 }
 
 /// What clients are told where a listener names no host: this machine's name, as

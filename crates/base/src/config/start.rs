@@ -72,6 +72,11 @@ impl StartSettings {
         self.values.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Whether this one was given.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// Whether nothing was given.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

@@ -751,7 +751,7 @@ async fn topics_are_described_page_by_page() {
 
 #[tokio::test]
 async fn inc_097_the_one_log_directory_is_described() {
-    let broker = TestBroker::start().await;
+    let broker = TestBroker::with_settings(&[("log.dirs", "/tmp")]).await;
     let mut client = broker.connect().await;
     client.create_topic("a", 2).await;
     for version in 1..=5 {
@@ -760,6 +760,8 @@ async fn inc_097_the_one_log_directory_is_described() {
         let [directory] = response.results.as_slice() else {
             panic!("{response:?}");
         };
+        assert_eq!(directory.log_dir.as_str(), "/tmp");
+        assert_eq!(directory.total_bytes > 0, version >= 4);
         let topics = &directory.topics;
         assert_eq!(
             (

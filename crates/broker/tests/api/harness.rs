@@ -9,8 +9,10 @@ use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
 use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
 use ottla_protocol::{ApiKey, StrBytes, WireClient};
-use ottla_store::{Durability, memory};
+use ottla_store::{Durability, LogStore, memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+pub(crate) const CLUSTER: &str = "test-cluster-0123456789";
 
 /// A broker that keeps everything in memory. It listens on a free port, because
 /// clients are told one, but tests talk to it through [`TestBroker::connect`].
@@ -24,6 +26,14 @@ impl TestBroker {
     }
 
     pub(crate) async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        let store = memory::open(memory::Options {
+            durability: Durability::Fsync,
+            stepping: memory::Stepping::Thread,
+        });
+        Self::with_store(Arc::new(store), settings).await
+    }
+
+    pub(crate) async fn with_store(store: Arc<dyn LogStore>, settings: &[(&str, &str)]) -> Self {
         let mut start = StartSettings::single_node();
         start.add("listeners", "PLAINTEXT://127.0.0.1:0");
         start.add("group.initial.rebalance.delay.ms", "0");
@@ -31,14 +41,10 @@ impl TestBroker {
         for (key, value) in settings {
             start.add(key, value);
         }
-        let store = memory::open(memory::Options {
-            durability: Durability::Fsync,
-            stepping: memory::Stepping::Thread,
-        });
         let parts = StartParts {
             settings: start.finish().expect("the settings are right"),
-            cluster_id: ClusterId::from("test-cluster-0123456789"),
-            store: Arc::new(store),
+            cluster_id: ClusterId::from(CLUSTER),
+            store,
             host_default: "localhost".to_owned(),
         };
         let running = wiring::start(parts).await.expect("the broker starts");

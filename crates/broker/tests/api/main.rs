@@ -1,12 +1,16 @@
-//! The broker in process: real requests over an in-memory connection, a store in
-//! memory, no socket and no disk.
+//! The broker in process: real requests over an in-memory connection and a store
+//! in memory; and the program itself, where it is about directories.
 
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod directories;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod offline;
 #[cfg(test)]
 mod offsets;
 #[cfg(test)]

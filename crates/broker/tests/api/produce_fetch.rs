@@ -12,7 +12,7 @@ use ottla_protocol::records::{BatchBuilder, Compression, Level, batches};
 
 use crate::harness::{Client, TestBroker};
 
-fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     let mut batch = BatchBuilder::new();
     for value in values {
         batch.push(Millis(1_700_000_000_000), None, Some(value.as_bytes()));
@@ -20,7 +20,7 @@ fn batch(values: &[&str]) -> Bytes {
     batch.build().expect("a batch of records").to_bytes()
 }
 
-fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
+pub(crate) fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
     let partition = PartitionProduceData::default()
         .with_index(0)
         .with_records(Some(records));

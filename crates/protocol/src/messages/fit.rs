@@ -12,9 +12,9 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::produce_response::LeaderIdAndEpoch;
 use kafka_protocol::messages::{
-    DescribeClusterResponse, DescribeGroupsResponse, FindCoordinatorResponse,
-    InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse, ListOffsetsResponse,
-    MetadataResponse, OffsetFetchResponse, ProduceResponse,
+    DescribeClusterResponse, DescribeGroupsResponse, DescribeQuorumResponse, ElectLeadersResponse,
+    FindCoordinatorResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListOffsetsResponse, MetadataResponse, OffsetFetchResponse, ProduceResponse,
 };
 
 /// What stands for operations that nobody asked about.
@@ -172,6 +172,31 @@ pub(super) fn describe_cluster(
         }
         for broker in &mut response.brokers {
             broker.is_fenced = false;
+        }
+    })
+}
+
+/// An error of the whole request came with version 1 (KIP-460).
+pub(super) fn elect_leaders(
+    response: &ElectLeadersResponse,
+    version: i16,
+) -> Cow<'_, ElectLeadersResponse> {
+    mend(response, version < 1, |response| response.error_code = 0)
+}
+
+/// Nodes, and which directory a replica is in, came with version 2 (KIP-853).
+pub(super) fn describe_quorum(
+    response: &DescribeQuorumResponse,
+    version: i16,
+) -> Cow<'_, DescribeQuorumResponse> {
+    mend(response, version < 2, |response| {
+        response.nodes.clear();
+        let topics = response.topics.iter_mut();
+        for partition in topics.flat_map(|topic| &mut topic.partitions) {
+            let voters = partition.current_voters.iter_mut();
+            for replica in voters.chain(&mut partition.observers) {
+                replica.replica_directory_id = Default::default();
+            }
         }
     })
 }

@@ -92,11 +92,16 @@ served! {
     OffsetForLeaderEpoch 2..=4, fit::as_is: offset_for_leader_epoch_request::OffsetForLeaderEpochRequest -> offset_for_leader_epoch_response::OffsetForLeaderEpochResponse;
     DescribeConfigs 1..=4, fit::as_is: describe_configs_request::DescribeConfigsRequest -> describe_configs_response::DescribeConfigsResponse;
     AlterConfigs 0..=2, fit::as_is: alter_configs_request::AlterConfigsRequest -> alter_configs_response::AlterConfigsResponse;
+    AlterReplicaLogDirs 1..=2, fit::as_is: alter_replica_log_dirs_request::AlterReplicaLogDirsRequest -> alter_replica_log_dirs_response::AlterReplicaLogDirsResponse;
     SaslAuthenticate 0..=2, fit::as_is: sasl_authenticate_request::SaslAuthenticateRequest -> sasl_authenticate_response::SaslAuthenticateResponse;
     CreatePartitions 0..=3, fit::as_is: create_partitions_request::CreatePartitionsRequest -> create_partitions_response::CreatePartitionsResponse;
     DeleteGroups 0..=2, fit::as_is: delete_groups_request::DeleteGroupsRequest -> delete_groups_response::DeleteGroupsResponse;
+    ElectLeaders 0..=2, fit::elect_leaders: elect_leaders_request::ElectLeadersRequest -> elect_leaders_response::ElectLeadersResponse;
     IncrementalAlterConfigs 0..=1, fit::as_is: incremental_alter_configs_request::IncrementalAlterConfigsRequest -> incremental_alter_configs_response::IncrementalAlterConfigsResponse;
+    AlterPartitionReassignments 0..=1, fit::as_is: alter_partition_reassignments_request::AlterPartitionReassignmentsRequest -> alter_partition_reassignments_response::AlterPartitionReassignmentsResponse;
+    ListPartitionReassignments 0..=0, fit::as_is: list_partition_reassignments_request::ListPartitionReassignmentsRequest -> list_partition_reassignments_response::ListPartitionReassignmentsResponse;
     OffsetDelete 0..=0, fit::as_is: offset_delete_request::OffsetDeleteRequest -> offset_delete_response::OffsetDeleteResponse;
+    DescribeQuorum 0..=2, fit::describe_quorum: describe_quorum_request::DescribeQuorumRequest -> describe_quorum_response::DescribeQuorumResponse;
     DescribeCluster 0..=2, fit::describe_cluster: describe_cluster_request::DescribeClusterRequest -> describe_cluster_response::DescribeClusterResponse;
     DescribeProducers 0..=0, fit::as_is: describe_producers_request::DescribeProducersRequest -> describe_producers_response::DescribeProducersResponse;
     ListConfigResources 0..=1, fit::as_is: list_config_resources_request::ListConfigResourcesRequest -> list_config_resources_response::ListConfigResourcesResponse;

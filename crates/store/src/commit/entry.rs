@@ -24,6 +24,13 @@ const COPY_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileNumber(pub u32);
 
+impl FileNumber {
+    /// What the file is called.
+    pub fn file_name(self) -> String {
+        format!("{:020}.log", self.0)
+    }
+}
+
 /// A place in the commit log. Places are ordered as the entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {

@@ -233,7 +233,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 fn path_of(dir: &Path, number: FileNumber) -> PathBuf {
-    dir.join(format!("{:020}.log", number.0))
+    dir.join(number.file_name())
 }
 
 fn options() -> OpenOptions {

@@ -1,10 +1,9 @@
 //! Verifies a whole directory: every entry, every row, every count.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ottla_base::{ByteSize, Offset};
+use ottla_base::{ByteSize, Offset, TopicPartition};
 use ottla_protocol::records::BatchHeader;
 
 use super::OpenError;
@@ -45,14 +44,19 @@ pub struct Fault {
 pub enum Place {
     Entry(Position),
     File(FileNumber),
-    Log(LogId),
-    Batch { log: LogId, base: Offset },
+    Partition(TopicPartition),
+    Batch {
+        partition: TopicPartition,
+        base: Offset,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
     #[error("the entry is damaged: {0}")]
     Entry(NoEntry),
+    #[error("the batch is damaged, at {0} of the commit log")]
+    Batch(Position),
     #[error("the file is missing")]
     FileMissing,
     #[error("the index counts {counted} live bytes in {pieces} logs, and there are {found}")]
@@ -73,24 +77,13 @@ pub enum FaultKind {
     Time,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::Entry(position) => write!(f, "commit log {position}: ")?,
-            Place::File(number) => write!(f, "commit file {}: ", number.0)?,
-            Place::Log(log) => write!(f, "{log}: ")?,
-            Place::Batch { log, base } => write!(f, "{log} offset {base}: ")?,
-        }
-        self.what.fmt(f)
-    }
-}
-
 /// Reads everything and changes nothing. Fails only where nothing can be looked at.
 pub fn check(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, OpenError> {
     let inspected = Inspected::open(dir)?;
     let mut check = Check {
         inspected: &inspected,
         report: Report::default(),
+        damaged: BTreeSet::new(),
         live: BTreeMap::new(),
     };
     let done = check.entries(progress).and_then(|()| check.logs());
@@ -116,6 +109,8 @@ enum CheckError {
 struct Check<'a> {
     inspected: &'a Inspected,
     report: Report,
+    /// Where an entry should begin and does not.
+    damaged: BTreeSet<Position>,
     /// What the pieces of all logs add up to, by file.
     live: BTreeMap<FileNumber, FileRow>,
 }
@@ -149,15 +144,18 @@ impl Check<'_> {
                             break;
                         }
                     }
-                    Err(none) => match look_behind(files, &mut scanner, position)? {
-                        Gap::End => break,
-                        Gap::Damage { goes_on, .. } => {
-                            self.fault(Place::Entry(position), FaultKind::Entry(none));
-                            if goes_on == GoesOn::InNextFile {
-                                break;
-                            }
+                    Err(none) => {
+                        let goes_on = match look_behind(files, &mut scanner, position)? {
+                            Gap::End if !self.was_durable(position) => break,
+                            Gap::End => scanner.resync()?,
+                            Gap::Damage { goes_on, .. } => goes_on == GoesOn::Here,
+                        };
+                        self.damaged.insert(position);
+                        self.fault(Place::Entry(position), FaultKind::Entry(none));
+                        if !goes_on {
+                            break;
                         }
-                    },
+                    }
                 }
             }
             before += file.length()?;
@@ -167,11 +165,17 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Whether the index says so, where no entry behind this place does.
+    fn was_durable(&self, position: Position) -> bool {
+        let synced = self.inspected.known.synced;
+        synced.is_some_and(|synced| synced.file == position.file && synced > position)
+    }
+
     fn logs(&mut self) -> Result<(), CheckError> {
         for (id, row) in &self.inspected.known.logs {
             self.report.logs += 1;
             if row.damaged {
-                self.fault(Place::Log(*id), FaultKind::Offline);
+                self.fault(Place::Partition(row.tp), FaultKind::Offline);
             }
             self.batches(*id, row)?;
             self.runs(*id, row)?;
@@ -191,7 +195,7 @@ impl Check<'_> {
             self.report.batches += 1;
             let (base, preceding) = next.unwrap_or((header.base_offset, row.preceding_start));
             let place = Place::Batch {
-                log,
+                partition: row.tp,
                 base: header.base_offset,
             };
             let reaches = next.is_some() || header.last_offset() >= row.bounds.start;
@@ -201,7 +205,9 @@ impl Check<'_> {
             if preceding != batch.preceding {
                 self.fault(place, FaultKind::Size);
             }
-            if !self.lies_there(log, &batch)? {
+            if self.damaged.contains(&batch.position) {
+                self.fault(place, FaultKind::Batch(batch.position));
+            } else if !self.lies_there(log, &batch)? {
                 self.fault(place, FaultKind::Elsewhere);
             }
             next = Some((header.next_offset(), batch.preceding + header.size.0));
@@ -209,10 +215,10 @@ impl Check<'_> {
         }
         let (end, size) = next.unwrap_or((row.bounds.end, row.preceding_start));
         if end > row.bounds.end {
-            self.fault(Place::Log(log), FaultKind::Gap);
+            self.fault(Place::Partition(row.tp), FaultKind::Gap);
         }
         if size != row.preceding_end {
-            self.fault(Place::Log(log), FaultKind::Size);
+            self.fault(Place::Partition(row.tp), FaultKind::Size);
         }
         Ok(())
     }
@@ -252,7 +258,8 @@ impl Check<'_> {
                     greatest <= Some(run.max_timestamp)
                 };
                 if !is_right {
-                    self.fault(Place::Batch { log, base }, FaultKind::Time);
+                    let partition = row.tp;
+                    self.fault(Place::Batch { partition, base }, FaultKind::Time);
                 }
             }
             current = rows.next()?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_base::{Offset, TopicPartition};
+use ottla_base::TopicPartition;
 
 use super::OpenError;
 use super::inspect::Inspected;
@@ -13,14 +13,6 @@ use crate::LogId;
 use crate::commit::entry::{Entry, Found, NoEntry, Position};
 use crate::commit::file::CommitFile;
 use crate::commit::scan::Scanner;
-
-/// Which entries are wanted; all by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub partition: Option<TopicPartition>,
-    /// Of batches, only the one that holds this offset and those behind it.
-    pub from: Option<Offset>,
-}
 
 /// One entry of the commit log, or a place that holds none.
 #[derive(Clone, Debug)]
@@ -39,7 +31,22 @@ impl fmt::Display for DumpRow {
             Some(partition) => write!(f, "{partition} ")?,
             None => write!(f, "{} ", self.log)?,
         }
-        match &self.entry {
+        self.what().fmt(f)
+    }
+}
+
+impl DumpRow {
+    /// What lies there, without the place and whose it is.
+    pub fn what(&self) -> impl fmt::Display {
+        What(&self.entry)
+    }
+}
+
+struct What<'a>(&'a Result<Entry, NoEntry>);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Ok(Entry::Create(_)) => write!(f, "create"),
             Ok(Entry::Batch(batch)) => {
                 let header = batch.header();
@@ -75,12 +82,11 @@ impl fmt::Display for DumpRow {
     }
 }
 
-/// The entries that `filter` asks for, in the order in which they were written.
-pub fn dump(dir: &Path, filter: Filter) -> Result<Dump, OpenError> {
+/// Every entry, in the order in which they were written.
+pub fn dump(dir: &Path) -> Result<Dump, OpenError> {
     let Inspected { files, known, .. } = Inspected::open(dir)?;
     let logs = known.logs.iter();
     Ok(Dump {
-        filter,
         partitions: logs.map(|(id, row)| (*id, row.tp)).collect(),
         files: files.into_values().collect(),
         at: 0,
@@ -91,7 +97,6 @@ pub fn dump(dir: &Path, filter: Filter) -> Result<Dump, OpenError> {
 /// Walks a store's entries. Owned by whoever prints them.
 #[derive(Debug)]
 pub struct Dump {
-    filter: Filter,
     partitions: BTreeMap<LogId, TopicPartition>,
     /// What is still to be walked.
     files: VecDeque<Arc<CommitFile>>,
@@ -151,19 +156,11 @@ impl Dump {
         if let Entry::Create(tp) = found.entry {
             self.partitions.insert(found.log, tp);
         }
-        let partition = self.partitions.get(&found.log).copied();
-        let is_other = self.filter.partition.is_some() && self.filter.partition != partition;
-        let is_below = match (&found.entry, self.filter.from) {
-            (Entry::Batch(batch), Some(from)) => batch.header().last_offset() < from,
-            _ => false,
-        };
-        if !is_other && !is_below {
-            self.ready.push_back(DumpRow {
-                position,
-                log: found.log,
-                partition,
-                entry: Ok(found.entry),
-            });
-        }
+        self.ready.push_back(DumpRow {
+            position,
+            log: found.log,
+            partition: self.partitions.get(&found.log).copied(),
+            entry: Ok(found.entry),
+        });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +29,13 @@ impl Inspected {
             dir: dir.into(),
             reason: error.to_string(),
         };
-        let lock = File::open(dir.join("LOCK")).map_err(|error| io(&error))?;
+        let lock = match File::open(dir.join("LOCK")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(OpenError::NotAStore { dir: dir.into() });
+            }
+            Err(error) => return Err(io(&error)),
+        };
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { dir: dir.into() }),

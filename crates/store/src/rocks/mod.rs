@@ -12,7 +12,7 @@ pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
 pub use self::check::{Fault, FaultKind, Place, Progress, Report, check};
-pub use self::dump::{Dump, DumpRow, Filter, dump};
+pub use self::dump::{Dump, DumpRow, dump};
 pub use crate::commit::entry::{Entry, FileNumber, NoEntry, Position};
 
 use std::fs::{self, File, TryLockError};
@@ -80,10 +80,12 @@ impl Options {
 /// Why a directory is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
+    #[error("{dir} is no data directory: it holds nothing that a broker wrote")]
+    NotAStore { dir: PathBuf },
     #[error("{dir} is in use by another process: stop that one, or use another directory")]
     Locked { dir: PathBuf },
     #[error(
-        "{dir} belongs to cluster {found}, and this node is of cluster {wanted}: set the cluster id to {found}, or use another directory"
+        "{dir} belongs to cluster {found}, and this node is of cluster {wanted}: set CLUSTER_ID={found} or leave it out, or use another directory"
     )]
     OtherCluster {
         dir: PathBuf,

@@ -3,7 +3,8 @@
 //! - v2: flexible. v3: a top-level error. v4: the size of the volume.
 //! - v5: cordoned directories; none is ever.
 //!
-//! There is one directory. Kept in memory, its volume has no size (-1).
+//! There is one directory, told by its whole path. Kept in memory, its volume has no
+//! size (-1).
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -17,12 +18,10 @@ use ottla_protocol::messages::{
 
 use crate::api::{Cx, Handler, Refusal, wire_topic};
 use crate::partitions::LocalTopic;
+use crate::serve::DATA_IN_MEMORY;
 
 /// What Kafka writes where it does not know.
 const UNKNOWN_BYTES: i64 = -1;
-
-/// Stands for the directory where there is none.
-const IN_MEMORY: &str = "memory";
 
 #[derive(Debug)]
 pub(in crate::api) struct DescribeLogDirs;
@@ -100,9 +99,17 @@ struct Directory {
 impl Directory {
     fn of(cx: &Cx) -> Self {
         let settings = cx.broker.settings();
-        let path = settings.broker.log_dirs.iter().flatten().next();
-        let path = path.map_or(IN_MEMORY, String::as_str);
-        let volume = rustix::fs::statvfs(path).ok();
+        let named = settings.broker.data_dirs().first();
+        let named = named.map_or(DATA_IN_MEMORY, String::as_str);
+        if named == DATA_IN_MEMORY {
+            return Self {
+                path: named.to_owned(),
+                total_bytes: UNKNOWN_BYTES,
+                usable_bytes: UNKNOWN_BYTES,
+            };
+        }
+        let path = std::path::absolute(named).unwrap_or_else(|_| named.into());
+        let volume = rustix::fs::statvfs(&path).ok();
         let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size));
         Self {
             total_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
@@ -111,7 +118,7 @@ impl Directory {
             usable_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
                 bytes(volume.f_bavail, volume.f_frsize).unwrap_or(i64::MAX)
             }),
-            path: path.to_owned(),
+            path: path.to_string_lossy().into_owned(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fetch: v4-18.
 //!
 //! - v5: log start offset. v7: sessions (KIP-227). v9: leader epochs (KIP-320).
-//!   v10: zstd. v11: rack id (KIP-392).
+//!   v11: rack id (KIP-392).
 //! - v12: flexible encodings, diverging epochs.
 //! - v13: topics by id. v15: replica state. v16: the current leader beside
 //!   NOT_LEADER_OR_FOLLOWER (KIP-951). v17, v18: fields of replicas.
@@ -22,7 +22,7 @@ use ottla_protocol::messages::{
     BrokerId, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, NodeEndpoint, PartitionData, encode_fetch,
 };
-use ottla_protocol::records::{Compression, RecordBatch};
+use ottla_protocol::records::RecordBatch;
 use ottla_protocol::{StrBytes, Uuid, WireError};
 use ottla_store::{ReadError, ReadMode, ReadOutcome};
 
@@ -36,9 +36,6 @@ const TOPIC_IDS_SINCE: i16 = 13;
 
 /// The first version that knows KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_SINCE: i16 = 6;
-
-/// The first version whose clients can read zstd.
-const ZSTD_SINCE: i16 = 10;
 
 /// The first version that says who leads instead.
 const CURRENT_LEADER_SINCE: i16 = 16;
@@ -257,18 +254,15 @@ impl<'a> Fetching<'a> {
             return PartitionResult::empty(view);
         }
         match self.read_log(cell, target, until).await {
-            Ok(records) => self.with_records(view, records),
+            Ok(records) => Self::with_records(view, records),
             Err(error) => PartitionResult::refused(error.code()),
         }
     }
 
-    fn with_records(&self, view: View, records: Vec<RecordBatch>) -> PartitionResult {
-        let is_zstd = |batch: &RecordBatch| {
-            batch.header().attributes.compression() == Some(Compression::Zstd)
-        };
-        if self.cx.version < ZSTD_SINCE && records.iter().any(is_zstd) {
-            return PartitionResult::refused(ErrorCode::UnsupportedCompressionType);
-        }
+    /// Batches leave as they were stored. That version 10 is the first to know
+    /// zstd is the client's concern: Kafka 4 refuses no version, and clients
+    /// that read zstd with version 4 exist.
+    fn with_records(view: View, records: Vec<RecordBatch>) -> PartitionResult {
         let sizes = records.iter().map(|batch| batch.size().0);
         let bytes = usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX);
         PartitionResult {

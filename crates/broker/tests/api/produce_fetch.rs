@@ -8,7 +8,7 @@ use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use ottla_protocol::messages::{
     ApiVersionsRequest, FetchRequest, FetchResponse, MetadataRequest, ProduceRequest,
 };
-use ottla_protocol::records::{BatchBuilder, batches};
+use ottla_protocol::records::{BatchBuilder, Compression, Level, batches};
 
 use crate::harness::{Client, TestBroker};
 
@@ -100,6 +100,21 @@ async fn records_come_back_in_order_and_verbatim() {
     let response = client.call(12, fetch("t", 3, 0)).await;
     let code = response.responses[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::OffsetOutOfRange.code());
+}
+
+#[tokio::test]
+async fn zstd_is_given_to_every_version_of_fetch() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    auto_create(&mut client, "t").await;
+    let mut compressed = BatchBuilder::new().compressed(Compression::Zstd, Level::default());
+    compressed.push(Millis(1_700_000_000_000), None, Some(b"a"));
+    let records = compressed.build().expect("a batch of records").to_bytes();
+    client.call(9, produce("t", -1, records)).await;
+    for version in [4, 9, 10, 12] {
+        let response = client.call(version, fetch("t", 0, 0)).await;
+        assert_eq!(values(&response), ["a"], "version {version}");
+    }
 }
 
 #[tokio::test]

@@ -426,11 +426,10 @@ fn topic_to_wire(topic: &TopicKey) -> FetchableTopicResponse {
 
 /// Older clients know no KAFKA_STORAGE_ERROR.
 fn code_for(version: i16, error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::KafkaStorageError if version < STORAGE_ERROR_SINCE => {
-            ErrorCode::NotLeaderOrFollower
-        }
-        error => error,
+    if error == ErrorCode::KafkaStorageError && version < STORAGE_ERROR_SINCE {
+        ErrorCode::NotLeaderOrFollower
+    } else {
+        error
     }
 }
 

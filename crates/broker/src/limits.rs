@@ -27,4 +27,4 @@ pub(crate) const READ_AHEAD_BYTES_MAX: usize = 4 << 10;
 
 /// How long a client that closed its sending side is still owed answers. One
 /// that has gone looks the same, so a long poll does not keep its connection.
-pub(crate) const HALF_CLOSED_MS_MAX: u64 = 5_000;
+pub(crate) const HALF_CLOSED_MS_MAX: u64 = 1_000;

@@ -10,6 +10,7 @@ use ottla_base::config::{FlushPolicy, LogFormat, OttlaConfig, Start, StartSettin
 use ottla_base::{ByteSize, ClusterId};
 use ottla_store::meta_properties::MetaProperties;
 use ottla_store::{Durability, LogStore, memory, rocks};
+use rustix::process::Resource;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -37,6 +38,7 @@ pub fn run(serve: &Serve) -> ExitCode {
     // The allocator asks for huge pages, which make an idle broker half as large
     // again and were measured to gain nothing. A kernel without them needs no wish.
     let _unsupported = rustix::thread::disable_transparent_huge_pages(true);
+    raise_descriptor_limit();
     match try_run(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -44,6 +46,15 @@ pub fn run(serve: &Serve) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Every connection takes a descriptor, and the limit that shells set is far below
+/// what the system allows.
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it may not be raised, the old limit holds.
+    let _refused = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 
 fn try_run(serve: &Serve) -> anyhow::Result<()> {

@@ -32,5 +32,5 @@ pub use producer_ids::{ProducerIdBlock, ProducerIdError};
 pub use record::{Record, RecordError};
 pub use topics::{
     AssignmentError, CreateTopicError, DeleteTopicError, METADATA_TOPIC, NewTopic,
-    PARTITIONS_PER_REQUEST_MAX, TopicRef,
+    PARTITIONS_PER_REQUEST_MAX, TopicRef, assigned,
 };

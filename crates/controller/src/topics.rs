@@ -293,7 +293,7 @@ pub(crate) fn placed(
 }
 
 /// The partition that a request puts on `replicas`.
-pub(crate) fn assigned(
+pub fn assigned(
     image: &Image,
     partition: PartitionId,
     replicas: &[BrokerId],

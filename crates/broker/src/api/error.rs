@@ -338,3 +338,6 @@ impl KafkaError for DeleteGroupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

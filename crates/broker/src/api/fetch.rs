@@ -10,7 +10,7 @@
 //! and reads from followers. No transaction can be open, so both isolation levels
 //! see the same records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use ottla_base::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId};
 use ottla_partition::View;
 use ottla_protocol::messages::{
     BrokerId, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
-    LeaderIdAndEpoch, PartitionData, encode_fetch,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData, encode_fetch,
 };
 use ottla_protocol::records::RecordBatch;
-use ottla_protocol::{Uuid, WireError};
+use ottla_protocol::{StrBytes, Uuid, WireError};
 use ottla_store::{ReadError, ReadMode, ReadOutcome};
 
 use super::error::KafkaError as _;
@@ -33,6 +33,9 @@ use crate::partitions::{Cell, is_leader};
 
 /// The first version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version that knows KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_SINCE: i16 = 6;
 
 /// The first version that says who leads instead.
 const CURRENT_LEADER_SINCE: i16 = 16;
@@ -233,11 +236,15 @@ impl<'a> Fetching<'a> {
             Ok(view) => view,
             Err(code) => return PartitionResult::refused(code),
         };
-        if let Some(diverging) = diverging(cell, &view, target) {
-            return PartitionResult {
-                diverging: Some(diverging),
-                ..PartitionResult::empty(view)
-            };
+        match diverging(cell, &view, target) {
+            Ok(None) => (),
+            Ok(diverging) => {
+                return PartitionResult {
+                    diverging,
+                    ..PartitionResult::empty(view)
+                };
+            }
+            Err(code) => return PartitionResult::refused(code),
         }
         let until = match self.terms.read_committed {
             true => view.last_stable,
@@ -326,18 +333,24 @@ fn admit(cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
 
 /// Where the client's last record parts from this log (KIP-595's check for
 /// truncation, which consumers use too).
-fn diverging(cell: &Cell, view: &View, target: &Target) -> Option<EpochEndOffset> {
+fn diverging(
+    cell: &Cell,
+    view: &View,
+    target: &Target,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
     let epoch = target.last_fetched_epoch;
     let is_current = epoch == view.leader_epoch && target.fetch_offset <= view.high_watermark;
     if epoch == LeaderEpoch::NONE || is_current {
-        return None;
+        return Ok(None);
     }
-    let ours = cell.end_offset_for(epoch)?;
+    // Nobody can have records of an epoch that is still to come.
+    let ours = cell.end_offset_for(epoch);
+    let ours = ours.ok_or(ErrorCode::OffsetOutOfRange)?;
     let diverges = ours.epoch < epoch || ours.end < target.fetch_offset;
-    diverges.then_some(EpochEndOffset {
+    Ok(diverges.then_some(EpochEndOffset {
         epoch: ours.epoch.0,
         end_offset: ours.end.0,
-    })
+    }))
 }
 
 impl PartitionResult {
@@ -396,6 +409,7 @@ fn to_wire<'a>(
     }
     FetchResponse {
         session_id,
+        node_endpoints: node_endpoints(cx, &responses),
         responses,
         ..FetchResponse::default()
     }
@@ -410,6 +424,15 @@ fn topic_to_wire(topic: &TopicKey) -> FetchableTopicResponse {
     response
 }
 
+/// Older clients know no KAFKA_STORAGE_ERROR.
+fn code_for(version: i16, error: ErrorCode) -> ErrorCode {
+    if error == ErrorCode::KafkaStorageError && version < STORAGE_ERROR_SINCE {
+        ErrorCode::NotLeaderOrFollower
+    } else {
+        error
+    }
+}
+
 fn partition_to_wire(
     cx: &Cx,
     terms: Terms,
@@ -418,7 +441,7 @@ fn partition_to_wire(
 ) -> PartitionData {
     let mut partition = PartitionData {
         partition_index: target.partition.0,
-        error_code: result.error.code(),
+        error_code: code_for(cx.version, result.error).code(),
         high_watermark: -1,
         diverging_epoch: result.diverging,
         aborted_transactions: terms.read_committed.then(Vec::new),
@@ -439,10 +462,41 @@ fn partition_to_wire(
         ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
     );
     if moved && cx.version >= CURRENT_LEADER_SINCE {
-        partition.current_leader = Some(LeaderIdAndEpoch {
-            leader_id: BrokerId(-1),
-            leader_epoch: -1,
-        });
+        partition.current_leader = Some(current_leader(cx, target));
     }
     partition
+}
+
+/// What the cluster knows of who leads; -1 for what it does not.
+fn current_leader(cx: &Cx, target: &Target) -> LeaderIdAndEpoch {
+    let image = cx.broker.image();
+    let topic = match &target.topic {
+        TopicKey::Name(name) => image.topic(name),
+        TopicKey::Id(id) => image.topic_by_id(*id),
+    };
+    let partition = topic.and_then(|topic| topic.partition(target.partition));
+    let leader = partition.and_then(|partition| partition.leader);
+    LeaderIdAndEpoch {
+        leader_id: BrokerId(leader.map_or(-1, |leader| leader.0)),
+        leader_epoch: partition.map_or(-1, |partition| partition.leader_epoch.0),
+    }
+}
+
+/// Where the leaders are that the answer names, on the client's listener.
+fn node_endpoints(cx: &Cx, responses: &[FetchableTopicResponse]) -> Vec<NodeEndpoint> {
+    let partitions = responses.iter().flat_map(|topic| &topic.partitions);
+    let leaders = partitions.filter_map(|partition| partition.current_leader);
+    let leaders: BTreeSet<_> = leaders.map(|leader| leader.leader_id.0).collect();
+    let image = cx.broker.image();
+    let endpoints = leaders.into_iter().filter_map(|id| {
+        let broker = image.broker(ottla_base::BrokerId(id))?;
+        let endpoint = broker.endpoint(&cx.connection.listener)?;
+        Some(NodeEndpoint {
+            node_id: BrokerId(id),
+            host: StrBytes::from_string(endpoint.host.clone()),
+            port: endpoint.port.into(),
+            rack: broker.rack.clone().map(StrBytes::from_string),
+        })
+    });
+    endpoints.collect()
 }

@@ -38,6 +38,10 @@ const ADMIN_CLIENT: &str = "__admin_client";
 /// the buffer that it shares, which may be many times larger.
 const SHARED_BYTES_MIN: ByteSize = ByteSize(8 << 10);
 
+/// A client's time limit is for the other replicas: Kafka's begins when its own
+/// append is done, which here takes as long as the disk does.
+const APPEND_MS_MIN: i64 = 5_000;
+
 #[derive(Debug)]
 pub(super) struct Produce;
 
@@ -97,10 +101,11 @@ impl Terms {
             _ => None,
         };
         let now = cx.broker.clock.now();
+        let timeout_ms = i64::from(request.timeout_ms).max(APPEND_MS_MIN);
         Self {
             acks,
             now,
-            deadline: now.plus_ms(request.timeout_ms.max(0).into()),
+            deadline: now.plus_ms(timeout_ms),
         }
     }
 }

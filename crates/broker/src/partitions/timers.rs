@@ -83,3 +83,77 @@ async fn sleep_until(until: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_base::config::{Layers, Overrides};
+    use ottla_base::{
+        BrokerId, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
+        TopicName, TopicPartition,
+    };
+    use ottla_partition::{Acks, Lead, Settings};
+    use ottla_protocol::records::BatchBuilder;
+    use ottla_store::{Durability, LogStore, memory};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::partitions::{CellParts, recover};
+
+    fn leading_cell(timers: &Arc<Timers>) -> Arc<Cell> {
+        let store = Arc::new(memory::open(memory::Options {
+            durability: Durability::Fsync,
+            stepping: memory::Stepping::Thread,
+        }));
+        let topic_partition = TopicPartition {
+            topic: TopicId([1; 16]),
+            partition: PartitionId(0),
+        };
+        let (clock, node) = (SystemClock::start(), BrokerId(1));
+        let log = store.create(topic_partition).expect("a log");
+        let partition = recover(&*store, log, clock.now(), node, Settings::default());
+        let none = Overrides::new();
+        let defaults = Layers::at_start(&none).topic_defaults().expect("defaults");
+        let cell = Cell::new(CellParts {
+            topic_partition,
+            topic: TopicName::from("t"),
+            log,
+            store,
+            partition: partition.expect("an empty log"),
+            config: Arc::clone(defaults.config()),
+            clock,
+            timers: Arc::clone(timers),
+            failures: mpsc::unbounded_channel().0,
+        });
+        cell.lead(Lead {
+            epoch: LeaderEpoch(0),
+            replicas: vec![node],
+            isr: vec![node],
+        });
+        cell
+    }
+
+    fn append(cell: &Cell, sequence: i32, deadline: Millis) {
+        let builder = BatchBuilder::new();
+        let (id, epoch) = (ProducerId(1), ProducerEpoch(0));
+        let mut batch = builder.producer(id, epoch, Sequence(sequence));
+        batch.push(Millis(0), None, Some(b"x"));
+        let batch = batch.build().expect("a batch");
+        drop(cell.append(batch, Acks::All, deadline));
+    }
+
+    #[test]
+    fn a_cell_has_one_wake_whatever_it_asked_for_before() {
+        let timers = Arc::default();
+        let cell = leading_cell(&timers);
+        let start = SystemClock::start().now();
+        for sequence in 0..100 {
+            // Each is due before the one that is planned.
+            append(
+                &cell,
+                sequence,
+                start.plus_ms(500_000 - i64::from(sequence)),
+            );
+            assert_eq!(timers.lock().len(), 1, "after append {sequence}");
+        }
+    }
+}

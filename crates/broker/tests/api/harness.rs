@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use ottla_base::ClusterId;
 use ottla_base::config::StartSettings;
+use ottla_base::{ClusterId, TopicName};
 use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
-use ottla_protocol::messages::{CreateTopicsRequest, create_topics_request::CreatableTopic};
-use ottla_protocol::{ApiKey, StrBytes, WireClient};
+use ottla_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use ottla_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
+use ottla_protocol::{ApiKey, StrBytes, Uuid, WireClient};
 use ottla_store::{Durability, LogStore, memory};
+
+use crate::log_watch::LogWatch;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 pub(crate) const CLUSTER: &str = "test-cluster-0123456789";
 
 /// A broker that keeps everything in memory. It listens on a free port, because
 /// clients are told one, but tests talk to it through [`TestBroker::connect`].
+/// A test fails if the broker logs a WARN or an ERROR that was not expected.
 pub(crate) struct TestBroker {
     pub running: Running,
+    log: LogWatch,
 }
 
 impl TestBroker {
@@ -34,6 +39,7 @@ impl TestBroker {
     }
 
     pub(crate) async fn with_store(store: Arc<dyn LogStore>, settings: &[(&str, &str)]) -> Self {
+        let log = LogWatch::start();
         let mut start = StartSettings::single_node();
         start.add("listeners", "PLAINTEXT://127.0.0.1:0");
         start.add("group.initial.rebalance.delay.ms", "0");
@@ -48,11 +54,27 @@ impl TestBroker {
             host_default: "localhost".to_owned(),
         };
         let running = wiring::start(parts).await.expect("the broker starts");
-        Self { running }
+        Self { running, log }
+    }
+
+    pub(crate) fn topic_id(&self, name: &str) -> Uuid {
+        let image = self.running.image();
+        let topic = image.topic(&TopicName::from(name));
+        Uuid::from_bytes(topic.expect("the topic is there").id.0)
+    }
+
+    /// Lets the log have WARN and ERROR lines with this text in them.
+    pub(crate) fn expect_log(&self, text: &'static str) {
+        self.log.expect(text);
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        let (client, server) = tokio::io::duplex(1 << 20);
+        self.connect_by(1 << 20).await
+    }
+
+    /// By a stream that takes so many bytes before they are read.
+    pub(crate) async fn connect_by(&self, bytes: usize) -> Client {
+        let (client, server) = tokio::io::duplex(bytes);
         self.running.serve(server, "PLAINTEXT");
         Client {
             stream: client,
@@ -122,15 +144,50 @@ impl Client {
 
     /// Creates a topic with this many partitions.
     pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) {
+        self.create(name, partitions, &[]).await;
+    }
+
+    /// Creates a topic with one partition and settings of its own.
+    pub(crate) async fn create_topic_with(&mut self, name: &str, settings: &[(&str, &str)]) {
+        self.create(name, 1, settings).await;
+    }
+
+    async fn create(&mut self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let configs = settings.iter().map(|(key, value)| {
+            CreatableTopicConfig::default()
+                .with_name(text(key))
+                .with_value(Some(text(value)))
+        });
         let topic = CreatableTopic::default()
-            .with_name(StrBytes::from_string(name.to_owned()).into())
+            .with_name(text(name).into())
             .with_num_partitions(partitions)
-            .with_replication_factor(1);
+            .with_replication_factor(1)
+            .with_configs(configs.collect());
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(5_000);
         let response = self.call(7, request).await;
         assert_eq!(response.topics[0].error_code, 0, "topic {name} is created");
+    }
+
+    /// Makes sure that groups have a place to live in.
+    pub(crate) async fn find_coordinator(&mut self, group: &str) {
+        let key = StrBytes::from_string(group.to_owned());
+        let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![key]);
+        let found = self.call(4, request).await;
+        assert_eq!(found.coordinators[0].error_code, 0);
+    }
+
+    /// Closes the sending side.
+    pub(crate) async fn hang_up(&mut self) {
+        self.stream.shutdown().await.expect("a stream that is open");
+    }
+
+    /// Sends bytes that need not be a frame.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        // The broker may have closed the connection on what came before.
+        let _closed = self.stream.write_all(bytes).await;
     }
 }
 

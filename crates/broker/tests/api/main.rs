@@ -4,17 +4,33 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod directories;
+#[cfg(test)]
+mod fetch;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod log_watch;
+#[cfg(test)]
 mod offline;
 #[cfg(test)]
 mod offsets;
 #[cfg(test)]
+mod one_node;
+#[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod produce;
+#[cfg(test)]
 mod produce_fetch;
+#[cfg(test)]
+mod requests;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

@@ -98,18 +98,10 @@ struct Directory {
 
 impl Directory {
     fn of(cx: &Cx) -> Self {
-        let settings = cx.broker.settings();
-        let named = settings.broker.data_dirs().first();
-        let named = named.map_or(DATA_IN_MEMORY, String::as_str);
-        if named == DATA_IN_MEMORY {
-            return Self {
-                path: named.to_owned(),
-                total_bytes: UNKNOWN_BYTES,
-                usable_bytes: UNKNOWN_BYTES,
-            };
-        }
-        let path = std::path::absolute(named).unwrap_or_else(|_| named.into());
-        let volume = rustix::fs::statvfs(&path).ok();
+        let path = log_dir(cx);
+        let volume = (path != DATA_IN_MEMORY)
+            .then(|| rustix::fs::statvfs(path.as_str()).ok())
+            .flatten();
         let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size));
         Self {
             total_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
@@ -118,7 +110,20 @@ impl Directory {
             usable_bytes: volume.as_ref().map_or(UNKNOWN_BYTES, |volume| {
                 bytes(volume.f_bavail, volume.f_frsize).unwrap_or(i64::MAX)
             }),
-            path: path.to_string_lossy().into_owned(),
+            path,
+        }
+    }
+}
+
+/// What clients know the one directory by.
+pub(super) fn log_dir(cx: &Cx) -> String {
+    let settings = cx.broker.settings();
+    let named = settings.broker.data_dirs().first();
+    match named.map_or(DATA_IN_MEMORY, String::as_str) {
+        DATA_IN_MEMORY => DATA_IN_MEMORY.to_owned(),
+        named => {
+            let path = std::path::absolute(named).unwrap_or_else(|_| named.into());
+            path.to_string_lossy().into_owned()
         }
     }
 }

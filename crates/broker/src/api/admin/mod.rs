@@ -1,15 +1,20 @@
 //! Administration: topics, settings, and what the cluster looks like.
 
 mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod incremental_alter_configs;
 mod list_config_resources;
+mod list_partition_reassignments;
 mod resource;
 
 use std::collections::BTreeSet;
@@ -20,15 +25,20 @@ use ottla_controller::{Input, Mode, Reply};
 use ottla_protocol::StrBytes;
 
 pub(super) use alter_configs::AlterConfigs;
+pub(super) use alter_partition_reassignments::AlterPartitionReassignments;
+pub(super) use alter_replica_log_dirs::AlterReplicaLogDirs;
 pub(super) use create_partitions::CreatePartitions;
 pub(super) use create_topics::CreateTopics;
 pub(super) use delete_topics::DeleteTopics;
 pub(super) use describe_cluster::DescribeCluster;
 pub(super) use describe_configs::DescribeConfigs;
 pub(super) use describe_log_dirs::DescribeLogDirs;
+pub(super) use describe_quorum::DescribeQuorum;
 pub(super) use describe_topic_partitions::DescribeTopicPartitions;
+pub(super) use elect_leaders::ElectLeaders;
 pub(super) use incremental_alter_configs::IncrementalAlterConfigs;
 pub(super) use list_config_resources::ListConfigResources;
+pub(super) use list_partition_reassignments::ListPartitionReassignments;
 
 use super::Cx;
 use super::error::KafkaError;

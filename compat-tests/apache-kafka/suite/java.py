@@ -24,10 +24,8 @@ def class_path(on_ottla: bool) -> str:
             raise Missing(f'there is no {program}')
     jars = resolve()
     both = compile_sources('both', [f'{jars}/*'])
-    if not on_ottla:
-        return f'{both}:{jars}/*'
-    ottla = compile_sources('ottla', [str(both), f'{jars}/*'])
-    return f'{ottla}:{both}:{jars}/*'
+    one = compile_sources('ottla' if on_ottla else 'kafka', [str(both), f'{jars}/*'])
+    return f'{one}:{both}:{jars}/*'
 
 
 def resolve() -> pathlib.Path:

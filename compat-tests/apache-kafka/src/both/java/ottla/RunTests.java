@@ -44,6 +44,7 @@ public final class RunTests implements TestExecutionListener {
     }
 
     public static void main(String[] arguments) throws Exception {
+        OneCopy.install();
         DiscoverySelector[] selected = Arrays.stream(arguments).skip(1)
             .map(DiscoverySelectors::selectClass)
             .toArray(DiscoverySelector[]::new);
@@ -115,9 +116,10 @@ public final class RunTests implements TestExecutionListener {
     private static String variantOf(String method, String displayed) {
         Matcher cluster = CLUSTER_TEST.matcher(displayed);
         if (!cluster.matches()) {
-            // A parameterised test: method(Types).name=value, or [1] name=value.
-            return displayed.replaceFirst("^" + Pattern.quote(method) + "\\([^)]*\\)\\.?", "")
-                .replaceFirst("^\\[\\d+] ?", "");
+            // A parameterised test: method(Types).name=value, in quotes or not. A time changes from run to run.
+            return displayed.replaceAll("^\"|\"$", "")
+                .replaceFirst("^" + Pattern.quote(method) + "\\([^)]*\\)\\.?", "")
+                .replaceAll("\\b1\\d{12}\\b", "TIME");
         }
         StringBuilder variant = new StringBuilder(cluster.group("type").toLowerCase());
         if (!cluster.group("tags").isEmpty()) {

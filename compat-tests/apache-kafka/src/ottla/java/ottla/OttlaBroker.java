@@ -8,9 +8,11 @@ import static org.mockito.Mockito.withSettings;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.Map;
-import java.util.Optional;
+import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Collectors;
 import kafka.log.LogManager;
 import kafka.network.SocketServer;
 import kafka.raft.KafkaRaftManager;
@@ -21,8 +23,12 @@ import kafka.server.KafkaConfig;
 import kafka.server.ReplicaManager;
 import kafka.server.SharedServer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.network.ListenerName;
+import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.controller.Controller;
+import org.apache.kafka.controller.ResultOrError;
+import org.apache.kafka.coordinator.group.GroupCoordinator;
 import org.apache.kafka.image.loader.MetadataLoader;
 import org.apache.kafka.metadata.BrokerState;
 import org.apache.kafka.server.fault.FaultHandler;
@@ -103,6 +109,7 @@ public final class OttlaBroker {
         doReturn(sharedServer()).when(broker).sharedServer();
         doReturn(logManager()).when(broker).logManager();
         doReturn(replicaManager()).when(broker).replicaManager();
+        doReturn(groupCoordinator()).when(broker).groupCoordinator();
         doReturn(requestProcessor()).when(broker).dataPlaneRequestProcessor();
         doAnswer(call -> process.isAlive() ? BrokerState.RUNNING : BrokerState.NOT_RUNNING).when(broker).brokerState();
         doAnswer(call -> !process.isAlive()).when(broker).isShutdown();
@@ -125,8 +132,16 @@ public final class OttlaBroker {
         Controller controller = mock(Controller.class, withSettings().stubOnly().defaultAnswer(REFUSE));
         doAnswer(call -> CompletableFuture.completedFuture(view.metadata().topicNamesToIds()))
             .when(controller).findAllTopicIds(Mockito.any());
+        doAnswer(call -> CompletableFuture.completedFuture(idsOf(call.getArgument(1))))
+            .when(controller).findTopicIds(Mockito.any(), Mockito.any());
         doReturn(controller).when(server).controller();
         return server;
+    }
+
+    private Map<String, ResultOrError<Uuid>> idsOf(Collection<String> topics) {
+        Map<String, Uuid> known = view.metadata().topicNamesToIds();
+        return topics.stream().collect(Collectors.toMap(topic -> topic, topic -> known.containsKey(topic)
+            ? new ResultOrError<>(known.get(topic)) : new ResultOrError<>(Errors.UNKNOWN_TOPIC_OR_PARTITION, null)));
     }
 
     private static SocketServer socketsAt(int port) {
@@ -153,6 +168,17 @@ public final class OttlaBroker {
         doAnswer(call -> view.hasConsumerGroups()).when(apis).isConsumerGroupProtocolEnabled();
         doAnswer(call -> view.metadata()).when(apis).metadataCache();
         return apis;
+    }
+
+    /** What a topic for offsets is created with: a broker's settings say it. */
+    private GroupCoordinator groupCoordinator() {
+        Properties topic = new Properties();
+        topic.setProperty("cleanup.policy", "compact");
+        topic.setProperty("compression.type", "producer");
+        topic.setProperty("segment.bytes", Integer.toString(config.groupCoordinatorConfig().offsetsTopicSegmentBytes()));
+        GroupCoordinator groups = mock(GroupCoordinator.class, withSettings().stubOnly().defaultAnswer(REFUSE));
+        doReturn(topic).when(groups).groupMetadataTopicConfigs();
+        return groups;
     }
 
     /** That a topic is gone can be seen from outside; how its log looks cannot. */

@@ -11,6 +11,7 @@ from compat.result import Case, Outcome
 from suite import java, shards, verdict
 
 HERE = java.HERE
+BASELINE, INTERNALS, WAITING = HERE / 'baseline.tsv', HERE / 'internals.tsv', HERE / 'waiting.tsv'
 SKIPPED = 3
 
 
@@ -30,8 +31,8 @@ def main() -> int:
     output.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
-    run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs,
-                        arguments.class_seconds, tuple(arguments.method or ()))
+    run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs, arguments.class_seconds,
+                        {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
     results = run.run(classes, report)
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun
@@ -51,8 +52,9 @@ def parse_arguments():
     parser.add_argument('--only', metavar='CLASS', action='append', help='only this class; may be repeated')
     parser.add_argument('--method', metavar='NAME', action='append',
                         help='only the tests of this method; writes no baseline')
+    parser.add_argument('--all', action='store_true', help='also the tests that are listed as waiting, which tell nothing')
     parser.add_argument('--jobs', metavar='N', type=int, default=2, help='classes at a time [2]')
-    parser.add_argument('--class-seconds', metavar='N', type=int, default=600, help='time limit of a class [600]')
+    parser.add_argument('--class-seconds', metavar='N', type=int, default=1800, help='time limit of a class [1800]')
     parser.add_argument('--output', metavar='DIR', type=pathlib.Path, help='where results and logs go')
     return parser.parse_args()
 
@@ -66,6 +68,18 @@ def selected(name: str, only: list[str] | None) -> bool:
     return not only or name in only or shards.short_name(name) in only
 
 
+def left_out(classes: list[str], arguments) -> dict[str, list[str]]:
+    """The methods that are known to tell nothing; all run for a baseline, and when asked for."""
+    if arguments.baseline or arguments.all or arguments.method:
+        return {}
+    methods = verdict.not_worth_running(verdict.read_baseline(BASELINE), every_listed())
+    return {name: methods.get(shards.short_name(name), []) for name in classes}
+
+
+def every_listed() -> list[verdict.Listed]:
+    return verdict.read_list(INTERNALS, 2) + verdict.read_list(WAITING, 3)
+
+
 def report(name: str, cases: list[Case], seconds: float) -> None:
     passed = sum(case.outcome is Outcome.PASSED for case in cases)
     print(f'  {shards.short_name(name)}: {passed} of {len(cases)} passed in {seconds:.0f} s', flush=True)
@@ -77,20 +91,18 @@ def keep_baseline(cases: dict[str, Case], classes: list[str], arguments) -> int:
         if case.outcome is not Outcome.PASSED:
             print(f'  {case.outcome.value:8} {case.name}  {case.detail[:300]}')
     if not arguments.method:
-        path = HERE / 'baseline.tsv'
-        known = verdict.read_baseline(path) if path.exists() else {}
+        known = verdict.read_baseline(BASELINE)
         ran = {shards.short_name(name) for name in classes}
         kept = {name: outcome for name, outcome in known.items() if name.split('::')[0] not in ran}
-        verdict.write_baseline(path, kept | {case.name: case.outcome for case in cases.values()})
+        verdict.write_baseline(BASELINE, kept | {case.name: case.outcome for case in cases.values()})
     return 0
 
 
 def compare(cases: dict[str, Case], classes: list[str], arguments) -> int:
     ran = {shards.short_name(name) for name in classes}
-    baseline = {name: outcome for name, outcome in verdict.read_baseline(HERE / 'baseline.tsv').items()
+    baseline = {name: outcome for name, outcome in verdict.read_baseline(BASELINE).items()
                 if name.split('::')[0] in ran and (not arguments.method or name in cases)}
-    found = verdict.judge(cases, baseline, verdict.read_list(HERE / 'internals.tsv', 2),
-                          verdict.read_list(HERE / 'waiting.tsv', 3))
+    found = verdict.judge(cases, baseline, verdict.read_list(INTERNALS, 2), verdict.read_list(WAITING, 3))
     for name in found.recovered:
         print(f'  passes now, is it still to be listed? {name}')
     for case, reason in found.open:

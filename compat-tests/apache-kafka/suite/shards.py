@@ -24,13 +24,15 @@ class Shards:
     ottla: pathlib.Path | None
     jobs: int
     class_seconds: int
-    methods: tuple[str, ...] = ()
+    # Of a class, the methods that alone run, and those that do not.
+    methods: dict[str, list[str]]
+    without: dict[str, list[str]]
 
     def run(self, classes: list[str], report) -> dict[str, list[Case]]:
         """The cases of every class; `report` is told of each class as it ends."""
         results = {}
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as workers:
-            running = {workers.submit(self.run_class, name, self.methods): name for name in classes}
+            running = {workers.submit(self.run_class, name): name for name in classes}
             for done in concurrent.futures.as_completed(running):
                 name = running[done]
                 cases, seconds = done.result()
@@ -38,14 +40,14 @@ class Shards:
                 report(name, cases, seconds)
         return results
 
-    def run_class(self, name: str, methods: tuple[str, ...]) -> tuple[list[Case], float]:
+    def run_class(self, name: str) -> tuple[list[Case], float]:
         begun = time.monotonic()
         short = short_name(name)
         events = self.output / f'{short}.events'
         temporary = self.output / f'{short}.tmp'
         temporary.mkdir(exist_ok=True)
         with (self.output / f'{short}.log').open('a') as log:
-            process = subprocess.Popen(self.command(name, events, temporary, methods), stdin=subprocess.DEVNULL,
+            process = subprocess.Popen(self.command(name, events, temporary), stdin=subprocess.DEVNULL,
                                        stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=temporary)
             try:
                 process.wait(timeout=self.class_seconds)
@@ -59,11 +61,12 @@ class Shards:
         shutil.rmtree(temporary, ignore_errors=True)
         return read_events(events, short, process.returncode), time.monotonic() - begun
 
-    def command(self, name: str, events: pathlib.Path, temporary: pathlib.Path, methods: tuple[str, ...]) -> list[str]:
+    def command(self, name: str, events: pathlib.Path, temporary: pathlib.Path) -> list[str]:
         properties = {
             'java.io.tmpdir': temporary,
             'log4j2.configurationFile': self.log4j.as_uri(),
-            'ottla.methods': ','.join(methods),
+            'ottla.methods': ','.join(self.methods.get(name, [])),
+            'ottla.without': ','.join(self.without.get(name, [])),
             'junit.jupiter.execution.timeout.default': f'{METHOD_SECONDS} s',
         }
         if self.ottla:

@@ -42,7 +42,7 @@ def read_baseline(path: pathlib.Path) -> dict[str, Outcome]:
 
 
 def write_baseline(path: pathlib.Path, cases: dict[str, Outcome]) -> None:
-    head = [line for line in path.read_text().splitlines() if line.startswith('#')] if path.exists() else []
+    head = [line for line in path.read_text().splitlines() if line.startswith('#')]
     lines = [f'{case}\t{cases[case].value}' for case in sorted(cases)]
     path.write_text('\n'.join(head + lines) + '\n')
 
@@ -79,6 +79,19 @@ class Verdict:
     @staticmethod
     def methods(names: list[str]) -> int:
         return len({name.split(' ')[0] for name in names})
+
+
+def not_worth_running(baseline: dict[str, Outcome], listed: list[Listed]) -> dict[str, list[str]]:
+    """Of each class the methods of which no case has to pass: running them would only take time."""
+    worth = collections.defaultdict(set)
+    every = collections.defaultdict(set)
+    for name, outcome in baseline.items():
+        short, _, case = name.partition('::')
+        method = case.split(' ')[0]
+        every[short].add(method)
+        if outcome is Outcome.PASSED and not any(entry.covers(name) for entry in listed if entry.issue != OPEN):
+            worth[short].add(method)
+    return {short: sorted(methods - worth[short]) for short, methods in every.items()}
 
 
 def judge(ottla: dict[str, Case], baseline: dict[str, Outcome], internals: list[Listed], waiting: list[Listed]) -> Verdict:

@@ -25,7 +25,8 @@ import org.junit.platform.launcher.core.LauncherFactory;
  * Runs test classes and writes a line per event as it happens, so that of a run that was stopped one knows how far it
  * came: {@code started CASE} and {@code passed|failed|skipped CASE MILLISECONDS WHY}, with tabs between the fields.
  *
- * <p>usage: RunTests FILE CLASS...; the property {@code ottla.methods} names methods, with commas between them.
+ * <p>usage: RunTests FILE CLASS...; the properties {@code ottla.methods} and
+ * {@code ottla.without} name methods that run or do not, with commas between them.
  */
 public final class RunTests implements TestExecutionListener {
     /** How a test of a cluster is called: its method, an order that changes from run to run, its cluster. */
@@ -60,12 +61,19 @@ public final class RunTests implements TestExecutionListener {
     }
 
     private static PostDiscoveryFilter ofMethods() {
-        Set<String> methods = Set.of(System.getProperty("ottla.methods", "").split(","));
+        Set<String> wanted = methodsOf("ottla.methods");
+        Set<String> unwanted = methodsOf("ottla.without");
         return test -> {
-            boolean isOther = !methods.contains("") && test.getSource().filter(MethodSource.class::isInstance)
-                .filter(source -> !methods.contains(((MethodSource) source).getMethodName())).isPresent();
-            return isOther ? FilterResult.excluded("not asked for") : FilterResult.included("asked for");
+            String method = test.getSource().filter(MethodSource.class::isInstance)
+                .map(source -> ((MethodSource) source).getMethodName()).orElse(null);
+            boolean runs = method == null || !unwanted.contains(method) && (wanted.isEmpty() || wanted.contains(method));
+            return runs ? FilterResult.included("asked for") : FilterResult.excluded("not asked for");
         };
+    }
+
+    private static Set<String> methodsOf(String property) {
+        String methods = System.getProperty(property, "");
+        return methods.isEmpty() ? Set.of() : Set.of(methods.split(","));
     }
 
     @Override

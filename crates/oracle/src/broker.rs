@@ -69,7 +69,7 @@ impl Broker {
                 command
                     .arg("serve")
                     .arg("--data")
-                    .arg(directory.path().join("data"));
+                    .arg(directory.path().join("data-1"));
                 let listen = format!("PLAINTEXT://{address}");
                 for (key, value) in all.chain([&("listeners", &*listen)]) {
                     command.arg("--set").arg(format!("{key}={value}"));

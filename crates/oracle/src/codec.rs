@@ -98,6 +98,10 @@ impl Writer {
         if !field.is_array {
             return self.one(field, value);
         }
+        if let Value::Raw(bytes) = value {
+            self.out.extend(bytes);
+            return Ok(());
+        }
         if value.is_null() {
             self.size(None, Width::Four);
             return Ok(());
@@ -114,6 +118,7 @@ impl Writer {
 
     fn one(&mut self, field: &Field, value: &Value) -> anyhow::Result<()> {
         match (field.kind, value) {
+            (_, Value::Raw(bytes)) => self.out.extend(bytes),
             (Kind::Bool, Value::Bool(is)) => self.out.push(u8::from(*is)),
             (Kind::Int8, Value::Int(n)) => self.out.extend(i8::try_from(*n)?.to_be_bytes()),
             (Kind::Int16, Value::Int(n)) => self.out.extend(i16::try_from(*n)?.to_be_bytes()),

@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::records;
-use crate::schema::{Field, Kind, Message};
+use crate::schema::{APIS, Field, Kind, Message};
 use crate::transcript::Line;
 use crate::value::{Value, show_uuid};
 
@@ -35,9 +35,16 @@ pub struct Normal {
 /// not show what another one left behind.
 pub const MARK: &str = "o-";
 
+/// Fields by which an element is known to be of this case or of another one.
+const NAMES: &[&str] = &["GroupId", "Name", "ResourceName", "Topic", "TopicName"];
+
+/// Topics that a broker makes when they are first needed, by whichever case.
+const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];
+
 /// Arrays in whose order Kafka promises nothing, with what tells their elements
 /// apart: API, path without indices, field.
 const UNORDERED: &[(&str, &str, &str)] = &[
+    ("ApiVersions", "ApiKeys", "ApiKey"),
     ("ApiVersions", "SupportedFeatures", "Name"),
     ("ApiVersions", "FinalizedFeatures", "Name"),
     ("CreateTopics", "Topics.Configs", "Name"),
@@ -154,6 +161,7 @@ impl Normal {
             | Value::Float(_)
             | Value::Text(_)
             | Value::Bytes(_)
+            | Value::Raw(_)
             | Value::Uuid(_)
             | Value::Array(_) => lines.push(Line {
                 path: at.path.clone(),
@@ -179,8 +187,13 @@ impl Normal {
         let mut labelled: Vec<(String, &Value)> = ours
             .into_iter()
             .map(|element| {
-                let label = element.text(key).unwrap_or_else(|_| "null".to_owned());
-                (self.words(&label), element)
+                let label = match element.at(key) {
+                    Ok(Value::Text(text)) => self.words(text),
+                    Ok(Value::Int(number)) if key == "ApiKey" => api_name(*number),
+                    Ok(other) => other.to_string(),
+                    Err(_) => "none".to_owned(),
+                };
+                (label, element)
             })
             .collect();
         labelled.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -202,11 +215,11 @@ impl Normal {
             return false;
         };
         fields.iter().any(|(name, value)| {
-            let is_name = ["Name", "Topic", "TopicName", "GroupId"].contains(name);
             let Value::Text(text) = value else {
                 return false;
             };
-            is_name && text.starts_with(MARK) && !text.starts_with(&self.prefix)
+            let is_others = text.starts_with(MARK) && !text.starts_with(&self.prefix);
+            NAMES.contains(name) && (is_others || MADE_LATE.contains(&&**text))
         })
     }
 
@@ -226,9 +239,12 @@ impl Normal {
                     elements.iter().map(|it| self.leaf(api, name, it)).collect();
                 format!("[{}]", shown.join(", "))
             }
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::Bytes(_) | Value::Struct(_) => {
-                value.to_string()
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Float(_)
+            | Value::Bytes(_)
+            | Value::Raw(_)
+            | Value::Struct(_) => value.to_string(),
         }
     }
 
@@ -293,6 +309,11 @@ impl Normal {
         }
         text
     }
+}
+
+fn api_name(key: i64) -> String {
+    let known = APIS.iter().find(|api| i64::from(api.key) == key);
+    known.map_or_else(|| key.to_string(), |api| api.name.to_owned())
 }
 
 /// Where a field lies: with indices, and without.

@@ -198,6 +198,40 @@ impl<'a> Session<'a> {
         Ok(value)
     }
 
+    /// Asks in every version that clients may use, of which the request is made.
+    ///
+    /// # Errors
+    /// If the request does not fit the API.
+    pub fn sweep(&mut self, api: &str, request: impl Fn(i16) -> Value) -> anyhow::Result<()> {
+        for version in Api::named(api).stable_versions() {
+            self.ask("a", api, version, request(version))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Session::ask_bytes`], of a frame that began as a request of that API.
+    ///
+    /// # Errors
+    /// If nobody listens.
+    pub fn ask_damaged(
+        &mut self,
+        api: &str,
+        version: i16,
+        damage: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<()> {
+        self.ask_bytes("a", "", bytes, Some((api, version)), PATIENCE)?;
+        let title = Title {
+            before: format!("a> {api}"),
+            version: Some(version),
+            after: format!(" {damage}"),
+        };
+        if let Some(step) = self.steps.last_mut() {
+            step.title = title;
+        }
+        Ok(())
+    }
+
     /// A request's frame, with its size, for a case that damages it.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub enum Value {
     Uuid([u8; 16]),
     Array(Vec<Self>),
     Struct(Vec<(&'static str, Self)>),
+    /// What stands on the wire in a field's place, whatever belongs there.
+    Raw(Vec<u8>),
 }
 
 /// A message or a struct in it, its fields by Kafka's names. What is not named
@@ -143,6 +145,7 @@ impl Value {
             Self::Text(text) => format!("{text:?}"),
             Self::Bytes(bytes) => show_bytes(bytes),
             Self::Uuid(id) => show_uuid(id),
+            Self::Raw(bytes) => format!("raw {}", show_hex(bytes)),
             Self::Array(elements) => {
                 let shown: Vec<String> = elements.iter().map(|it| it.show(name, leaf)).collect();
                 format!("[{}]", shown.join(", "))
@@ -165,6 +168,10 @@ pub fn show_bytes(bytes: &[u8]) -> String {
     if is_text {
         return format!("b{:?}", String::from_utf8_lossy(bytes));
     }
+    show_hex(bytes)
+}
+
+fn show_hex(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("0x{hex}")
 }

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use crate::broker::Broker;
 use crate::options::Options;
 use crate::usage::Usage;
-use crate::{consume, latency, produce};
+use crate::{consume, latency, produce, unpipelined};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
@@ -27,6 +27,8 @@ pub(crate) enum Case {
     Produce1kAll,
     /// One 1 KiB record at a time, acks=all, idempotent
     Unpipelined,
+    /// The same by bare frames, acks=all: no client library in between
+    UnpipelinedBare,
     /// Reading 1 KiB records from the first to the last
     Consume,
     /// From send to poll at a fixed rate, 1 KiB records, acks=all
@@ -52,12 +54,13 @@ pub(crate) enum Acks {
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Produce100Acks1,
         Self::Produce100All,
         Self::Produce1kAcks1,
         Self::Produce1kAll,
         Self::Unpipelined,
+        Self::UnpipelinedBare,
         Self::Consume,
         Self::EndToEnd,
     ];
@@ -69,6 +72,7 @@ impl Case {
             Self::Produce1kAcks1 => produce::pipelined(options, broker, 1024, Acks::Leader),
             Self::Produce1kAll => produce::pipelined(options, broker, 1024, Acks::AllIdempotent),
             Self::Unpipelined => produce::one_by_one(options, broker, 1024),
+            Self::UnpipelinedBare => unpipelined::bare(options, broker, 1024),
             Self::Consume => consume::everything(options, broker, 1024),
             Self::EndToEnd => latency::end_to_end(options, broker, 1024),
         }

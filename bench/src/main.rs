@@ -4,10 +4,12 @@
 mod broker;
 mod case;
 mod consume;
+mod frames;
 mod latency;
 mod options;
 mod produce;
 mod report;
+mod unpipelined;
 mod usage;
 
 use std::process::ExitCode;

@@ -62,23 +62,12 @@ impl PreparedProduce {
 }
 
 impl Connection {
-    /// Tries again and again: a broker that is starting does not listen yet.
-    pub(crate) fn open(address: &str, within: Duration) -> Result<Self> {
-        let begun = Instant::now();
-        loop {
-            match TcpStream::connect(address) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-                    let arrived = Vec::with_capacity(4096);
-                    return Ok(Self { stream, arrived });
-                }
-                Err(error) if begun.elapsed() > within => {
-                    return Err(error).with_context(|| format!("nothing listens on {address}"));
-                }
-                Err(_) => thread::sleep(TRY_AGAIN_AFTER),
-            }
-        }
+    pub(crate) fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        let arrived = Vec::with_capacity(4096);
+        Ok(Self { stream, arrived })
     }
 
     /// The acknowledgement of one record.
@@ -103,7 +92,7 @@ impl Connection {
 
     /// Asks for a topic's metadata, which creates it, and sends the record
     /// until it is acknowledged: a topic that is new has no leader yet.
-    pub(crate) fn first_acknowledged(
+    pub(crate) fn await_acknowledgement(
         &mut self,
         topic: &str,
         prepared: &PreparedProduce,

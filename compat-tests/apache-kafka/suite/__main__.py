@@ -27,7 +27,7 @@ def main() -> int:
     except java.Missing as missing:
         print(f'skipped: {missing}')
         return SKIPPED
-    output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
+    output = arguments.output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
     output.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
@@ -103,6 +103,7 @@ def compare(cases: dict[str, Case], classes: list[str], arguments) -> int:
     baseline = {name: outcome for name, outcome in verdict.read_baseline(BASELINE).items()
                 if name.split('::')[0] in ran and (not arguments.method or name in cases)}
     found = verdict.judge(cases, baseline, verdict.read_list(INTERNALS, 2), verdict.read_list(WAITING, 3))
+    found.write(arguments.output / 'verdict.tsv')
     for name in found.recovered:
         print(f'  passes now, is it still to be listed? {name}')
     for case, reason in found.open:

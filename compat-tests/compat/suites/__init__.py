@@ -55,5 +55,5 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import debian, kafka_python, rust_crates
-    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES]
+    from compat.suites import apache_kafka, debian, kafka_python, rust_crates
+    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *apache_kafka.SUITES]

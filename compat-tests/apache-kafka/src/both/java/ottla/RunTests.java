@@ -45,7 +45,7 @@ public final class RunTests implements TestExecutionListener {
     }
 
     public static void main(String[] arguments) throws Exception {
-        OneCopy.install();
+        OneNodeHarness.install();
         DiscoverySelector[] selected = Arrays.stream(arguments).skip(1)
             .map(DiscoverySelectors::selectClass)
             .toArray(DiscoverySelector[]::new);

@@ -47,7 +47,18 @@ class Suite:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     # A suite that has an address written into its cases; others get a free port.
     port: int | None = None
+    # Done within minutes, with nothing to compile and nothing to install.
     quick: bool = False
+    # Runs when it is named or with --all.
+    on_request: bool = False
+    # The file under `baseline/`, where that is not the suite's name, and which
+    # of its cases are this suite's.
+    baseline: str | None = None
+    covers: Callable[[str], bool] = lambda _case: True
+
+    @property
+    def baseline_name(self) -> str:
+        return self.baseline or self.name
 
 
 class Unavailable(Exception):
@@ -55,5 +66,5 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import debian, kafka_python, rust_crates
-    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES]
+    from compat.suites import debian, kafka_python, librdkafka, rust_crates
+    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *librdkafka.SUITES]

@@ -10,7 +10,7 @@ import time
 import traceback
 
 from compat import baseline, broker, places
-from compat.result import Case, Outcome, Verdict, judge, read_expectations
+from compat.result import WHOLE_SUITE, Case, Outcome, Verdict, judge, read_expectations
 from compat.suites import Run, Suite, Unavailable, all_suites
 
 EXPECTED = places.COMPAT_TESTS / 'expected-failures.tsv'
@@ -80,15 +80,16 @@ def run_suite(suite: Suite, arguments, expectations, begun: float) -> Verdict:
     try:
         dist = arguments.dist or (broker.kafka_folder().place if arguments.on == 'kafka' else places.DIST)
         with broker_for(suite, arguments, output) as address:
-            run = Run(address, dist.resolve(), sys.executable, output, begun + suite.seconds, arguments.selection)
+            run = Run(address, dist.resolve(), sys.executable, output, begun + suite.seconds, arguments.selection,
+                      on_kafka=arguments.on == 'kafka')
             cases = suite.run(run)
     except Unavailable:
         raise
     except Exception as error:
         traceback.print_exc()
-        cases = [Case('(the whole suite)', Outcome.FAILED, str(error))]
+        cases = [Case(WHOLE_SUITE, Outcome.FAILED, str(error))]
     there = {name: entry for name, entry in baseline.read(suite.baseline_name).items() if suite.covers(name)}
-    if arguments.write_baseline:
+    if arguments.write_baseline and not any(case.name == WHOLE_SUITE for case in cases):
         kept = set(there) if arguments.selection else set()
         baseline.write(suite.baseline_name, cases, kept, broker.kafka_folder().version)
     if arguments.selection:

@@ -7,6 +7,10 @@ import pathlib
 import xml.etree.ElementTree as ElementTree
 
 
+# The name of the case that stands for a suite of which nothing is known.
+WHOLE_SUITE = '(the whole suite)'
+
+
 class Outcome(enum.Enum):
     PASSED = 'passed'
     FAILED = 'failed'
@@ -82,7 +86,7 @@ def judge(suite: str, cases: list[Case], expectations: list[Expectation], baseli
     that ran on Apache Kafka and is not there now."""
     verdict = Verdict(cases)
     if not cases:
-        verdict.unexpected.append(Case('(the whole suite)', Outcome.FAILED, 'no case ran'))
+        verdict.unexpected.append(Case(WHOLE_SUITE, Outcome.FAILED, 'no case ran'))
     for case in cases:
         covering = [e for e in expectations if e.covers(suite, case)]
         there = baseline.get(case.name, Entry(Outcome.PASSED))

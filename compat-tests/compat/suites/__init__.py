@@ -19,6 +19,11 @@ class Run:
     output: pathlib.Path
     deadline: float
     selection: str | None
+    # Whether the broker is Apache Kafka, which is spared nothing.
+    on_kafka: bool
+
+    def seconds_left(self) -> float:
+        return max(1, self.deadline - time.monotonic())
 
     def command(self, arguments, *, env=None, cwd=None, log='log.txt') -> str:
         """Runs a program to its end or the time limit; returns what it printed.
@@ -28,7 +33,7 @@ class Run:
             process = subprocess.Popen([str(a) for a in arguments], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
                                        stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
             try:
-                process.wait(timeout=max(1, self.deadline - time.monotonic()))
+                process.wait(timeout=self.seconds_left())
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -66,5 +71,6 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import debian, kafka_python, librdkafka, rust_crates
-    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *librdkafka.SUITES]
+    from compat.suites import debian, franz_go, kafka_python, librdkafka, rust_crates
+    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *franz_go.SUITES,
+            *librdkafka.SUITES]

@@ -31,7 +31,7 @@ use self::shared::Shared;
 use self::tail_cache::TailCache;
 use crate::commit::recovery::{self, RecoveryError};
 use crate::commit::space::Space;
-use crate::commit::writer::{Start, Writer, WriterOptions};
+use crate::commit::writer::{self, Start, Writer, WriterOptions};
 use crate::keys;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
@@ -174,12 +174,16 @@ fn start(
     };
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
-    let writer = Writer::new(shared.clone(), options, start);
+    let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
     let thread = std::thread::Builder::new().name("ottla-store".into());
-    let thread = thread.spawn(move || writer.run())?;
+    let thread = {
+        let (shared, writer) = (shared.clone(), writer.clone());
+        thread.spawn(move || writer::run(&shared, &writer))?
+    };
     Ok(RocksStore {
         shared,
-        writer: Mutex::new(Some(thread)),
+        writer,
+        thread: Mutex::new(Some(thread)),
         _lock: lock,
     })
 }
@@ -261,7 +265,8 @@ fn to_usize(size: ByteSize) -> usize {
 #[derive(Debug)]
 pub struct RocksStore {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Arc<Mutex<Writer>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
 }
 
@@ -281,10 +286,10 @@ impl RocksStore {
     }
 
     fn join(&self) {
-        let writer = self.writer.lock().expect("no holder panics").take();
-        if let Some(writer) = writer {
+        let thread = self.thread.lock().expect("no holder panics").take();
+        if let Some(thread) = thread {
             // The thread's own panic was reported where it happened.
-            let _ = writer.join();
+            let _ = thread.join();
         }
     }
 }
@@ -306,13 +311,17 @@ impl LogStore for RocksStore {
         if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
-        let mut names = self.shared.names.lock().expect("no holder panics");
-        let id = names.claim(tp)?;
-        let log = Log::new(id, keys::LogRow::new(tp), false);
-        self.shared.logs.insert(Arc::new(log));
-        if !self.shared.queue.push(Command::Create { log: id, tp }) {
-            return Err(StoreFailure::Closed.into());
-        }
+        let id = {
+            let mut names = self.shared.names.lock().expect("no holder panics");
+            let id = names.claim(tp)?;
+            let log = Log::new(id, keys::LogRow::new(tp), false);
+            self.shared.logs.insert(Arc::new(log));
+            if !self.shared.queue.push(Command::Create { log: id, tp }) {
+                return Err(StoreFailure::Closed.into());
+            }
+            id
+        };
+        self.work();
         Ok(id)
     }
 
@@ -322,7 +331,7 @@ impl LogStore for RocksStore {
         }
     }
 
-    fn submit(&self, op: Op) {
+    fn queue(&self, op: Op) {
         if let Op::Drop { log } = op
             && let Some(log) = self.shared.logs.get(log)
         {
@@ -331,6 +340,14 @@ impl LogStore for RocksStore {
             names.release(tp, log.id);
         }
         self.shared.queue.push(Command::Op(op));
+    }
+
+    fn work(&self) {
+        let carry_out = |commands: &mut Vec<Command>| {
+            let mut writer = writer::locked(&self.writer);
+            writer.carry_out_here(commands)
+        };
+        self.shared.queue.work_here(carry_out);
     }
 
     fn read(

@@ -1,5 +1,7 @@
 //! The suite on disk, and what only a disk can do to a store.
 
+mod who_writes;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,17 @@ impl Disk {
 
     fn file(&self, number: u32) -> Arc<crate::commit::file::CommitFile> {
         self.store.shared.file(FileNumber(number)).unwrap()
+    }
+
+    /// What the last entry of a file says was durable when it was written.
+    fn synced_at_last_entry(&self, number: u32) -> Position {
+        let file = self.file(number);
+        let mut scanner = Scanner::new(&file, 0).unwrap();
+        let mut synced = Position::START;
+        while let Ok(found) = scanner.next().unwrap() {
+            synced = found.synced;
+        }
+        synced
     }
 
     /// Where the entries of a file begin.

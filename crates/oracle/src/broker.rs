@@ -72,7 +72,12 @@ impl Broker {
                     .arg("--data")
                     .arg(directory.path().join("data-1"));
                 let listen = format!("PLAINTEXT://{address}");
-                for (key, value) in all.chain([&("listeners", &*listen)]) {
+                let here = [
+                    ("listeners", &*listen),
+                    ("advertised.listeners", &*listen),
+                    ("inter.broker.listener.name", "PLAINTEXT"),
+                ];
+                for (key, value) in all.copied().chain(here) {
                     command.arg("--set").arg(format!("{key}={value}"));
                 }
                 command

@@ -80,6 +80,8 @@ const UNORDERED: &[(&str, &str, &str)] = &[
     ("OffsetFetch", "Groups.Topics", "Name or TopicId"),
     ("OffsetFetch", "Topics", "Name"),
     ("OffsetForLeaderEpoch", "Topics", "Topic"),
+    ("Produce", "Responses", "Name or TopicId"),
+    ("Produce", "Responses.PartitionResponses", "Index"),
 ];
 
 /// Numbers that no two brokers share: API (`*` for any), field.
@@ -96,7 +98,12 @@ const MASKED: &[(&str, &str)] = &[
 ];
 
 /// Numbers with a symbol each.
-const SYMBOLS: &[(&str, &str)] = &[("ProducerId", "pid"), ("SessionId", "session")];
+const SYMBOLS: &[(&str, &str)] = &[
+    ("ProducerId", "pid"),
+    ("ProducerIdFilters", "pid"),
+    ("SessionId", "session"),
+    ("V3AndBelowProducerId", "pid"),
+];
 
 impl Normal {
     pub fn new(place: Place, prefix: String) -> Self {

@@ -69,6 +69,11 @@ const UNORDERED: &[(&str, &str, &str)] = &[
         "Results.Topics.Partitions",
         "PartitionIndex",
     ),
+    (
+        "DescribeUserScramCredentials",
+        "Results.CredentialInfos",
+        "Mechanism",
+    ),
     ("ElectLeaders", "ReplicaElectionResults", "Topic"),
     ("ListConfigResources", "ConfigResources", "ResourceName"),
     ("ListGroups", "Groups", "GroupId"),

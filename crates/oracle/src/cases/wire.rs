@@ -343,6 +343,8 @@ fn frames(s: &mut Session<'_>) -> anyhow::Result<()> {
         ("a frame of size -1", &[255, 255, 255, 255]),
         ("a frame of the least size", &[128, 0, 0, 0]),
         ("a frame of 2 GiB", &[127, 255, 255, 255, 0, 3, 0, 0]),
+        ("a frame of the size that is allowed", &[6, 64, 0, 0, 0, 3]),
+        ("a frame of one byte more", &[6, 64, 0, 1, 0, 3]),
         ("a frame of one byte", &[0, 0, 0, 1, 0]),
         ("a frame of a key alone", &[0, 0, 0, 2, 0, 18]),
         ("a frame of key and version", &[0, 0, 0, 4, 0, 18, 0, 0]),

@@ -1,189 +1,250 @@
-//! The broker that is measured: one that runs already, or one started here.
+//! The broker that is measured: started here in an empty directory, or one that
+//! runs already.
 
-use std::net::{TcpListener, TcpStream};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::options::Options;
-use crate::usage::Watch;
+use crate::frames::{Connection, PreparedProduce};
+use crate::kind::Kind;
+use crate::process;
 
-const START_WITHIN: Duration = Duration::from_secs(10);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const START_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(40);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-#[derive(Debug)]
-pub(crate) struct Broker {
-    pub(crate) address: String,
-    pub(crate) pid: Option<u32>,
-    spawned: Option<Spawned>,
+/// Where the programs are that are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) ottla: PathBuf,
+    pub(crate) peers: PathBuf,
+    /// Further settings for Ottla.
+    pub(crate) settings: Vec<String>,
 }
 
-/// A process of ours; dropping it ends it.
+/// Dropping it ends the process and removes its data.
 #[derive(Debug)]
-struct Spawned {
-    child: Child,
-    /// Removed with everything in it when the measurement is over.
-    _directory: Option<TempDir>,
+pub(crate) struct Broker {
+    pub(crate) kind: Kind,
+    pub(crate) address: String,
+    /// Empty when nobody knows it.
+    pub(crate) pids: Vec<u32>,
+    pub(crate) programs: Programs,
+    /// `peers/run`, or Ottla itself; none while it is stopped.
+    child: Option<Child>,
+    home: TempDir,
 }
 
 impl Broker {
-    pub(crate) fn given_or_spawned(options: &Options) -> Result<Self> {
-        match (&options.broker, &options.spawn) {
-            (Some(address), _) => Ok(Self {
-                address: address.clone(),
-                pid: options.pid,
-                spawned: None,
-            }),
-            (None, Some(binary)) => Self::spawn(binary, options),
-            (None, None) => bail!("neither a broker nor a binary was named"),
-        }
+    /// One that is not started yet, with an empty directory.
+    pub(crate) fn new(kind: &Kind, programs: &Programs) -> Result<Self> {
+        let (address, pids) = match kind {
+            Kind::Running { address, pid } => (address.clone(), Vec::from_iter(*pid)),
+            Kind::Ottla(_) | Kind::Kafka(_) | Kind::Tansu | Kind::Noida => {
+                let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+                (format!("127.0.0.1:{port}"), Vec::new())
+            }
+        };
+        Ok(Self {
+            kind: kind.clone(),
+            address,
+            pids,
+            programs: programs.clone(),
+            child: None,
+            home: TempDir::with_prefix("ottla-bench-")?,
+        })
     }
 
-    fn spawn(binary: &PathBuf, options: &Options) -> Result<Self> {
-        let directory = match &options.data {
-            Some(_) => None,
-            None => Some(TempDir::with_prefix("ottla-bench-")?),
+    /// Starts the process and returns how long it took from there to the first
+    /// acknowledged record.
+    pub(crate) fn start(&mut self, topic: &str) -> Result<Duration> {
+        ensure!(self.child.is_none(), "the broker runs already");
+        let begun = Instant::now();
+        self.child = self.spawn()?;
+        self.await_acknowledgement(topic)?;
+        let acknowledged = Instant::now();
+        if self.kind.peer().is_none() {
+            let child = self.child.as_ref().map(Child::id);
+            self.pids = child.map_or_else(|| self.pids.clone(), |pid| vec![pid]);
+            return Ok(acknowledged - begun);
+        }
+        // What makes it ready to start, such as formatting its directory, is
+        // not its own start: the time is counted from that of its process.
+        self.pids = self.pids_when_ready()?;
+        let pid = self.pids.first().context("no process id")?;
+        let age = process::age(*pid)?;
+        Ok(age.saturating_sub(acknowledged.elapsed()))
+    }
+
+    fn spawn(&self) -> Result<Option<Child>> {
+        let mut command = match (&self.kind, self.kind.peer()) {
+            (Kind::Running { .. }, _) => return Ok(None),
+            (_, Some(peer)) => self.peer_command(peer),
+            (_, None) => self.ottla_command(),
         };
-        let made = directory.as_ref().map(|made| made.path().join("data"));
-        let data = options.data.clone().or(made).context("no directory")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let address = format!("127.0.0.1:{port}");
-        let mut command = Command::new(binary);
-        command.arg("serve").arg("--data").arg(data);
+        let child = command.stdin(Stdio::null()).spawn();
+        let program = command.get_program().display();
+        Ok(Some(child.with_context(|| format!("starting {program}"))?))
+    }
+
+    fn ottla_command(&self) -> Command {
+        let mut command = Command::new(&self.programs.ottla);
+        command.arg("serve").arg("--data");
+        command.arg(self.home.path().join("data"));
         command.args(["--log", "warn", "--set"]);
-        command.arg(format!("listeners=PLAINTEXT://{address}"));
-        for setting in &options.settings {
+        command.arg(format!("listeners=PLAINTEXT://{}", self.address));
+        for setting in self.kind.settings() {
             command.args(["--set", setting]);
         }
-        let child = command.stdin(Stdio::null()).spawn();
-        let child = child.with_context(|| format!("starting {}", binary.display()))?;
-        let broker = Self {
-            address,
-            pid: Some(child.id()),
-            spawned: Some(Spawned {
-                child,
-                _directory: directory,
-            }),
-        };
-        broker.wait_until_it_listens()?;
-        Ok(broker)
-    }
-
-    fn wait_until_it_listens(&self) -> Result<()> {
-        let begun = Instant::now();
-        while TcpStream::connect(&self.address).is_err() {
-            if begun.elapsed() > START_WITHIN {
-                bail!("the broker does not listen on {}", self.address);
-            }
-            thread::sleep(Duration::from_millis(2));
+        for setting in &self.programs.settings {
+            command.args(["--set", setting]);
         }
-        Ok(())
+        command.stdout(Stdio::null());
+        command
     }
 
-    pub(crate) fn is_spawned(&self) -> bool {
-        self.spawned.is_some()
-    }
-
-    /// librdkafka's settings for this broker, with those of the command line.
-    pub(crate) fn client(&self, options: &Options) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.address);
-        for (key, value) in &options.client {
-            config.set(key, value);
+    fn peer_command(&self, peer: &str) -> Command {
+        let mut command = Command::new(self.programs.peers.join("run"));
+        command.arg(peer).arg("--dir").arg(self.home.path());
+        let port = self.address.rsplit(':').next();
+        command.arg("--port").args(port);
+        for setting in self.kind.settings() {
+            command.args(["--set", setting]);
         }
-        config
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
-    /// Makes a topic of its own for a run and waits until it has leaders.
-    pub(crate) fn new_topic(&self, options: &Options) -> Result<String> {
-        let name = format!(
-            "bench-{}",
-            SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos()
-        );
-        let admin: AdminClient<DefaultClientContext> = self.plain_client().create()?;
-        let topic = NewTopic::new(&name, options.partitions, TopicReplication::Fixed(1));
-        let created = block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
-        for result in created {
-            result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
-        }
-        self.wait_for_leaders(&name, options.partitions)?;
-        Ok(name)
-    }
-
-    /// Gives the space back before the next run.
-    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.plain_client().create()?;
-        block_on(admin.delete_topics(&[name], &AdminOptions::new()))?;
-        Ok(())
-    }
-
-    fn wait_for_leaders(&self, topic: &str, partitions: i32) -> Result<()> {
-        let client: BaseConsumer = self.plain_client().create()?;
+    /// Asks without a pause that would count.
+    fn await_acknowledgement(&mut self, topic: &str) -> Result<()> {
+        let prepared = PreparedProduce::new(topic, b"first")?;
         let begun = Instant::now();
         loop {
-            let metadata = client.fetch_metadata(Some(topic), START_WITHIN)?;
-            let led = metadata
-                .topics()
-                .iter()
-                .flat_map(|topic| topic.partitions());
-            let led = led.filter(|partition| partition.leader() >= 0).count();
-            if usize::try_from(partitions) == Ok(led) {
-                return Ok(());
+            let left = START_WITHIN.saturating_sub(begun.elapsed());
+            let asked = Connection::open(&self.address)
+                .and_then(|mut asked| asked.await_acknowledgement(topic, &prepared, left));
+            match asked {
+                Ok(()) => return Ok(()),
+                Err(error) if left.is_zero() => return Err(error),
+                Err(_) => self.check_that_it_lives()?,
             }
-            if begun.elapsed() > START_WITHIN {
-                bail!("topic {topic} has {led} of {partitions} leaders");
-            }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(LOOK_EVERY);
         }
     }
 
-    fn plain_client(&self) -> ClientConfig {
+    fn check_that_it_lives(&mut self) -> Result<()> {
+        let Some(child) = &mut self.child else {
+            return Ok(());
+        };
+        let Some(status) = child.try_wait()? else {
+            return Ok(());
+        };
+        let mut said = String::new();
+        if let Some(errors) = &mut child.stderr {
+            errors.read_to_string(&mut said)?;
+        }
+        if said.is_empty() {
+            write!(said, "it ended with {status}")?;
+        }
+        bail!("{}", said.trim())
+    }
+
+    /// Reads the line `ready ADDRESS pid=PID,...` of `peers/run`.
+    fn pids_when_ready(&mut self) -> Result<Vec<u32>> {
+        let output = self.child.as_mut().and_then(|child| child.stdout.take());
+        let mut line = String::new();
+        BufReader::new(output.context("no output")?).read_line(&mut line)?;
+        pids(&line).with_context(|| format!("'{}' is no ready line", line.trim()))
+    }
+
+    /// Lets it finish what a stop makes it do.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        // It may have ended by itself.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        let begun = Instant::now();
+        while child.try_wait()?.is_none() {
+            if begun.elapsed() > STOP_WITHIN {
+                child.kill()?;
+                child.wait()?;
+                bail!("it did not stop within {} s", STOP_WITHIN.as_secs());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        for pid in &self.pids {
+            let pid = Pid::from_raw(i32::try_from(*pid)?).context("a process id of 0")?;
+            kill_process(pid, Signal::KILL)?;
+        }
+        self.stop()
+    }
+
+    /// librdkafka's settings for this broker.
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address);
         config
     }
-
-    pub(crate) fn watch(&self) -> Result<Option<Watch>> {
-        self.pid.map(Watch::start).transpose()
-    }
 }
 
-impl Drop for Spawned {
+impl Drop for Broker {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < STOP_WITHIN {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Whoever minds has called it before.
+        let _ = self.stop();
     }
 }
 
-/// Waits for a future of librdkafka's admin client, whose thread wakes us.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
+fn pids(ready: &str) -> Option<Vec<u32>> {
+    let (_, pids) = ready.trim().strip_prefix("ready ")?.split_once(" pid=")?;
+    pids.split(',').map(|pid| pid.parse().ok()).collect()
+}
+
+/// What the program says of its version.
+pub(crate) fn version(kind: &Kind, programs: &Programs) -> Result<String> {
+    let output = match (kind, kind.peer()) {
+        (Kind::Running { .. }, _) => return Ok("unknown".to_owned()),
+        (_, Some(peer)) => Command::new(programs.peers.join("install"))
+            .arg(peer)
+            .output()?,
+        (_, None) => Command::new(&programs.ottla).arg("--version").output()?,
+    };
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let waker = std::sync::Arc::new(Unpark(thread::current())).into();
-    let mut cx = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut cx) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => thread::park(),
-        }
+    let output = String::from_utf8(output.stdout)?;
+    let version = output.split_whitespace().nth(1);
+    Ok(version.context("no version")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_line_names_every_process() {
+        let read = [
+            "ready 127.0.0.1:40143 pid=4711\n",
+            "ready 127.0.0.1:1,127.0.0.1:2 pid=7,8\n",
+            "ready 127.0.0.1:1\n",
+            "skipped: kafka: there is no Java 17\n",
+            "",
+        ]
+        .map(pids);
+        assert_eq!(read, [Some(vec![4711]), Some(vec![7, 8]), None, None, None]);
     }
 }

@@ -1,91 +1,176 @@
-//! The cases, and what one run of a case yields.
+//! The cases: what each does, in words and in code.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use hdrhistogram::Histogram;
 
 use crate::broker::Broker;
-use crate::options::Options;
-use crate::usage::Usage;
-use crate::{consume, latency, produce};
+use crate::kind::Kind;
+use crate::load::Load;
+use crate::outcome::{Figure, Figures};
+use crate::produce::{self, Acks};
+use crate::{consume, latency, life, perf_test, unpipelined};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+const MANY_PARTITIONS: i32 = 1000;
+
+/// In the order in which one broker is given them: its memory when idle is
+/// looked at before any load, its memory under load in the first load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Case {
+    /// From the start in an empty directory to the first acknowledged record, and the memory of a broker left alone
+    Start,
+    /// Pipelined produce of 1 KiB records, acks=all, idempotent
+    #[value(name = "produce-1k-all")]
+    Produce1kAll,
+    /// Pipelined produce of 1 KiB records, acks=1
+    #[value(name = "produce-1k-acks1")]
+    Produce1kAcks1,
     /// Pipelined produce of 100-byte records, acks=1
     #[value(name = "produce-100-acks1")]
     Produce100Acks1,
     /// Pipelined produce of 100-byte records, acks=all, idempotent
     #[value(name = "produce-100-all")]
     Produce100All,
-    /// Pipelined produce of 1 KiB records, acks=1
-    #[value(name = "produce-1k-acks1")]
-    Produce1kAcks1,
-    /// Pipelined produce of 1 KiB records, acks=all, idempotent
-    #[value(name = "produce-1k-all")]
-    Produce1kAll,
-    /// One 1 KiB record at a time, acks=all, idempotent
+    /// Pipelined produce of 1 KiB records to 1,000 partitions, acks=all, idempotent
+    #[value(name = "partitions-1000")]
+    Partitions1000,
+    /// One 1 KiB record at a time, acks=all, idempotent, no linger
     Unpipelined,
+    /// One 1 KiB record at a time by bare frames, acks=all: no client library in between
+    UnpipelinedBare,
     /// Reading 1 KiB records from the first to the last
     Consume,
-    /// From send to poll at a fixed rate, 1 KiB records, acks=all
+    /// From send to poll at a fixed rate: 1 KiB records, acks=all, idempotent, no linger, retention deleting all the while
     EndToEnd,
-}
-
-/// What one run measured.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) records: u64,
-    pub(crate) record_bytes: u32,
-    pub(crate) took: Duration,
-    /// Microseconds; what is timed differs by case.
-    pub(crate) latency: Histogram<u64>,
-    pub(crate) usage: Option<Usage>,
-}
-
-/// What acknowledgement a producer asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acks {
-    Leader,
-    AllIdempotent,
+    /// A producer at a fixed rate and one consumer of all of it: 1 KiB records, acks=all, idempotent
+    #[value(name = "fan-out-1")]
+    FanOut1,
+    /// The same with eight consumers, each of all of it
+    #[value(name = "fan-out-8")]
+    FanOut8,
+    /// Kafka's own kafka-producer-perf-test: 1 KiB records, acks=all, idempotent
+    ProducerPerfTest,
+    /// Kafka's own kafka-consumer-perf-test: 1 KiB records
+    ConsumerPerfTest,
+    /// From the start to the first acknowledged record with data there, after a stop and after kill -9
+    Restart,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Produce100Acks1,
-        Self::Produce100All,
-        Self::Produce1kAcks1,
-        Self::Produce1kAll,
-        Self::Unpipelined,
-        Self::Consume,
-        Self::EndToEnd,
-    ];
-
-    pub(crate) fn run(self, options: &Options, broker: &Broker) -> Result<Outcome> {
+    /// Runs once, on a broker that has been started and took `first` until the
+    /// first acknowledged record.
+    pub(crate) fn run(self, load: &Load, broker: &mut Broker, first: Duration) -> Result<Figures> {
+        let pipelined = |load: &Load, broker: &Broker, record_bytes, acks| {
+            Ok(produce::pipelined(load, broker, record_bytes, acks)?.figures())
+        };
         match self {
-            Self::Produce100Acks1 => produce::pipelined(options, broker, 100, Acks::Leader),
-            Self::Produce100All => produce::pipelined(options, broker, 100, Acks::AllIdempotent),
-            Self::Produce1kAcks1 => produce::pipelined(options, broker, 1024, Acks::Leader),
-            Self::Produce1kAll => produce::pipelined(options, broker, 1024, Acks::AllIdempotent),
-            Self::Unpipelined => produce::one_by_one(options, broker, 1024),
-            Self::Consume => consume::everything(options, broker, 1024),
-            Self::EndToEnd => latency::end_to_end(options, broker, 1024),
+            Self::Start => life::idle(load, broker, first),
+            Self::Produce1kAll => pipelined(load, broker, 1024, Acks::AllIdempotent),
+            Self::Produce1kAcks1 => pipelined(load, broker, 1024, Acks::Leader),
+            Self::Produce100Acks1 => pipelined(load, broker, 100, Acks::Leader),
+            Self::Produce100All => pipelined(load, broker, 100, Acks::AllIdempotent),
+            Self::Partitions1000 => {
+                let load = load.with_partitions(MANY_PARTITIONS);
+                pipelined(&load, broker, 1024, Acks::AllIdempotent)
+            }
+            Self::Unpipelined => Ok(produce::one_by_one(load, broker, 1024)?.figures()),
+            Self::UnpipelinedBare => Ok(unpipelined::bare(load, broker, 1024)?.figures()),
+            Self::Consume => Ok(consume::everything(load, broker, 1024)?.figures()),
+            Self::EndToEnd => latency::end_to_end(load, broker, 1024),
+            Self::FanOut1 => latency::fan_out(load, broker, 1024, 1),
+            Self::FanOut8 => latency::fan_out(load, broker, 1024, 8),
+            Self::ProducerPerfTest => perf_test::producer(load, broker, 1024),
+            Self::ConsumerPerfTest => perf_test::consumer(load, broker, 1024),
+            Self::Restart => life::restart(load, broker),
         }
     }
 
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
+    /// Whether a broker must have worked before it is measured: a JVM compiles
+    /// what is used often only then.
+    pub(crate) const fn wants_a_warm_broker(self) -> bool {
+        !matches!(self, Self::Start | Self::Restart)
+    }
+
+    /// Which brokers it is for, where nobody says otherwise.
+    pub(crate) fn brokers(self) -> Vec<Kind> {
+        match self {
+            Self::Produce1kAll | Self::Produce100Acks1 | Self::EndToEnd => {
+                vec![Kind::OTTLA, Kind::OTTLA_PAGE_CACHE, Kind::KAFKA]
+            }
+            Self::Unpipelined => vec![Kind::OTTLA_PAGE_CACHE, Kind::KAFKA],
+            Self::UnpipelinedBare => vec![
+                Kind::OTTLA,
+                Kind::OTTLA_PAGE_CACHE,
+                Kind::KAFKA,
+                Kind::Tansu,
+                Kind::Noida,
+            ],
+            Self::Start
+            | Self::Produce1kAcks1
+            | Self::Produce100All
+            | Self::Partitions1000
+            | Self::Consume
+            | Self::FanOut1
+            | Self::FanOut8
+            | Self::ProducerPerfTest
+            | Self::ConsumerPerfTest
+            | Self::Restart => vec![Kind::OTTLA, Kind::KAFKA],
+        }
+    }
+
+    /// What the plot shows of it.
+    pub(crate) const fn headline(self) -> Figure {
+        match self {
+            Self::Produce1kAll
+            | Self::Produce1kAcks1
+            | Self::Produce100Acks1
+            | Self::Produce100All
+            | Self::Partitions1000
+            | Self::Consume
+            | Self::ProducerPerfTest
+            | Self::ConsumerPerfTest => Figure::RecordsPerSecond,
+            Self::Unpipelined | Self::UnpipelinedBare | Self::EndToEnd => Figure::P99,
+            Self::FanOut1 | Self::FanOut8 => Figure::BrokerCpu,
+            Self::Start => Figure::FirstAcknowledged,
+            Self::Restart => Figure::RestartAfterKill,
+        }
+    }
+
+    /// What is done, as a sentence without its full stop.
+    pub(crate) fn description(self) -> String {
+        let value = self.to_possible_value();
+        let help = value.as_ref().and_then(|value| value.get_help());
+        help.map_or_else(String::new, ToString::to_string)
     }
 }
 
-/// Microseconds up to ten minutes, with three significant digits. Bounded from
-/// the start: one that may grow takes nothing above 2 from `saturating_record`.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are in order")
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
-pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        <Self as ValueEnum>::from_str(text, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_described_and_found_by_its_name() {
+        for case in Case::value_variants() {
+            assert_eq!(FromStr::from_str(&case.to_string()), Ok(*case));
+            assert!(!case.description().is_empty(), "{case} has no description");
+        }
+    }
 }

@@ -1,29 +1,26 @@
 //! Consuming a topic from its first record to its last.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker::Broker;
-use crate::case::{Outcome, histogram, micros};
-use crate::options::Options;
-use crate::produce;
+use crate::load::Load;
+use crate::outcome::{Outcome, histogram};
+use crate::process::Meter;
+use crate::{produce, topic};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The latency of this case is the time that one poll waits.
-pub(crate) fn everything(options: &Options, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
-    let topic = broker.new_topic(options)?;
-    let records = produce::prepare(options, broker, &topic, record_bytes)?;
-    let consumer = consumer(options, broker, &topic, Offset::Beginning)?;
-    let watch = broker.watch()?;
-    let begun = Instant::now();
-    let mut latency = histogram();
+pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
+    let topic = topic::create(broker, load.partitions, &[])?;
+    let records = produce::prepare(load, broker, &topic, record_bytes)?;
+    let consumer = consumer(load, broker, &topic, Offset::Beginning)?;
+    let meter = Meter::start(&broker.pids)?;
     let mut received = 0;
     while received < records {
-        let asked = Instant::now();
         match consumer.poll(PATIENCE) {
             Some(message) => {
                 let message = message?;
@@ -33,30 +30,27 @@ pub(crate) fn everything(options: &Options, broker: &Broker, record_bytes: u32) 
             }
             None => bail!("{received} of {records} records came"),
         }
-        latency.saturating_record(micros(asked.elapsed()));
         received += 1;
     }
-    let took = begun.elapsed();
-    let usage = watch.map(|watch| watch.stop()).transpose()?;
+    let usage = meter.stop()?;
     drop(consumer);
-    broker.delete_topic(&topic)?;
+    topic::delete(broker, &topic)?;
     Ok(Outcome {
         records,
         record_bytes,
-        took,
-        latency,
+        latency: histogram(),
         usage,
     })
 }
 
 /// A consumer without a group, on every partition of a topic.
 pub(crate) fn consumer(
-    options: &Options,
+    load: &Load,
     broker: &Broker,
     topic: &str,
     offset: Offset,
 ) -> Result<BaseConsumer> {
-    let mut config = broker.client(options);
+    let mut config = load.client(broker);
     config.set("group.id", "ottla-bench");
     config.set("enable.auto.commit", "false");
     // What is fetched ahead waits here; the default of 64 MiB makes the
@@ -66,7 +60,7 @@ pub(crate) fn consumer(
     }
     let consumer: BaseConsumer = config.create()?;
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..options.partitions {
+    for partition in 0..load.partitions {
         assignment.add_partition_offset(topic, partition, offset)?;
     }
     consumer.assign(&assignment)?;

@@ -1,93 +1,138 @@
-//! The way from a producer's send to a consumer's poll, at a fixed rate.
+//! The way from a producer's send to consumers' polls, at a fixed rate.
 
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset};
 
 use crate::broker::Broker;
-use crate::case::{Acks, Outcome, histogram, micros};
-use crate::consume;
-use crate::options::Options;
-use crate::produce::{self, Deliveries};
+use crate::load::Load;
+use crate::outcome::{Figure, Figures, Outcome, histogram, micros};
+use crate::process::Meter;
+use crate::produce::{self, Acks, Deliveries};
+use crate::{consume, topic};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const FAN_OUT_TIMES: u32 = 3;
 const STAMP_BYTES: usize = 8;
+
+/// Retention at its least: every partition loses what is older than its last
+/// few mebibytes, once a second.
+const SHORT_RETENTION: [(&str, &str); 2] =
+    [("segment.bytes", "1048576"), ("retention.bytes", "2097152")];
+
+/// One consumer, no linger, and retention deleting all the while.
+pub(crate) fn end_to_end(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Figures> {
+    let topic = topic::create(broker, load.partitions, &SHORT_RETENTION)?;
+    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "0", 1)?;
+    let mut figures = figures(&outcome);
+    let consumer: BaseConsumer = broker.client().create()?;
+    let mut deleted = 0;
+    for partition in 0..load.partitions {
+        deleted += consumer.fetch_watermarks(&topic, partition, PATIENCE)?.0;
+    }
+    let share = 100.0 * deleted as f64 / outcome.records as f64;
+    figures.insert(Figure::Deleted, share);
+    topic::delete(broker, &topic)?;
+    Ok(figures)
+}
+
+/// Every consumer reads every record; the producer lingers as librdkafka does
+/// by default. The rate is higher than where latency is the question: what is
+/// asked here is what each record costs the broker.
+pub(crate) fn fan_out(
+    load: &Load,
+    broker: &Broker,
+    record_bytes: u32,
+    consumers: usize,
+) -> Result<Figures> {
+    let load = &load.with_rate(load.rate * FAN_OUT_TIMES);
+    let topic = topic::create(broker, load.partitions, &[])?;
+    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "5", consumers)?;
+    topic::delete(broker, &topic)?;
+    Ok(figures(&outcome))
+}
+
+/// A client that keeps the rate is not the limit.
+fn figures(outcome: &Outcome) -> Figures {
+    let mut figures = outcome.figures();
+    figures.remove(&Figure::BusiestThread);
+    figures
+}
 
 /// Both ends are this process, so both read the same clock. A record is due at
 /// its time whether or not the one before has come through: a stall of the
 /// broker counts for every record that it held up.
-pub(crate) fn end_to_end(options: &Options, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
-    let topic = broker.new_topic(options)?;
-    let producer = produce::producer(options, broker, Acks::AllIdempotent, "0")?;
-    let consumer = consume::consumer(options, broker, &topic, Offset::Beginning)?;
+fn at_a_fixed_rate(
+    load: &Load,
+    broker: &Broker,
+    topic: &str,
+    record_bytes: u32,
+    linger_ms: &str,
+    consumers: usize,
+) -> Result<Outcome> {
+    let producer = produce::producer(load, broker, Acks::AllIdempotent, linger_ms)?;
+    let consumers = (0..consumers)
+        .map(|_| consume::consumer(load, broker, topic, Offset::Beginning))
+        .collect::<Result<Vec<BaseConsumer>>>()?;
     let clock = Instant::now();
     // The first record opens connections and is not counted.
-    send(
-        &producer,
-        &topic,
-        &mut produce::payload(record_bytes),
-        Duration::ZERO,
-    )?;
+    let mut payload = produce::payload(record_bytes);
+    send(&producer, topic, &mut payload, Duration::ZERO)?;
     producer.flush(PATIENCE)?;
-    consumer
-        .poll(PATIENCE)
-        .context("the first record did not come")??;
+    for consumer in &consumers {
+        let first = consumer.poll(PATIENCE);
+        first.context("the first record did not come")??;
+    }
 
-    let records = u64::from(options.rate) * u64::from(options.seconds);
-    let watch = broker.watch()?;
-    let begun = Instant::now();
+    let records = (f64::from(load.rate) * load.duration.as_secs_f64()).round();
+    let records = format!("{records:.0}").parse()?;
+    let meter = Meter::start(&broker.pids)?;
     let latency = thread::scope(|scope| {
-        let (failed, failure) = mpsc::channel();
-        let (producer, topic) = (&producer, &topic);
-        scope.spawn(move || {
-            if let Err(error) = at_a_rate(options, producer, topic, record_bytes, clock, records) {
-                let _ = failed.send(error);
-            }
-        });
-        let latency = receive(&consumer, clock, records);
-        match failure.recv() {
-            Ok(error) => Err(error),
-            Err(mpsc::RecvError) => latency,
+        let (producer, payload) = (&producer, &mut payload);
+        let sending =
+            scope.spawn(move || keep_the_rate(load, producer, topic, payload, clock, records));
+        let receiving: Vec<_> = consumers
+            .iter()
+            .map(|consumer| scope.spawn(move || receive(consumer, clock, records)))
+            .collect();
+        let mut latency = histogram();
+        sending.join().expect("no sender panics")?;
+        for receiving in receiving {
+            latency.add(receiving.join().expect("no receiver panics")?)?;
         }
+        anyhow::Ok(latency)
     })?;
-    let took = begun.elapsed();
-    let usage = watch.map(|watch| watch.stop()).transpose()?;
-    drop((producer, consumer));
-    broker.delete_topic(&topic)?;
+    let usage = meter.stop()?;
     Ok(Outcome {
         records,
         record_bytes,
-        took,
         latency,
         usage,
     })
 }
 
-fn at_a_rate(
-    options: &Options,
+fn keep_the_rate(
+    load: &Load,
     producer: &BaseProducer<Deliveries>,
     topic: &str,
-    record_bytes: u32,
+    payload: &mut [u8],
     clock: Instant,
     records: u64,
 ) -> Result<()> {
-    let mut payload = produce::payload(record_bytes);
-    let begun = clock.elapsed();
-    let interval = Duration::from_secs(1) / options.rate;
-    let mut due = begun;
+    let interval = Duration::from_secs(1) / load.rate;
+    let mut due = clock.elapsed();
     for _ in 0..records {
         due += interval;
         producer.poll(Duration::ZERO);
         if let Some(wait) = due.checked_sub(clock.elapsed()) {
             thread::sleep(wait);
         }
-        send(producer, topic, &mut payload, due)?;
+        send(producer, topic, payload, due)?;
     }
     producer.flush(PATIENCE)?;
     Ok(())

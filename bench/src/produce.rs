@@ -11,11 +11,20 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Thr
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::broker::Broker;
-use crate::case::{Acks, Outcome, histogram, micros};
-use crate::options::Options;
+use crate::load::Load;
+use crate::outcome::{Outcome, histogram, micros};
+use crate::process::Meter;
+use crate::topic;
 
 const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 const POLL_EVERY: u64 = 256;
+
+/// What acknowledgement a producer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acks {
+    Leader,
+    AllIdempotent,
+}
 
 /// Counts deliveries. What travels with each record is the time of its
 /// sending, in microseconds since `begun`.
@@ -96,99 +105,105 @@ impl ProducerContext for Deliveries {
 /// Sends for the given time with librdkafka's queue always filled. The time of
 /// the run ends with the last acknowledgement.
 pub(crate) fn pipelined(
-    options: &Options,
+    load: &Load,
     broker: &Broker,
     record_bytes: u32,
     acks: Acks,
 ) -> Result<Outcome> {
-    let topic = broker.new_topic(options)?;
-    let producer = producer(options, broker, acks, "5")?;
+    let topic = topic::create(broker, load.partitions, &[])?;
+    let producer = producer(load, broker, acks, "5")?;
     let payload = payload(record_bytes);
     // Connections and the producer id are there before the clock starts.
     warm_up(&producer, &topic, &payload)?;
-    let watch = broker.watch()?;
-    let begun = Instant::now();
-    let records = fill(&producer, &topic, &payload, options.duration())?;
+    let meter = Meter::start(&broker.pids)?;
+    let records = fill(&producer, &topic, &payload, load.duration)?;
     producer.flush(FLUSH_WITHIN)?;
-    let took = begun.elapsed();
-    let usage = watch.map(|watch| watch.stop()).transpose()?;
+    let usage = meter.stop()?;
     let latency = settled(producer.context(), records)?;
     drop(producer);
-    broker.delete_topic(&topic)?;
+    topic::delete(broker, &topic)?;
     Ok(Outcome {
         records,
         record_bytes,
-        took,
         latency,
         usage,
     })
 }
 
 /// Sends, waits for the acknowledgement, and sends the next.
-pub(crate) fn one_by_one(options: &Options, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
-    let topic = broker.new_topic(options)?;
-    let config = producer_config(options, broker, Acks::AllIdempotent, "0");
+pub(crate) fn one_by_one(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
+    let topic = topic::create(broker, load.partitions, &[])?;
+    let config = producer_config(load, broker, Acks::AllIdempotent, "0");
     // A thread of its own hands out acknowledgements the moment they arrive.
     let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::new())?;
     let payload = payload(record_bytes);
     send_threaded(&producer, &topic, &payload)?;
     producer.context().wait_for(1)?;
     producer.context().forget();
-    let watch = broker.watch()?;
+    let meter = Meter::start(&broker.pids)?;
     let begun = Instant::now();
     let mut records = 0;
-    while begun.elapsed() < options.duration() {
+    while begun.elapsed() < load.duration {
         send_threaded(&producer, &topic, &payload)?;
         records += 1;
         producer.context().wait_for(records)?;
     }
-    let took = begun.elapsed();
-    let usage = watch.map(|watch| watch.stop()).transpose()?;
+    let usage = meter.stop()?;
     let latency = settled(producer.context(), records)?;
     drop(producer);
-    broker.delete_topic(&topic)?;
+    topic::delete(broker, &topic)?;
     Ok(Outcome {
         records,
         record_bytes,
-        took,
         latency,
         usage,
     })
 }
 
-/// Writes so many records for others to read.
-pub(crate) fn prepare(
-    options: &Options,
-    broker: &Broker,
-    topic: &str,
-    record_bytes: u32,
-) -> Result<u64> {
-    let producer = producer(options, broker, Acks::AllIdempotent, "5")?;
+/// Writes for the given time, for others to read, and returns how many records.
+pub(crate) fn prepare(load: &Load, broker: &Broker, topic: &str, record_bytes: u32) -> Result<u64> {
+    let producer = producer(load, broker, Acks::AllIdempotent, "5")?;
     let payload = payload(record_bytes);
     warm_up(&producer, topic, &payload)?;
-    let records = fill(&producer, topic, &payload, options.duration())?;
+    let records = fill(&producer, topic, &payload, load.duration)?;
     producer.flush(FLUSH_WITHIN)?;
     settled(producer.context(), records)?;
     Ok(records + 1)
 }
 
+/// Writes so many records.
+pub(crate) fn write(
+    load: &Load,
+    broker: &Broker,
+    topic: &str,
+    record_bytes: u32,
+    records: u64,
+) -> Result<()> {
+    let producer = producer(load, broker, Acks::AllIdempotent, "5")?;
+    let payload = payload(record_bytes);
+    for record in 0..records {
+        send(&producer, topic, &payload)?;
+        if record % POLL_EVERY == 0 {
+            producer.poll(Duration::ZERO);
+        }
+    }
+    producer.flush(FLUSH_WITHIN)?;
+    settled(producer.context(), records)?;
+    Ok(())
+}
+
 pub(crate) fn producer(
-    options: &Options,
+    load: &Load,
     broker: &Broker,
     acks: Acks,
     linger_ms: &str,
 ) -> Result<BaseProducer<Deliveries>> {
-    let config = producer_config(options, broker, acks, linger_ms);
+    let config = producer_config(load, broker, acks, linger_ms);
     Ok(config.create_with_context(Deliveries::new())?)
 }
 
-fn producer_config(
-    options: &Options,
-    broker: &Broker,
-    acks: Acks,
-    linger_ms: &str,
-) -> ClientConfig {
-    let mut config = broker.client(options);
+fn producer_config(load: &Load, broker: &Broker, acks: Acks, linger_ms: &str) -> ClientConfig {
+    let mut config = load.client(broker);
     let defaults = [
         ("linger.ms", linger_ms),
         ("queue.buffering.max.messages", "1000000"),

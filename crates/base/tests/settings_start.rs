@@ -83,7 +83,7 @@ fn kafkas_own_file_starts_a_node() {
     assert_eq!(start.unknown, []);
     assert_eq!(
         start.ignored_line().unwrap(),
-        "settings of Kafka without effect here: controller.quorum.bootstrap.servers, \
+        "settings of Kafka that are accepted and have no effect here: controller.quorum.bootstrap.servers, \
          log.segment.bytes, num.io.threads, num.network.threads, \
          share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr"
     );
@@ -115,6 +115,8 @@ fn a_node_that_is_told_nothing_is_broker_and_controller() {
         Some("broker,controller")
     );
     assert_eq!(start.ottla.flush_policy, FlushPolicy::Fsync);
+    // What nobody gave is not worth a line of the log.
+    assert_eq!(start.ignored_line(), None);
 }
 
 #[test]

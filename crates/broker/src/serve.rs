@@ -147,9 +147,8 @@ fn place_of_data<'a>(
 }
 
 fn say_what_was_set(start: &Start) {
-    if !start.ignored.is_empty() {
-        let keys = start.ignored.join(", ");
-        info!("settings of Kafka that are accepted and have no effect here: {keys}");
+    if let Some(line) = start.ignored_line() {
+        info!("{line}");
     }
     for unknown in &start.unknown {
         warn!("{unknown}");

@@ -15,6 +15,8 @@ use crate::config::{
 /// Settings as they are collected. What is added later counts more.
 #[derive(Clone, Default)]
 pub struct StartSettings {
+    /// What counts where nothing is given.
+    assumed: Overrides,
     values: Overrides,
 }
 
@@ -36,7 +38,8 @@ impl StartSettings {
         ];
         let owned = values.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Self {
-            values: owned.into(),
+            assumed: owned.into(),
+            values: Overrides::new(),
         }
     }
 
@@ -92,7 +95,7 @@ impl StartSettings {
         if !bad.is_empty() {
             return Err(bad);
         }
-        Start::new(self.values).map_err(|error| vec![error])
+        Start::new(self.assumed, self.values).map_err(|error| vec![error])
     }
 }
 
@@ -111,16 +114,18 @@ pub struct Start {
 }
 
 impl Start {
-    fn new(mut fixed: Overrides) -> Result<Self, ConfigError> {
-        let layers = Layers::at_start(&fixed);
-        rules::check(&layers)?;
-        let listeners = Listeners::read(&layers.broker_config()?, &fixed)?;
-        let ignored = fixed
+    fn new(assumed: Overrides, given: Overrides) -> Result<Self, ConfigError> {
+        let ignored = given
             .keys()
             .filter(|name| has_no_effect(name))
             .cloned()
             .collect();
-        let unknown = fixed.keys().filter_map(|name| unknown_key(name)).collect();
+        let unknown = given.keys().filter_map(|name| unknown_key(name)).collect();
+        let mut fixed = assumed;
+        fixed.extend(given);
+        let layers = Layers::at_start(&fixed);
+        rules::check(&layers)?;
+        let listeners = Listeners::read(&layers.broker_config()?, &fixed)?;
         fill_identity(&mut fixed, &listeners);
         let layers = Layers::at_start(&fixed);
         Ok(Self {
@@ -136,7 +141,9 @@ impl Start {
     /// What the start log says of settings that change nothing; `None` if there are none.
     pub fn ignored_line(&self) -> Option<String> {
         let names = self.ignored.join(", ");
-        (!names.is_empty()).then(|| format!("settings of Kafka without effect here: {names}"))
+        (!names.is_empty()).then(|| {
+            format!("settings of Kafka that are accepted and have no effect here: {names}")
+        })
     }
 }
 

@@ -37,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("oracle", &["base", "protocol"]),
     ("xtask", &[]),
     ("bench", &[]),
     ("protocol-fuzz", &["base", "protocol"]),

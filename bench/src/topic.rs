@@ -1,0 +1,80 @@
+//! Topics of a run, made and dropped through librdkafka's admin client.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::broker::Broker;
+
+const LEADERS_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Makes a topic of its own for a run and waits until it has leaders.
+pub(crate) fn create(
+    broker: &Broker,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let name = format!("bench-{}", now.as_nanos());
+    let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
+    let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let created = block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
+    for result in created {
+        result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
+    }
+    wait_for_leaders(broker, &name, partitions)?;
+    Ok(name)
+}
+
+/// Gives the space back before the next run.
+pub(crate) fn delete(broker: &Broker, name: &str) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
+    block_on(admin.delete_topics(&[name], &AdminOptions::new()))?;
+    Ok(())
+}
+
+fn wait_for_leaders(broker: &Broker, topic: &str, partitions: i32) -> Result<()> {
+    let client: BaseConsumer = broker.client().create()?;
+    let begun = Instant::now();
+    loop {
+        let metadata = client.fetch_metadata(Some(topic), LEADERS_WITHIN)?;
+        let known = metadata.topics().iter().flat_map(|t| t.partitions());
+        let led = known.filter(|partition| partition.leader() >= 0).count();
+        if usize::try_from(partitions) == Ok(led) {
+            return Ok(());
+        }
+        if begun.elapsed() > LEADERS_WITHIN {
+            bail!("topic {topic} has {led} of {partitions} leaders");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Waits for a future of librdkafka's admin client, whose thread wakes us.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut cx = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Apache Kafka's own integration tests, run on Ottla and compared with Apache Kafka."""

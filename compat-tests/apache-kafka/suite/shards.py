@@ -1,0 +1,103 @@
+"""Runs test classes, each in a Java process of its own with a time limit."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+from compat.result import Case, Outcome
+
+METHOD_SECONDS = 120
+WORDS = {outcome.value: outcome for outcome in Outcome}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    class_path: str
+    log4j: pathlib.Path
+    output: pathlib.Path
+    ottla: pathlib.Path | None
+    jobs: int
+    class_seconds: int
+    # Of a class, the methods that alone run, and those that do not.
+    methods: dict[str, list[str]]
+    without: dict[str, list[str]]
+
+    def run(self, classes: list[str], report) -> dict[str, list[Case]]:
+        """The cases of every class; `report` is told of each class as it ends."""
+        results = {}
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as workers:
+            running = {workers.submit(self.run_class, name): name for name in classes}
+            for done in concurrent.futures.as_completed(running):
+                name = running[done]
+                cases, seconds = done.result()
+                results[name] = cases
+                report(name, cases, seconds)
+        return results
+
+    def run_class(self, name: str) -> tuple[list[Case], float]:
+        begun = time.monotonic()
+        short = short_name(name)
+        events = self.output / f'{short}.events'
+        temporary = self.output / f'{short}.tmp'
+        temporary.mkdir(exist_ok=True)
+        with (self.output / f'{short}.log').open('a') as log:
+            process = subprocess.Popen(self.command(name, events, temporary), stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=temporary)
+            try:
+                process.wait(timeout=self.class_seconds)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                # The brokers are in the group of the process that started them.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
+        return read_events(events, short, process.returncode), time.monotonic() - begun
+
+    def command(self, name: str, events: pathlib.Path, temporary: pathlib.Path) -> list[str]:
+        properties = {
+            'java.io.tmpdir': temporary,
+            'log4j2.configurationFile': self.log4j.as_uri(),
+            'ottla.methods': ','.join(self.methods.get(name, [])),
+            'ottla.without': ','.join(self.without.get(name, [])),
+            'junit.jupiter.execution.timeout.default': f'{METHOD_SECONDS} s',
+        }
+        if self.ottla:
+            properties['ottla.bin'] = self.ottla
+        return ['java', '-Xmx1g', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto',
+                *(f'-D{key}={value}' for key, value in properties.items()),
+                '-cp', self.class_path, 'ottla.RunTests', str(events), name]
+
+
+def short_name(class_name: str) -> str:
+    return class_name.rpartition('.')[2]
+
+
+def read_events(path: pathlib.Path, short: str, status: int) -> list[Case]:
+    """What a run came to, also of one that was stopped: what it had begun has failed."""
+    cases: dict[str, Case] = {}
+    ended = False
+    for line in path.read_text(errors='replace').splitlines() if path.exists() else []:
+        event, *fields = line.split('\t')
+        if event == 'end':
+            ended = True
+        elif event == 'started' and len(fields) == 1:
+            name = f'{short}::{fields[0]}'
+            cases[name] = Case(name, Outcome.FAILED, 'did not end within the time limit of its class')
+        elif event in WORDS and len(fields) >= 2:
+            name = f'{short}::{fields[0]}'
+            cases[name] = Case(name, WORDS[event], fields[2] if len(fields) > 2 else '')
+    if not ended and status != -signal.SIGKILL:
+        name = f'{short}::(the whole class)'
+        cases[name] = Case(name, Outcome.FAILED, f'Java ended with {status} before the tests did')
+    elif not ended:
+        name = f'{short}::(the whole class)'
+        cases[name] = Case(name, Outcome.FAILED, 'stopped at the time limit of a class')
+    return list(cases.values())

@@ -1,0 +1,237 @@
+//! Runs cases: records what Apache Kafka answers, compares what Ottla does.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::broker::{Broker, Program, Setting, root};
+use crate::case::Case;
+use crate::differences::Differences;
+use crate::session::Session;
+use crate::transcript::{self, Difference, Step};
+
+/// Where the expected transcript of a case is kept.
+pub fn golden(case: &Case) -> PathBuf {
+    let directory = root().join("crates/oracle/golden").join(case.group);
+    directory.join(format!("{}.txt", case.name))
+}
+
+/// Runs all cases on one program, those that share a broker one after the other,
+/// and gives each one's transcript away.
+///
+/// # Errors
+/// If a broker cannot be started, or whoever takes the transcripts fails.
+fn run(
+    program: Program,
+    cases: &[Case],
+    mut take: impl FnMut(usize, Vec<Step>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut is_done = vec![false; cases.len()];
+    for at in 0..cases.len() {
+        if is_done[at] {
+            continue;
+        }
+        let first = &cases[at];
+        let broker = start(program, first.settings)?;
+        for (other, case) in cases.iter().enumerate().skip(at) {
+            let shares = case.settings == first.settings && !case.is_alone && !first.is_alone;
+            if !is_done[other] && (shares || at == other) {
+                is_done[other] = true;
+                take(other, transcript(&broker, case))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The transcripts of all cases on one program, in the order of the cases.
+fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>>> {
+    let mut found = vec![Vec::new(); cases.len()];
+    run(program, cases, |at, steps| {
+        found[at] = steps;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
+    Broker::start(program, settings).with_context(|| format!("starting {program:?}"))
+}
+
+fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {
+    let began = Instant::now();
+    let mut session = Session::new(broker, &case.name);
+    if let Err(why) = (case.steps)(&mut session) {
+        session.break_off(&why);
+    }
+    let seconds = began.elapsed().as_secs();
+    if seconds > 2 {
+        let program = broker.program();
+        let _ = writeln!(
+            io::stderr(),
+            "{} takes {seconds} s on {program:?}",
+            case.path()
+        );
+    }
+    session.into_steps()
+}
+
+/// Writes what Apache Kafka answers into the golden files.
+///
+/// # Errors
+/// If Kafka cannot be started, or a file not written.
+pub fn record(cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
+    let mut is_complete = true;
+    run(Program::Kafka, cases, |at, steps| {
+        let case = &cases[at];
+        let path = golden(case);
+        let text = transcript::write(&steps);
+        if let Some(ends) = text
+            .lines()
+            .find(|line| line.starts_with("# The case ends here"))
+        {
+            writeln!(out, "{}: {ends}", case.path())?;
+            is_complete = false;
+        }
+        fs::create_dir_all(path.parent().context("it lies in a directory")?)?;
+        let is_as_before = fs::read_to_string(&path).is_ok_and(|old| old == text);
+        if !is_as_before {
+            writeln!(out, "writing {}", path.display())?;
+            fs::write(path, text)?;
+        }
+        Ok(())
+    })?;
+    Ok(is_complete)
+}
+
+/// What Ottla is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// What Apache Kafka answered when it was recorded.
+    Golden,
+    /// What it answers now.
+    Live,
+}
+
+/// Whether a difference that does not show must be gone.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Everything,
+    Some,
+}
+
+/// Compares Ottla with the golden files, or with Apache Kafka while it runs.
+///
+/// # Errors
+/// If a broker cannot be started, or a golden file is missing.
+pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let cases = &chosen(words, truth == Truth::Live);
+    let choice = if words.is_empty() {
+        Choice::Everything
+    } else {
+        Choice::Some
+    };
+    let expected: Vec<Vec<Step>> = match truth {
+        Truth::Live => transcripts(Program::Kafka, cases)?,
+        Truth::Golden => {
+            let read = cases.iter().map(read_golden);
+            read.collect::<anyhow::Result<_>>()?
+        }
+    };
+    let actual = transcripts(Program::Ottla, cases)?;
+    let text = fs::read_to_string(root().join("docs/differences.md"))?;
+    let listed = Differences::read(&text).context("in docs/differences.md")?;
+    let mut tally = Tally::default();
+    for ((case, expected), actual) in cases.iter().zip(&expected).zip(&actual) {
+        tally.steps += expected.len();
+        tally.fields += expected.iter().map(|step| step.lines.len()).sum::<usize>();
+        let (known, new): (Vec<_>, Vec<_>) = transcript::compare(expected, actual)
+            .into_iter()
+            .partition(|difference| listed.holds(&case.path(), difference));
+        tally.known += known.len();
+        tally.new += new.len();
+        show(&case.path(), &new, out)?;
+    }
+    let paths: Vec<String> = match choice {
+        Choice::Everything => cases.iter().map(Case::path).collect(),
+        Choice::Some => Vec::new(),
+    };
+    for (line, pattern) in listed.unseen(&paths) {
+        writeln!(
+            out,
+            "docs/differences.md:{line}: nothing differs like {pattern} any more"
+        )?;
+        tally.gone += 1;
+    }
+    writeln!(
+        out,
+        "{} cases, {} steps, {} fields compared: {} listed differences, {} unlisted, {} listed that no longer show",
+        cases.len(),
+        tally.steps,
+        tally.fields,
+        tally.known,
+        tally.new,
+        tally.gone,
+    )?;
+    Ok(tally.new == 0 && tally.gone == 0)
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    steps: usize,
+    fields: usize,
+    known: usize,
+    new: usize,
+    gone: usize,
+}
+
+fn read_golden(case: &Case) -> anyhow::Result<Vec<Step>> {
+    let path = golden(case);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{} is missing: record it", path.display()))?;
+    transcript::read(&text).with_context(|| format!("in {}", path.display()))
+}
+
+/// The differences of a case, under the steps in which they are.
+fn show(case: &str, differences: &[Difference], out: &mut dyn Write) -> io::Result<()> {
+    let mut title = None;
+    for difference in differences {
+        if title != Some(&difference.title) {
+            title = Some(&difference.title);
+            writeln!(out, "{case}: {}", difference.title)?;
+        }
+        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(nothing)".to_owned());
+        let (kafka, ottla) = (side(&difference.expected), side(&difference.actual));
+        writeln!(out, "  {}", difference.place)?;
+        writeln!(out, "    kafka: {kafka}")?;
+        writeln!(out, "    ottla: {ottla}")?;
+    }
+    Ok(())
+}
+
+/// Prints what one program answers.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn print(program: Program, cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
+    for (case, steps) in cases.iter().zip(transcripts(program, cases)?) {
+        writeln!(out, "## {}\n{}", case.path(), transcript::write(&steps))?;
+    }
+    Ok(true)
+}
+
+/// The cases whose path holds one of the words; all of them without a word. Those
+/// that need Java are left out where there is none.
+pub fn chosen(words: &[&str], has_java: bool) -> Vec<Case> {
+    let is_chosen = |case: &Case| {
+        if case.needs_java && !has_java {
+            return false;
+        }
+        let path = case.path();
+        words.is_empty() || words.iter().any(|word| path.contains(word))
+    };
+    crate::cases::all().into_iter().filter(is_chosen).collect()
+}

@@ -1,0 +1,1 @@
+"""Other projects' brokers, from published packages, on loopback."""

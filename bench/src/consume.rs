@@ -1,6 +1,6 @@
 //! Consuming a topic from its first record to its last.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -8,22 +8,19 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker::Broker;
 use crate::load::Load;
-use crate::outcome::{Outcome, histogram, micros};
+use crate::outcome::{Outcome, histogram};
 use crate::process::Meter;
 use crate::{produce, topic};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The latency of this case is the time that one poll waits.
 pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
     let topic = topic::create(broker, load.partitions, &[])?;
     let records = produce::prepare(load, broker, &topic, record_bytes)?;
     let consumer = consumer(load, broker, &topic, Offset::Beginning)?;
     let meter = Meter::start(&broker.pids)?;
-    let mut latency = histogram();
     let mut received = 0;
     while received < records {
-        let asked = Instant::now();
         match consumer.poll(PATIENCE) {
             Some(message) => {
                 let message = message?;
@@ -33,7 +30,6 @@ pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Res
             }
             None => bail!("{received} of {records} records came"),
         }
-        latency.saturating_record(micros(asked.elapsed()));
         received += 1;
     }
     let usage = meter.stop()?;
@@ -42,7 +38,7 @@ pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Res
     Ok(Outcome {
         records,
         record_bytes,
-        latency,
+        latency: histogram(),
         usage,
     })
 }

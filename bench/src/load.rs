@@ -34,6 +34,13 @@ impl Load {
         }
     }
 
+    pub(crate) fn with_rate(&self, rate: u32) -> Self {
+        Self {
+            rate,
+            ..self.clone()
+        }
+    }
+
     /// librdkafka's settings for a broker, with those of the command line.
     pub(crate) fn client(&self, broker: &Broker) -> ClientConfig {
         let mut config = broker.client();

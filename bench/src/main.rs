@@ -86,6 +86,7 @@ fn write(directory: &Path, newer: Results) -> Result<()> {
         Err(_) => Results::default(),
     };
     results.replace(newer);
+    fs::create_dir_all(directory)?;
     fs::write(&file, results.to_text(&machine))?;
     fs::write(
         directory.join("benchmarks.md"),

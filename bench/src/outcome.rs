@@ -14,7 +14,7 @@ const MEBIBYTE: f64 = 1_048_576.0;
 pub(crate) struct Outcome {
     pub(crate) records: u64,
     pub(crate) record_bytes: u32,
-    /// Microseconds; what is timed differs by case.
+    /// Microseconds; what is timed differs by case. Empty where nothing is.
     pub(crate) latency: Histogram<u64>,
     pub(crate) usage: Usage,
 }
@@ -118,12 +118,16 @@ impl Outcome {
                 Figure::MebibytesPerSecond,
                 rate * f64::from(self.record_bytes) / MEBIBYTE,
             ),
-            (Figure::P50, quantile(0.5)),
-            (Figure::P99, quantile(0.99)),
-            (Figure::P999, quantile(0.999)),
             (Figure::ClientCpu, client),
             (Figure::BusiestThread, busiest * 100.0),
         ]);
+        if !self.latency.is_empty() {
+            figures.extend([
+                (Figure::P50, quantile(0.5)),
+                (Figure::P99, quantile(0.99)),
+                (Figure::P999, quantile(0.999)),
+            ]);
+        }
         if let Some(broker) = self.usage.broker {
             let processor = broker.processor.as_secs_f64();
             let each = processor * 1e6 / self.records as f64;

@@ -85,7 +85,19 @@ const fn shows(case: Case, figure: Figure) -> bool {
             Case::Unpipelined | Case::UnpipelinedBare | Case::EndToEnd | Case::FanOut8
         ),
         Figure::PeakMemory => matches!(case, Case::Produce1kAll),
-        _ => true,
+        Figure::MebibytesPerSecond
+        | Figure::P50
+        | Figure::P999
+        | Figure::CpuPerRecord
+        | Figure::BrokerCpu
+        | Figure::ClientCpu
+        | Figure::BusiestThread
+        | Figure::Deleted
+        | Figure::FirstAcknowledged
+        | Figure::IdleMemory
+        | Figure::Filled
+        | Figure::RestartAfterStop
+        | Figure::RestartAfterKill => true,
     }
 }
 
@@ -183,7 +195,9 @@ fn place(ratio: f64) -> f64 {
 const fn colour(kind: &Kind) -> &'static str {
     match kind {
         Kind::Ottla(crate::kind::Flush::Disk) => "#1f4e9c",
-        _ => "#e08214",
+        Kind::Ottla(_) | Kind::Kafka(_) | Kind::Tansu | Kind::Noida | Kind::Running { .. } => {
+            "#e08214"
+        }
     }
 }
 

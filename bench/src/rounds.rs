@@ -44,8 +44,8 @@ impl Plan {
                 let begun = Instant::now();
                 match version {
                     Ok(version) => {
-                        results.set_version(kind, version);
                         self.turn(kind, &mut results);
+                        results.set_version(kind, version);
                     }
                     Err(error) => self.refuse(kind, &format!("{error:#}"), &mut results),
                 }

@@ -71,6 +71,6 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import debian, franz_go, kafka_python, librdkafka, rust_crates
+    from compat.suites import apache_kafka, debian, franz_go, kafka_python, librdkafka, rust_crates
     return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *franz_go.SUITES,
-            *librdkafka.SUITES]
+            *librdkafka.SUITES, *apache_kafka.SUITES]

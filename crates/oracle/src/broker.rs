@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::msg;
 use crate::normal::Place;
 use crate::schema::Api;
+use crate::value::NULL;
 
 /// Which program answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Broker {
             }
         };
         let began = Instant::now();
-        while let Err(error) = warm_up(address) {
+        while let Err(error) = warm_up(program, address) {
             let is_over = process.try_wait()?.is_some() || began.elapsed() > START;
             if is_over {
                 let log = std::fs::read_to_string(directory.path().join("log"));
@@ -161,7 +162,7 @@ fn ready(process: &mut Child) -> anyhow::Result<SocketAddr> {
 
 /// Asks for what a broker makes when it is first asked: coordinators, producer
 /// ids. So no case meets their absence.
-fn warm_up(address: SocketAddr) -> anyhow::Result<()> {
+fn warm_up(program: Program, address: SocketAddr) -> anyhow::Result<()> {
     let mut connection = Connection::open(address)?;
     let group = msg! { KeyType: 0_i8, CoordinatorKeys: ["warm-up"] };
     let mut ask = |api: &str, version, request, error: &str| {
@@ -180,9 +181,24 @@ fn warm_up(address: SocketAddr) -> anyhow::Result<()> {
     ask(
         "InitProducerId",
         1,
-        msg! { TransactionalId: crate::NULL },
+        msg! { TransactionalId: NULL },
         "ErrorCode",
-    )
+    )?;
+    if program == Program::Kafka {
+        // What Ottla does not have yet has no coordinator there.
+        let transaction = msg! { KeyType: 1_i8, CoordinatorKeys: ["warm-up"] };
+        ask(
+            "FindCoordinator",
+            6,
+            transaction,
+            "Coordinators[0].ErrorCode",
+        )?;
+        let producer = msg! { TransactionalId: "warm-up", TransactionTimeoutMs: 1000 };
+        ask("InitProducerId", 1, producer, "ErrorCode")?;
+        let share = msg! { KeyType: 2_i8, CoordinatorKeys: ["g:AAAAAAAAAAAAAAAAAAAAAQ:0"] };
+        ask("FindCoordinator", 6, share, "Coordinators[0].ErrorCode")?;
+    }
+    Ok(())
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {

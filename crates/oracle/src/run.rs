@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -18,26 +19,42 @@ pub fn golden(case: &Case) -> PathBuf {
     directory.join(format!("{}.txt", case.name))
 }
 
-/// The transcripts of all cases on one program, in the order of the cases.
+/// Runs all cases on one program, those that share a broker one after the other,
+/// and gives each one's transcript away.
 ///
 /// # Errors
-/// If a broker cannot be started.
-pub fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>>> {
-    let mut found: Vec<Option<Vec<Step>>> = cases.iter().map(|_| None).collect();
+/// If a broker cannot be started, or whoever takes the transcripts fails.
+fn run(
+    program: Program,
+    cases: &[Case],
+    mut take: impl FnMut(usize, Vec<Step>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut is_done = vec![false; cases.len()];
     for at in 0..cases.len() {
-        if found[at].is_some() {
+        if is_done[at] {
             continue;
         }
         let first = &cases[at];
         let broker = start(program, first.settings)?;
-        for (case, steps) in cases.iter().zip(&mut found).skip(at) {
+        for (other, case) in cases.iter().enumerate().skip(at) {
             let shares = case.settings == first.settings && !case.is_alone && !first.is_alone;
-            if steps.is_none() && (shares || std::ptr::eq(case, first)) {
-                *steps = Some(transcript(&broker, case));
+            if !is_done[other] && (shares || at == other) {
+                is_done[other] = true;
+                take(other, transcript(&broker, case))?;
             }
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(())
+}
+
+/// The transcripts of all cases on one program, in the order of the cases.
+fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>>> {
+    let mut found = vec![Vec::new(); cases.len()];
+    run(program, cases, |at, steps| {
+        found[at] = steps;
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
@@ -45,9 +62,19 @@ fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
 }
 
 fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {
+    let began = Instant::now();
     let mut session = Session::new(broker, &case.name);
     if let Err(why) = (case.steps)(&mut session) {
         session.break_off(&why);
+    }
+    let seconds = began.elapsed().as_secs();
+    if seconds > 2 {
+        let program = broker.program();
+        let _ = writeln!(
+            io::stderr(),
+            "{} takes {seconds} s on {program:?}",
+            case.path()
+        );
     }
     session.into_steps()
 }
@@ -58,7 +85,8 @@ fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {
 /// If Kafka cannot be started, or a file not written.
 pub fn record(cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
     let mut is_complete = true;
-    for (case, steps) in cases.iter().zip(transcripts(Program::Kafka, cases)?) {
+    run(Program::Kafka, cases, |at, steps| {
+        let case = &cases[at];
         let path = golden(case);
         let text = transcript::write(&steps);
         if let Some(ends) = text
@@ -69,27 +97,49 @@ pub fn record(cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
             is_complete = false;
         }
         fs::create_dir_all(path.parent().context("it lies in a directory")?)?;
-        let is_new = fs::read_to_string(&path).is_ok_and(|old| old == text);
-        if !is_new {
+        let is_as_before = fs::read_to_string(&path).is_ok_and(|old| old == text);
+        if !is_as_before {
             writeln!(out, "writing {}", path.display())?;
             fs::write(path, text)?;
         }
-    }
+        Ok(())
+    })?;
     Ok(is_complete)
+}
+
+/// What Ottla is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// What Apache Kafka answered when it was recorded.
+    Golden,
+    /// What it answers now.
+    Live,
+}
+
+/// Whether a difference that does not show must be gone.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Everything,
+    Some,
 }
 
 /// Compares Ottla with the golden files, or with Apache Kafka while it runs.
 ///
 /// # Errors
 /// If a broker cannot be started, or a golden file is missing.
-pub fn compare(cases: &[Case], with_kafka: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let expected: Vec<Vec<Step>> = if with_kafka {
-        transcripts(Program::Kafka, cases)?
+pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let cases = &chosen(words, truth == Truth::Live);
+    let choice = if words.is_empty() {
+        Choice::Everything
     } else {
-        cases
-            .iter()
-            .map(read_golden)
-            .collect::<anyhow::Result<_>>()?
+        Choice::Some
+    };
+    let expected: Vec<Vec<Step>> = match truth {
+        Truth::Live => transcripts(Program::Kafka, cases)?,
+        Truth::Golden => {
+            let read = cases.iter().map(read_golden);
+            read.collect::<anyhow::Result<_>>()?
+        }
     };
     let actual = transcripts(Program::Ottla, cases)?;
     let text = fs::read_to_string(root().join("docs/differences.md"))?;
@@ -105,11 +155,14 @@ pub fn compare(cases: &[Case], with_kafka: bool, out: &mut dyn Write) -> anyhow:
         tally.new += new.len();
         show(&case.path(), &new, out)?;
     }
-    let paths: Vec<String> = cases.iter().map(Case::path).collect();
-    for line in listed.unseen(&paths) {
+    let paths: Vec<String> = match choice {
+        Choice::Everything => cases.iter().map(Case::path).collect(),
+        Choice::Some => Vec::new(),
+    };
+    for (line, pattern) in listed.unseen(&paths) {
         writeln!(
             out,
-            "docs/differences.md:{line}: nothing differs like this any more"
+            "docs/differences.md:{line}: nothing differs like {pattern} any more"
         )?;
         tally.gone += 1;
     }
@@ -170,9 +223,13 @@ pub fn print(program: Program, cases: &[Case], out: &mut dyn Write) -> anyhow::R
     Ok(true)
 }
 
-/// The cases whose path holds one of the words; all of them without a word.
-pub fn chosen(words: &[&str]) -> Vec<Case> {
+/// The cases whose path holds one of the words; all of them without a word. Those
+/// that need Java are left out where there is none.
+pub fn chosen(words: &[&str], has_java: bool) -> Vec<Case> {
     let is_chosen = |case: &Case| {
+        if case.needs_java && !has_java {
+            return false;
+        }
         let path = case.path();
         words.is_empty() || words.iter().any(|word| path.contains(word))
     };

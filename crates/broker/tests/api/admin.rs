@@ -175,6 +175,25 @@ async fn inc_088_to_091_a_topic_that_breaks_a_rule_is_refused_with_its_code() {
     assert_eq!(topic_names(&mut client).await, ["a", "old", "with.dot"]);
 }
 
+/// People search for these words, and tests of others compare them.
+#[tokio::test]
+async fn a_topic_that_is_refused_is_refused_in_kafkas_words() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("old", 1).await;
+    for (name, words) in [
+        ("old", "Topic 'old' already exists."),
+        (
+            "__cluster_metadata",
+            "Creation of internal topic __cluster_metadata is prohibited.",
+        ),
+    ] {
+        let response = client.call(7, create(vec![topic(name)])).await;
+        let message = response.topics[0].error_message.as_ref();
+        assert_eq!(message.map(|message| message.as_str()), Some(words));
+    }
+}
+
 #[tokio::test]
 async fn a_topic_that_is_named_twice_is_answered_once() {
     let broker = TestBroker::start().await;

@@ -121,6 +121,7 @@ fn bytes_behind_the_body(s: &mut Session<'_>) -> anyhow::Result<()> {
         let longer = framed(&frame[4..]);
         s.ask_damaged(api.name, version, "with three bytes more", &longer)?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }
@@ -141,6 +142,7 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
             &tagged,
         )?;
         s.disconnect("a");
+        s.forget_ids();
     }
     s.note("Two at the end of the header.");
     for (api, version) in flexible() {
@@ -154,6 +156,7 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
             &tagged,
         )?;
         s.disconnect("a");
+        s.forget_ids();
     }
     s.note("In a wrong order, twice the same, longer than the frame, and more than there are.");
     for tags in [
@@ -168,6 +171,7 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
         let tagged = framed(&frame[4..]);
         s.ask_damaged("Heartbeat", 4, &format!("with the tags {tags:?}"), &tagged)?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }
@@ -222,6 +226,7 @@ fn counts_beyond_the_frame(s: &mut Session<'_>) -> anyhow::Result<()> {
         let damage = format!("{} has the largest length", field.name);
         s.ask_damaged(api.name, version, &damage, &frame)?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }
@@ -244,6 +249,7 @@ fn negative_counts(s: &mut Session<'_>) -> anyhow::Result<()> {
             &frame,
         )?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }

@@ -324,17 +324,19 @@ impl Faults {
         let Some((index, first)) = self.records.first() else {
             return Ok(());
         };
-        let kind = if self.is_timestamp {
-            RefusalKind::Timestamp
+        // Of the timestamps Kafka says only this, and clients show it; which record is
+        // to blame for what stands beside it.
+        let (kind, message) = if self.is_timestamp {
+            let words = "One or more records have been rejected due to invalid timestamp";
+            (RefusalKind::Timestamp, words.to_owned())
         } else {
-            RefusalKind::Invalid
+            let refused = self.records.len();
+            let message = format!("{refused} records are refused; record {index}: {first}");
+            (RefusalKind::Invalid, message)
         };
         Err(BatchRefusal {
             kind,
-            message: format!(
-                "{} records are refused; record {index}: {first}",
-                self.records.len()
-            ),
+            message,
             records: self.records,
         })
     }

@@ -369,6 +369,11 @@ fn timestamps_are_bounded_on_both_sides() {
     )
     .unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Timestamp);
+    // Kafka's words, which clients show and tests of others compare.
+    assert_eq!(
+        refused.message,
+        "One or more records have been rejected due to invalid timestamp"
+    );
     let blamed: Vec<i32> = refused.records.iter().map(|(index, _)| *index).collect();
     assert_eq!(blamed, [1, 2, 3]);
 }

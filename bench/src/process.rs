@@ -82,11 +82,11 @@ pub(crate) fn age(pid: u32) -> Result<Duration> {
     let uptime = fs::read_to_string("/proc/uptime")?;
     let seconds = uptime.split_whitespace().next().context("no uptime")?;
     let now = Duration::from_secs_f64(seconds.parse()?);
-    Ok(now.saturating_sub(Stat::read(&process(pid))?.started))
+    Ok(now.saturating_sub(Stat::read(process(pid))?.started))
 }
 
 fn processor_of_all(pids: &[u32]) -> Result<Duration> {
-    sum(pids, |pid| Ok(Stat::read(&process(pid))?.processor))
+    sum(pids, |pid| Ok(Stat::read(process(pid))?.processor))
 }
 
 /// Children that have ended are counted in: they are clients that were run.

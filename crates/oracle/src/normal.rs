@@ -38,7 +38,14 @@ pub struct Normal {
 pub const MARK: &str = "o-";
 
 /// Fields by which an element is known to be of this case or of another one.
-const NAMES: &[&str] = &["GroupId", "Name", "ResourceName", "Topic", "TopicName"];
+const NAMES: &[&str] = &[
+    "GroupId",
+    "Name",
+    "ResourceName",
+    "Topic",
+    "TopicName",
+    "User",
+];
 
 /// Topics that a broker makes when they are first needed, by whichever case.
 const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];

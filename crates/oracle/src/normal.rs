@@ -38,7 +38,14 @@ pub struct Normal {
 pub const MARK: &str = "o-";
 
 /// Fields by which an element is known to be of this case or of another one.
-const NAMES: &[&str] = &["GroupId", "Name", "ResourceName", "Topic", "TopicName"];
+const NAMES: &[&str] = &[
+    "GroupId",
+    "Name",
+    "ResourceName",
+    "Topic",
+    "TopicName",
+    "User",
+];
 
 /// Topics that a broker makes when they are first needed, by whichever case.
 const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];
@@ -188,7 +195,15 @@ impl Normal {
                     .iter()
                     .find(|(of, path, _)| *of == api && *path == at.plain)
                     .map(|(_, _, key)| *key);
-                for (label, element) in self.elements(elements, key) {
+                let ours = self.elements(elements, key);
+                if ours.is_empty() {
+                    // As if the others were not there.
+                    lines.push(Line {
+                        path: at.path.clone(),
+                        value: "[]".to_owned(),
+                    });
+                }
+                for (label, element) in ours {
                     self.fields(api, inner, element, &at.element(&label), lines);
                 }
             }

@@ -32,6 +32,9 @@ const GROUP_ERROR_SINCE: i16 = 2;
 /// The first version that asks for several groups.
 const BATCH_SINCE: i16 = 8;
 
+/// The first version in which null means all topics.
+const NULL_IS_ALL_SINCE: i16 = 2;
+
 /// The first version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 10;
 
@@ -43,6 +46,9 @@ impl Handler for OffsetFetch {
     const SERVED: RangeInclusive<i16> = 1..=10;
 
     async fn handle(cx: Cx, request: OffsetFetchRequest) -> Result<OffsetFetchResponse, Refusal> {
+        if cx.version < NULL_IS_ALL_SINCE && request.topics.is_none() {
+            return Err(Refusal::Close);
+        }
         let groups = groups(cx.version, request);
         let groups = join_all(groups.into_iter().map(|group| fetch(&cx, group))).await;
         Ok(OffsetFetchResponse::default().with_groups(groups))

@@ -34,11 +34,13 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, shards.leave_nothing_behind)
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
+    known = {} if arguments.baseline or arguments.all or arguments.method else known_methods()
+    without = {name: [method for method, tells in known.get(shards.short_name(name), {}).items() if not tells]
+               for name in classes}
     run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs,
                         arguments.class_seconds, begun + arguments.seconds,
-                        methods={name: arguments.method or [] for name in classes},
-                        without=left_out(classes, arguments))
-    results = run.run(classes, report)
+                        methods={name: arguments.method or [] for name in classes}, without=without)
+    results = run.run([name for name in classes if tells(name, known)], report)
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun
     (output / 'results.tsv').write_text(''.join(
@@ -74,12 +76,14 @@ def selected(name: str, only: list[str] | None) -> bool:
     return not only or name in only or shards.short_name(name) in only
 
 
-def left_out(classes: list[str], arguments) -> dict[str, list[str]]:
-    """The methods that are known to tell nothing; all run for a baseline, and when asked for."""
-    if arguments.baseline or arguments.all or arguments.method:
-        return {}
-    methods = verdict.not_worth_running(verdict.read_baseline(BASELINE), every_listed())
-    return {name: methods.get(shards.short_name(name), []) for name in classes}
+def known_methods() -> dict[str, dict[str, bool]]:
+    return verdict.methods_that_tell(verdict.read_baseline(BASELINE), every_listed())
+
+
+def tells(name: str, known: dict[str, dict[str, bool]]) -> bool:
+    """Whether running a class can show anything."""
+    methods = known.get(shards.short_name(name))
+    return methods is None or any(methods.values())
 
 
 def every_listed() -> list[verdict.Listed]:

@@ -88,17 +88,16 @@ class Verdict:
         return len({name.split(' ')[0] for name in names})
 
 
-def not_worth_running(baseline: dict[str, Outcome], listed: list[Listed]) -> dict[str, list[str]]:
-    """Of each class the methods of which no case has to pass: running them would only take time."""
-    worth = collections.defaultdict(set)
-    every = collections.defaultdict(set)
+def methods_that_tell(baseline: dict[str, Outcome], listed: list[Listed]) -> dict[str, dict[str, bool]]:
+    """Of each class its methods, and whether a case of them has to pass: running others would only take time."""
+    classes = collections.defaultdict(dict)
     for name, outcome in baseline.items():
         short, _, case = name.partition('::')
         method = case.split(' ')[0]
-        every[short].add(method)
-        if outcome is Outcome.PASSED and not any(entry.covers(name) for entry in listed if entry.issue != OPEN):
-            worth[short].add(method)
-    return {short: sorted(methods - worth[short]) for short, methods in every.items()}
+        waits = any(entry.covers(name) for entry in listed if entry.issue != OPEN)
+        tells = outcome is Outcome.PASSED and not waits
+        classes[short][method] = classes[short].get(method, False) or tells
+    return classes
 
 
 def judge(ottla: dict[str, Case], baseline: dict[str, Outcome], internals: list[Listed], waiting: list[Listed]) -> Verdict:

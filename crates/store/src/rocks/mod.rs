@@ -1,6 +1,7 @@
 //! The log store on disk: one commit log for everything, and a RocksDB index that
 //! is a fold over it.
 
+pub(crate) mod changes;
 mod check;
 mod dump;
 pub(crate) mod fold;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
 use ottla_protocol::records::BatchHeader;
 
+use self::changes::Changes;
 use self::index::{Index, IndexMemory};
 use self::log::Log;
 use self::reader::Wanted;
@@ -241,9 +243,9 @@ impl Opening<'_> {
     fn check_format(&self, index: &Index) -> Result<(), OpenError> {
         let version = index.get(&keys::FORMAT).map_err(|error| self.io(&error))?;
         let Some(version) = version else {
-            let mut batch = rocksdb::WriteBatch::default();
-            batch.put(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
-            return index.write(batch).map_err(|error| self.io(&error));
+            let mut changes = Changes::default();
+            changes.set(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
+            return index.write(&mut changes).map_err(|error| self.io(&error));
         };
         let found = version.try_into().map_or(0, u32::from_be_bytes);
         if found != FORMAT_VERSION {

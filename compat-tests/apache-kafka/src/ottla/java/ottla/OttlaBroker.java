@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
@@ -94,6 +95,17 @@ public final class OttlaBroker {
         return controller;
     }
 
+    /** The settings that the node was started with, and what was changed since. */
+    private KafkaConfig currentConfig() {
+        Map<String, String> changed = process.isAlive() ? view.changedSettings(config.nodeId()) : Map.of();
+        if (changed.isEmpty()) {
+            return config;
+        }
+        Map<String, Object> settings = new HashMap<>(config.originals());
+        settings.putAll(changed);
+        return new KafkaConfig(settings, false);
+    }
+
     private void shutdown() {
         view.close();
         process.stop();
@@ -102,7 +114,7 @@ public final class OttlaBroker {
     private BrokerServer brokerOf(String clusterId, int port) {
         BrokerServer broker = mock(BrokerServer.class, withSettings().stubOnly().defaultAnswer(REFUSE));
         doReturn(clusterId).when(broker).clusterId();
-        doReturn(config).when(broker).config();
+        doAnswer(call -> currentConfig()).when(broker).config();
         doReturn(port).when(broker).boundPort(Mockito.any());
         doReturn(socketsAt(port)).when(broker).socketServer();
         doReturn(scala.Option.empty()).when(broker).authorizerPlugin();

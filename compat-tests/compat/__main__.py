@@ -88,9 +88,10 @@ def run_suite(suite: Suite, arguments, expectations, begun: float) -> Verdict:
     except Exception as error:
         traceback.print_exc()
         cases = [Case(WHOLE_SUITE, Outcome.FAILED, str(error))]
-    there = {name: entry for name, entry in baseline.read(suite.baseline_name).items() if suite.covers(name)}
+    known = baseline.read(suite.baseline_name)
+    there = {name: entry for name, entry in known.items() if suite.covers(name)}
     if arguments.write_baseline and not any(case.name == WHOLE_SUITE for case in cases):
-        kept = set(there) if arguments.selection else set()
+        kept = set(known) if arguments.selection else known.keys() - there.keys()
         baseline.write(suite.baseline_name, cases, kept, broker.kafka_folder().version)
     if arguments.selection:
         there = {case.name: there[case.name] for case in cases if case.name in there}

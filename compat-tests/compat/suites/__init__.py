@@ -52,7 +52,7 @@ class Suite:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     # A suite that has an address written into its cases; others get a free port.
     port: int | None = None
-    # Done within minutes, with nothing to compile and nothing to install.
+    # Done within a minute or two, with nothing to compile.
     quick: bool = False
     # Runs when it is named or with --all.
     on_request: bool = False

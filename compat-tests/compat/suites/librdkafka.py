@@ -39,6 +39,10 @@ PARTS = {
         DescribeConsumerGroups DescribeConsumerGroups_with_authorized_ops DescribeTopics DescribeCluster DeleteGroups
         DeleteConsumerGroupOffsets ListOffsets AlterConsumerGroupOffsets ListConsumerGroupOffsets UserScramCredentials
         """.split()],
+    '0103_transactions': [f'do_test_{name}' for name in """
+        basic_producer_txn consumer_producer_txn misuse_txn fenced_txn fatal_idempo_error_without_kip360 empty_txn
+        txn_abort_control_message_leader_epoch wmark_isolation_level
+        """.split()],
     '0113_cooperative_rebalance': [f'{name}:' for name in """
         a_assign_tests b_subscribe_with_cb_test c_subscribe_no_cb_test d_change_subscription_add_topic
         e_change_subscription_remove_topic f_assign_call_cooperative g_incremental_assign_call_eager h_delete_topic
@@ -141,13 +145,11 @@ class Results:
         return case
 
     def why(self) -> str:
-        """The line under the first failure, or the first about skipping."""
-        lines = self.printed().splitlines()
-        for number, line in enumerate(lines):
-            if line.startswith('### Test ') and number + 1 < len(lines):
-                return f'{lines[number + 1][:200]}; see {self.log}'
-            if 'SKIPPING TEST: ' in line or ': SKIP: ' in line:
-                return re.split('SKIPPING TEST: |: SKIP: ', line)[1]
+        """The line under the first failure, or what the test said of skipping."""
+        if found := re.search(r'^### Test ".*\n(.*)', self.printed(), re.MULTILINE):
+            return f'{found[1][:200]}; see {self.log}'
+        if found := re.search('(?:SKIPPING TEST|: SKIP): (?!Filtered)(.*)', self.printed()):
+            return found[1].rstrip(' ]')
         return f'see {self.log}'
 
     def printed(self) -> str:

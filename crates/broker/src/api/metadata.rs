@@ -29,6 +29,9 @@ use crate::topics;
 /// The first version in which null means all topics.
 const NULL_IS_ALL_SINCE: i16 = 1;
 
+/// The first version in which a topic may have no name on the wire.
+const NULL_NAME_SINCE: i16 = 10;
+
 /// The first version that may ask by id.
 const LOOKUP_BY_ID_SINCE: i16 = 12;
 
@@ -121,6 +124,9 @@ impl Wanted {
         }
         let has_id = |id: &Uuid| !id.is_nil();
         let lacks_name = topics.iter().any(|topic| topic.name.is_none());
+        if version < NULL_NAME_SINCE && lacks_name {
+            return Err(Refusal::Close);
+        }
         let ids = topics.iter().map(|topic| topic.topic_id);
         let ids: Vec<_> = ids.filter(has_id).collect();
         if version < LOOKUP_BY_ID_SINCE && (lacks_name || !ids.is_empty()) {

@@ -128,18 +128,23 @@ async fn fetch_these(
     });
     let fetched = ask_offsets(cx, group, Wanted::These(wanted.flatten().collect())).await?;
     let mut fetched = fetched.into_iter();
-    let answers = topics.iter().zip(named).map(|(topic, name)| {
+    let mut answers = Vec::with_capacity(topics.len());
+    let mut unknown = Vec::new();
+    for (topic, name) in topics.iter().zip(named) {
         if name.is_none() {
-            return unknown(topic);
+            unknown.push(nothing_known(topic));
+            continue;
         }
         let partitions = fetched.by_ref().take(topic.partition_indexes.len());
-        let partitions = partitions.map(partition_to_wire).collect();
-        OffsetFetchResponseTopics::default()
+        let answer = OffsetFetchResponseTopics::default()
             .with_name(topic.name.clone())
             .with_topic_id(topic.topic_id)
-            .with_partitions(partitions)
-    });
-    Ok(answers.collect())
+            .with_partitions(partitions.map(partition_to_wire).collect());
+        answers.push(answer);
+    }
+    // As in Kafka, what cannot be looked up comes after what can.
+    answers.append(&mut unknown);
+    Ok(answers)
 }
 
 async fn ask_offsets(
@@ -240,7 +245,7 @@ fn nothing(topic: OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
         .with_partitions(partitions.collect())
 }
 
-fn unknown(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
+fn nothing_known(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
     let mut answer = nothing(topic.clone());
     for partition in &mut answer.partitions {
         partition.error_code = ErrorCode::UnknownTopicId.code();

@@ -20,6 +20,10 @@ pub(super) fn cases() -> Vec<Case> {
             "produce_twice_to_one_partition",
             produce_twice_to_one_partition,
         ),
+        case(
+            "produce_and_fetch_several_topics",
+            produce_and_fetch_several_topics,
+        ),
         case("produce_control_batches", produce_control_batches),
         case(
             "produce_without_a_transaction",
@@ -151,6 +155,37 @@ fn produce_twice_to_one_partition(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.ask("a", "Produce", version, request)?;
     }
     Ok(())
+}
+
+/// In the order in which they were asked for, whatever that of their names.
+fn produce_and_fetch_several_topics(s: &mut Session<'_>) -> anyhow::Result<()> {
+    let (b, a) = (s.topic("b", 2)?, s.topic("a", 2)?);
+    let topics = [(s.name("b"), b), (s.name("a"), a)];
+    let records = || values(&["x"]);
+    let data = |(name, id): &(String, [u8; 16])| {
+        let partitions = [
+            msg! { Index: 1, Records: records() },
+            msg! { Index: 0, Records: records() },
+        ];
+        msg! { Name: name, TopicId: *id, PartitionData: partitions }
+    };
+    let data: Vec<Value> = topics.iter().map(data).collect();
+    s.sweep(
+        "Produce",
+        |_| msg! { Acks: -1, TimeoutMs: 5000, TopicData: data.clone() },
+    )?;
+    let at = |index: i32| {
+        msg! {
+            Partition: index,
+            FetchOffset: 10_i64,
+            PartitionMaxBytes: 1_000_000,
+        }
+    };
+    let of = |(name, id): &(String, [u8; 16])| {
+        msg! { Topic: name, TopicId: *id, Partitions: [at(1), at(0)] }
+    };
+    let fetched: Vec<Value> = topics.iter().map(of).collect();
+    s.sweep("Fetch", |_| msg! { MinBytes: 1, Topics: fetched.clone() })
 }
 
 fn produce_control_batches(s: &mut Session<'_>) -> anyhow::Result<()> {

@@ -247,8 +247,8 @@ impl KafkaError for JoinError {
             Self::GroupFull => ErrorCode::GroupMaxSizeReached,
             Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
             Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
-            Self::UnknownMember => ErrorCode::UnknownMemberId,
-            Self::Fenced => ErrorCode::FencedInstanceId,
+            Self::UnknownMember | Self::Removed => ErrorCode::UnknownMemberId,
+            Self::Fenced | Self::Replaced { .. } => ErrorCode::FencedInstanceId,
             // Clients take it for a reason to join again.
             Self::Superseded => ErrorCode::RebalanceInProgress,
         }

@@ -197,7 +197,15 @@ impl Normal {
                     .iter()
                     .find(|(of, path, _)| *of == api && *path == at.plain)
                     .map(|(_, _, key)| *key);
-                for (label, element) in self.elements(elements, key) {
+                let ours = self.elements(elements, key);
+                if ours.is_empty() {
+                    // As if the others were not there.
+                    lines.push(Line {
+                        path: at.path.clone(),
+                        value: "[]".to_owned(),
+                    });
+                }
+                for (label, element) in ours {
                     self.fields(api, inner, element, &at.element(&label), lines);
                 }
             }

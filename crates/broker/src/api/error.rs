@@ -214,7 +214,10 @@ impl KafkaError for AlterConfigError {
 fn config_code(kind: ResourceKind, error: &ConfigError) -> ErrorCode {
     match (kind, error) {
         (_, ConfigError::NotAList { .. } | ConfigError::TooLong { .. }) => ErrorCode::InvalidConfig,
-        (ResourceKind::Broker, _) => ErrorCode::InvalidRequest,
+        (ResourceKind::Broker, _)
+        | (ResourceKind::ClientMetrics, ConfigError::UnknownKey { .. }) => {
+            ErrorCode::InvalidRequest
+        }
         (ResourceKind::Topic | ResourceKind::Group | ResourceKind::ClientMetrics, _) => {
             ErrorCode::InvalidConfig
         }

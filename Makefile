@@ -29,7 +29,7 @@ check: install-build-deps ## Run the fast checks: format, lints, tidy, unit test
 fix: install-build-deps ## Format, apply lint suggestions, write generated pages
 	@scripts/with-target cargo xtask fix
 
-bench: build ## Measure a broker that is started for it (ARGS="--help" lists the options)
+bench: build ## Measure brokers side by side (ARGS="--goals" for the goals, ARGS="--help" lists the options)
 	@scripts/bench $(ARGS)
 
 install-build-deps: ## Install what building needs, if it is missing (Debian, Ubuntu)

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
     let topic = topic::create(broker, load.partitions, &[])?;
     let records = produce::prepare(load, broker, &topic, record_bytes)?;
-    let consumer = consumer(load, broker, &topic, Offset::Beginning)?;
+    let consumer = consumer(load, broker, &topic, &beginnings(load))?;
     let meter = Meter::start(&broker.pids)?;
     let mut received = 0;
     while received < records {
@@ -43,12 +43,18 @@ pub(crate) fn everything(load: &Load, broker: &Broker, record_bytes: u32) -> Res
     })
 }
 
-/// A consumer without a group, on every partition of a topic.
+/// The first offset of every partition.
+pub(crate) fn beginnings(load: &Load) -> Vec<i64> {
+    (0..load.partitions).map(|_| 0).collect()
+}
+
+/// A consumer without a group, on every partition of a topic from the offset
+/// that is given for it.
 pub(crate) fn consumer(
     load: &Load,
     broker: &Broker,
     topic: &str,
-    offset: Offset,
+    offsets: &[i64],
 ) -> Result<BaseConsumer> {
     let mut config = load.client(broker);
     config.set("group.id", "ottla-bench");
@@ -60,8 +66,8 @@ pub(crate) fn consumer(
     }
     let consumer: BaseConsumer = config.create()?;
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..load.partitions {
-        assignment.add_partition_offset(topic, partition, offset)?;
+    for (partition, offset) in (0..).zip(offsets) {
+        assignment.add_partition_offset(topic, partition, Offset::Offset(*offset))?;
     }
     consumer.assign(&assignment)?;
     Ok(consumer)

@@ -153,15 +153,11 @@ impl Goal {
 
     pub(crate) fn written(&self, results: &Results) -> String {
         let (Bound::AtLeast(bound) | Bound::AtMost(bound)) = self.bound;
-        let digits = match self.rival {
-            Rival::Measured(_) => digits(bound).max(2),
-            Rival::Fixed => digits(bound),
-        };
-        let measured = self.measured(results);
-        measured.map_or_else(
-            || "not measured".to_owned(),
-            |measured| format!("{measured:.digits$}"),
-        )
+        match (self.measured(results), &self.rival) {
+            (None, _) => "not measured".to_owned(),
+            (Some(ratio), Rival::Measured(_)) => ratio.as_ratio(),
+            (Some(figure), Rival::Fixed) => format!("{figure:.0$}", digits(bound)),
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
+use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Message, Offset};
 
 use crate::broker::Broker;
 use crate::load::Load;
@@ -20,25 +20,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FAN_OUT_TIMES: u32 = 3;
 const STAMP_BYTES: usize = 8;
 
-/// Retention at its least: every partition loses what is older than its last
-/// few mebibytes, once a second.
+/// Short, but a client that is held up for a second loses nothing.
 const SHORT_RETENTION: [(&str, &str); 2] =
-    [("segment.bytes", "1048576"), ("retention.bytes", "2097152")];
+    [("segment.bytes", "1048576"), ("retention.bytes", "4194304")];
+/// So much in each partition that retention has something to delete from the
+/// beginning.
+const KEPT_TOO_LONG_BYTES: u64 = 6 << 20;
 
 /// One consumer, no linger, and retention deleting all the while.
 pub(crate) fn end_to_end(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Figures> {
     let topic = topic::create(broker, load.partitions, &SHORT_RETENTION)?;
-    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "0", 1)?;
+    let old = KEPT_TOO_LONG_BYTES / u64::from(record_bytes) * u64::try_from(load.partitions)?;
+    produce::write(load, broker, &topic, record_bytes, old)?;
+    let begun = ends(load, broker, &topic)?;
+    let begins: Vec<i64> = begun.iter().map(|(_, high)| *high).collect();
+    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "0", &[&begins])?;
     let mut figures = figures(&outcome);
-    let consumer: BaseConsumer = broker.client().create()?;
-    let mut deleted = 0;
-    for partition in 0..load.partitions {
-        deleted += consumer.fetch_watermarks(&topic, partition, PATIENCE)?.0;
-    }
-    let share = 100.0 * deleted as f64 / outcome.records as f64;
-    figures.insert(Figure::Deleted, share);
+    let (low, high) = ends(load, broker, &topic)?
+        .into_iter()
+        .fold((0, 0), |(lows, highs), (low, high)| {
+            (lows + low, highs + high)
+        });
+    figures.insert(Figure::Deleted, 100.0 * low as f64 / high as f64);
     topic::delete(broker, &topic)?;
     Ok(figures)
+}
+
+/// The least and the next offset of every partition.
+fn ends(load: &Load, broker: &Broker, topic: &str) -> Result<Vec<(i64, i64)>> {
+    let consumer: BaseConsumer = broker.client().create()?;
+    (0..load.partitions)
+        .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?))
+        .collect()
 }
 
 /// Every consumer reads every record; the producer lingers as librdkafka does
@@ -52,7 +65,9 @@ pub(crate) fn fan_out(
 ) -> Result<Figures> {
     let load = &load.with_rate(load.rate * FAN_OUT_TIMES);
     let topic = topic::create(broker, load.partitions, &[])?;
-    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "5", consumers)?;
+    let beginnings = consume::beginnings(load);
+    let begins = vec![&beginnings[..]; consumers];
+    let outcome = at_a_fixed_rate(load, broker, &topic, record_bytes, "5", &begins)?;
     topic::delete(broker, &topic)?;
     Ok(figures(&outcome))
 }
@@ -66,18 +81,20 @@ fn figures(outcome: &Outcome) -> Figures {
 
 /// Both ends are this process, so both read the same clock. A record is due at
 /// its time whether or not the one before has come through: a stall of the
-/// broker counts for every record that it held up.
+/// broker counts for every record that it held up. There is a consumer for
+/// each of `begins`, which are the offsets that it begins with.
 fn at_a_fixed_rate(
     load: &Load,
     broker: &Broker,
     topic: &str,
     record_bytes: u32,
     linger_ms: &str,
-    consumers: usize,
+    begins: &[&[i64]],
 ) -> Result<Outcome> {
     let producer = produce::producer(load, broker, Acks::AllIdempotent, linger_ms)?;
-    let consumers = (0..consumers)
-        .map(|_| consume::consumer(load, broker, topic, Offset::Beginning))
+    let consumers = begins
+        .iter()
+        .map(|offsets| consume::consumer(load, broker, topic, offsets))
         .collect::<Result<Vec<BaseConsumer>>>()?;
     let clock = Instant::now();
     // The first record opens connections and is not counted.

@@ -88,7 +88,7 @@ impl Figure {
                 "busiest client thread, % of a core",
                 0,
             ),
-            Self::Deleted => ("deleted-percent", "deleted by retention meanwhile, %", 0),
+            Self::Deleted => ("deleted-percent", "deleted by retention, %", 0),
             Self::FirstAcknowledged => ("first-acknowledged-ms", "first acknowledged, ms", 1),
             Self::IdleMemory => ("idle-memory-mebibytes", "broker memory, idle, MiB", 1),
             Self::Filled => ("filled-mebibytes", "data, MiB", 0),

@@ -107,7 +107,7 @@ fn figure_table(results: &Results, case: Case, kinds: &[&Kind]) -> String {
         let ratios = pairs.iter().map(|(over, under)| {
             results.ratio(&(case, (*over).clone()), &(case, (*under).clone()), figure)
         });
-        let ratios = ratios.map(|ratio| ratio.map(|ratio| format!("{ratio:.2}")));
+        let ratios = ratios.map(|ratio| ratio.map(|ratio| ratio.as_ratio()));
         let spreads = spreads
             .into_iter()
             .map(|spread| spread.map(|spread| format!("{spread:.digits$}")));

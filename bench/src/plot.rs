@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::kind::Kind;
 use crate::outcome::Figure;
 use crate::results::Results;
-use crate::statistics::Spread;
+use crate::statistics::{Spread, digits_of_ratio};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 400.0;
@@ -14,10 +14,11 @@ const RIGHT: f64 = 40.0;
 const ROW: f64 = 22.0;
 const TITLE: f64 = 40.0;
 /// The scale is logarithmic and ends at these ratios.
-const LEAST: f64 = 0.005;
+const LEAST: f64 = 0.001;
 const MOST: f64 = 20.0;
-const TICKS: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
-const MORE_TICKS: [f64; 3] = [5.0, 10.0, 20.0];
+const TICKS: [f64; 13] = [
+    0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0,
+];
 
 /// A ratio with its name.
 struct Row {
@@ -75,29 +76,28 @@ fn rows(results: &Results, figures: &[Figure]) -> Vec<Row> {
     rows
 }
 
-/// Latency under a load without a limit is that of the client's queue, and a
-/// fixed rate is no result.
-const fn shows(case: Case, figure: Figure) -> bool {
+/// Latency under a load without a limit is that of the client's queue, a fixed
+/// rate is no result, and memory is asked for under one load.
+fn shows(case: Case, figure: Figure) -> bool {
+    let paced = matches!(case, Case::EndToEnd | Case::FanOut1 | Case::FanOut8);
+    let one_by_one = matches!(case, Case::Unpipelined | Case::UnpipelinedBare);
     match figure {
-        Figure::RecordsPerSecond => !matches!(case, Case::EndToEnd | Case::FanOut1 | Case::FanOut8),
-        Figure::P99 => matches!(
-            case,
-            Case::Unpipelined | Case::UnpipelinedBare | Case::EndToEnd | Case::FanOut8
-        ),
-        Figure::PeakMemory => matches!(case, Case::Produce1kAll),
+        Figure::RecordsPerSecond => !paced,
+        Figure::P99 => paced || one_by_one,
+        Figure::PeakMemory => case == Case::Produce1kAll,
+        Figure::CpuPerRecord
+        | Figure::FirstAcknowledged
+        | Figure::IdleMemory
+        | Figure::RestartAfterStop
+        | Figure::RestartAfterKill => true,
         Figure::MebibytesPerSecond
         | Figure::P50
         | Figure::P999
-        | Figure::CpuPerRecord
         | Figure::BrokerCpu
         | Figure::ClientCpu
         | Figure::BusiestThread
         | Figure::Deleted
-        | Figure::FirstAcknowledged
-        | Figure::IdleMemory
-        | Figure::Filled
-        | Figure::RestartAfterStop
-        | Figure::RestartAfterKill => true,
+        | Figure::Filled => false,
     }
 }
 
@@ -150,7 +150,7 @@ fn drawn_panel(svg: &mut String, panel: &Panel, top: f64) -> f64 {
     text(svg, 16.0, top + 26.0, "start", panel.title);
     let first = top + TITLE;
     let bottom = first + ROW * panel.rows.len() as f64;
-    for tick in TICKS.into_iter().chain(MORE_TICKS) {
+    for tick in TICKS {
         let x = place(tick);
         let colour = if tick == 1.0 { "#444" } else { "#ddd" };
         let _ = writeln!(
@@ -169,13 +169,9 @@ fn drawn_row(svg: &mut String, row: &Row, y: f64) {
     let colour = colour(&row.kind);
     let [least, median, most] = [row.ratio.least, row.ratio.median, row.ratio.most].map(place);
     text(svg, LEFT - 60.0, y + 4.0, "end", &row.label);
-    text(
-        svg,
-        LEFT - 12.0,
-        y + 4.0,
-        "end",
-        &format!("{:.2}", row.ratio.median),
-    );
+    let digits = digits_of_ratio(row.ratio.median);
+    let figure = format!("{:.digits$}", row.ratio.median);
+    text(svg, LEFT - 12.0, y + 4.0, "end", &figure);
     let _ = writeln!(
         svg,
         "<line x1=\"{least:.1}\" y1=\"{y}\" x2=\"{most:.1}\" y2=\"{y}\" stroke=\"{colour}\" \
@@ -192,12 +188,10 @@ fn place(ratio: f64) -> f64 {
     LEFT + along * (WIDTH - LEFT - RIGHT)
 }
 
-const fn colour(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Ottla(crate::kind::Flush::Disk) => "#1f4e9c",
-        Kind::Ottla(_) | Kind::Kafka(_) | Kind::Tansu | Kind::Noida | Kind::Running { .. } => {
-            "#e08214"
-        }
+fn colour(kind: &Kind) -> &'static str {
+    match *kind == Kind::OTTLA {
+        true => "#1f4e9c",
+        false => "#e08214",
     }
 }
 

@@ -38,6 +38,11 @@ impl Spread {
             _ => None,
         }))
     }
+
+    pub(crate) fn as_ratio(&self) -> String {
+        let digits = digits_of_ratio(self.median);
+        format!("{self:.digits$}")
+    }
 }
 
 impl fmt::Display for Spread {
@@ -54,6 +59,15 @@ impl fmt::Display for Spread {
             return f.write_str(&median);
         }
         write!(f, "{median} ({least} to {most})")
+    }
+}
+
+/// How many digits after the point a ratio needs: more when it is small.
+pub(crate) const fn digits_of_ratio(ratio: f64) -> usize {
+    match ratio {
+        0.1.. => 2,
+        0.01.. => 3,
+        _ => 4,
     }
 }
 
@@ -128,5 +142,14 @@ mod tests {
         let alone = Spread::of([0.25]).unwrap();
         assert_eq!(format!("{alone:.2}"), "0.25");
         assert_eq!(grouped(-123_456.75, 1), "-123,456.8");
+    }
+
+    #[test]
+    fn a_small_ratio_keeps_its_digits() {
+        let written = [2.5, 0.1234, 0.01234, 0.001_234].map(|ratio| {
+            let spread = Spread::of([ratio]).unwrap();
+            spread.as_ratio()
+        });
+        assert_eq!(written, ["2.50", "0.12", "0.012", "0.0012"]);
     }
 }

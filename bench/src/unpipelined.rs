@@ -1,7 +1,7 @@
 //! One record at a time by bare frames: the broker's own time, without the
 //! hand-overs between the threads of a client library.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -12,12 +12,15 @@ use crate::outcome::{Outcome, histogram, micros};
 use crate::process::Meter;
 use crate::{produce, topic};
 
+/// A leader that is known may not know it yet.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
 /// Sends, waits for the acknowledgement, and sends the next.
 pub(crate) fn bare(load: &Load, broker: &Broker, record_bytes: u32) -> Result<Outcome> {
     let topic = topic::create(broker, load.partitions, &[])?;
     let prepared = PreparedProduce::new(&topic, &produce::payload(record_bytes))?;
     let mut connection = Connection::open(&broker.address)?;
-    connection.produce(&prepared)?;
+    connection.await_acknowledgement(&topic, &prepared, READY_WITHIN)?;
     let meter = Meter::start(&broker.pids)?;
     let begun = Instant::now();
     let mut latency = histogram();

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -30,9 +31,11 @@ def main() -> int:
     output = arguments.output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
     output.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, shards.leave_nothing_behind)
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
     run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs, arguments.class_seconds,
-                        {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
+                        begun + arguments.seconds, {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
     results = run.run(classes, report)
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun
@@ -55,6 +58,7 @@ def parse_arguments():
     parser.add_argument('--all', action='store_true', help='also the tests that are listed as waiting, which tell nothing')
     parser.add_argument('--jobs', metavar='N', type=int, default=2, help='classes at a time [2]')
     parser.add_argument('--class-seconds', metavar='N', type=int, default=1800, help='time limit of a class [1800]')
+    parser.add_argument('--seconds', metavar='N', type=int, default=7200, help='time limit of the run [7200]')
     parser.add_argument('--output', metavar='DIR', type=pathlib.Path, help='where results and logs go')
     return parser.parse_args()
 

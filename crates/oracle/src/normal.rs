@@ -38,7 +38,14 @@ pub struct Normal {
 pub const MARK: &str = "o-";
 
 /// Fields by which an element is known to be of this case or of another one.
-const NAMES: &[&str] = &["GroupId", "Name", "ResourceName", "Topic", "TopicName"];
+const NAMES: &[&str] = &[
+    "GroupId",
+    "Name",
+    "ResourceName",
+    "Topic",
+    "TopicName",
+    "User",
+];
 
 /// Topics that a broker makes when they are first needed, by whichever case.
 const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];
@@ -69,6 +76,11 @@ const UNORDERED: &[(&str, &str, &str)] = &[
         "Results.Topics.Partitions",
         "PartitionIndex",
     ),
+    (
+        "DescribeUserScramCredentials",
+        "Results.CredentialInfos",
+        "Mechanism",
+    ),
     ("ElectLeaders", "ReplicaElectionResults", "Topic"),
     ("ListConfigResources", "ConfigResources", "ResourceName"),
     ("ListGroups", "Groups", "GroupId"),
@@ -80,6 +92,8 @@ const UNORDERED: &[(&str, &str, &str)] = &[
     ("OffsetFetch", "Groups.Topics", "Name or TopicId"),
     ("OffsetFetch", "Topics", "Name"),
     ("OffsetForLeaderEpoch", "Topics", "Topic"),
+    ("Produce", "Responses", "Name or TopicId"),
+    ("Produce", "Responses.PartitionResponses", "Index"),
 ];
 
 /// Numbers that no two brokers share: API (`*` for any), field.
@@ -96,7 +110,12 @@ const MASKED: &[(&str, &str)] = &[
 ];
 
 /// Numbers with a symbol each.
-const SYMBOLS: &[(&str, &str)] = &[("ProducerId", "pid"), ("SessionId", "session")];
+const SYMBOLS: &[(&str, &str)] = &[
+    ("ProducerId", "pid"),
+    ("ProducerIdFilters", "pid"),
+    ("SessionId", "session"),
+    ("V3AndBelowProducerId", "pid"),
+];
 
 impl Normal {
     pub fn new(place: Place, prefix: String) -> Self {
@@ -176,7 +195,15 @@ impl Normal {
                     .iter()
                     .find(|(of, path, _)| *of == api && *path == at.plain)
                     .map(|(_, _, key)| *key);
-                for (label, element) in self.elements(elements, key) {
+                let ours = self.elements(elements, key);
+                if ours.is_empty() {
+                    // As if the others were not there.
+                    lines.push(Line {
+                        path: at.path.clone(),
+                        value: "[]".to_owned(),
+                    });
+                }
+                for (label, element) in ours {
                     self.fields(api, inner, element, &at.element(&label), lines);
                 }
             }

@@ -1,5 +1,6 @@
 //! Runs cases: records what Apache Kafka answers, compares what Ottla does.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -116,26 +117,19 @@ pub enum Truth {
     Live,
 }
 
-/// Whether a difference that does not show must be gone.
-#[derive(Debug, Clone, Copy)]
-enum Choice {
-    Everything,
-    Some,
-}
-
 /// Compares Ottla with the golden files, or with Apache Kafka while it runs.
 ///
 /// # Errors
 /// If a broker cannot be started, or a golden file is missing.
 pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Result<bool> {
     let cases = &chosen(words, truth == Truth::Live);
-    let choice = if words.is_empty() {
-        Choice::Everything
-    } else {
-        Choice::Some
-    };
+    let mut tally = Tally::default();
     let expected: Vec<Vec<Step>> = match truth {
-        Truth::Live => transcripts(Program::Kafka, cases)?,
+        Truth::Live => {
+            let live = transcripts(Program::Kafka, cases)?;
+            tally.stale = stale(cases, &live, out)?;
+            live
+        }
         Truth::Golden => {
             let read = cases.iter().map(read_golden);
             read.collect::<anyhow::Result<_>>()?
@@ -144,7 +138,6 @@ pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Res
     let actual = transcripts(Program::Ottla, cases)?;
     let text = fs::read_to_string(root().join("docs/differences.md"))?;
     let listed = Differences::read(&text).context("in docs/differences.md")?;
-    let mut tally = Tally::default();
     for ((case, expected), actual) in cases.iter().zip(&expected).zip(&actual) {
         tally.steps += expected.len();
         tally.fields += expected.iter().map(|step| step.lines.len()).sum::<usize>();
@@ -155,28 +148,41 @@ pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Res
         tally.new += new.len();
         show(&case.path(), &new, out)?;
     }
-    let paths: Vec<String> = match choice {
-        Choice::Everything => cases.iter().map(Case::path).collect(),
-        Choice::Some => Vec::new(),
-    };
-    for (line, pattern) in listed.unseen(&paths) {
-        writeln!(
-            out,
-            "docs/differences.md:{line}: nothing differs like {pattern} any more"
-        )?;
-        tally.gone += 1;
+    // A choice of cases need not show every listed difference.
+    if words.is_empty() {
+        let paths: Vec<String> = cases.iter().map(Case::path).collect();
+        for (line, pattern) in listed.unseen(&paths) {
+            let what = format!("nothing differs like {pattern} any more");
+            writeln!(out, "docs/differences.md:{line}: {what}")?;
+            tally.gone += 1;
+        }
     }
-    writeln!(
-        out,
-        "{} cases, {} steps, {} fields compared: {} listed differences, {} unlisted, {} listed that no longer show",
-        cases.len(),
-        tally.steps,
-        tally.fields,
-        tally.known,
-        tally.new,
-        tally.gone,
-    )?;
-    Ok(tally.new == 0 && tally.gone == 0)
+    writeln!(out, "{} cases, {tally}", cases.len())?;
+    Ok(tally.new + tally.gone + tally.stale == 0)
+}
+
+/// How many cases Kafka answers otherwise than when it was recorded.
+fn stale(cases: &[Case], live: &[Vec<Step>], out: &mut dyn Write) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for (case, live) in cases.iter().zip(live) {
+        let recorded = read_golden(case)?;
+        let differences = transcript::compare(&recorded, live);
+        for it in &differences {
+            let (then, now) = (side(it.expected.as_ref()), side(it.actual.as_ref()));
+            writeln!(
+                out,
+                "{}: Kafka answers otherwise than recorded",
+                case.path()
+            )?;
+            writeln!(out, "  {}\n    then: {then}\n    now:  {now}", it.place)?;
+        }
+        count += usize::from(!differences.is_empty());
+    }
+    Ok(count)
+}
+
+fn side(value: Option<&String>) -> &str {
+    value.map_or("(nothing)", String::as_str)
 }
 
 #[derive(Debug, Default)]
@@ -186,6 +192,29 @@ struct Tally {
     known: usize,
     new: usize,
     gone: usize,
+    /// Cases in which Kafka answered otherwise than when it was recorded.
+    stale: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { steps, fields, .. } = self;
+        write!(f, "{steps} steps, {fields} fields compared: ")?;
+        write!(
+            f,
+            "{} listed differences, {} unlisted, ",
+            self.known, self.new
+        )?;
+        write!(f, "{} listed that no longer show", self.gone)?;
+        if self.stale > 0 {
+            write!(
+                f,
+                "; Kafka answers {} cases otherwise than recorded",
+                self.stale
+            )?;
+        }
+        Ok(())
+    }
 }
 
 fn read_golden(case: &Case) -> anyhow::Result<Vec<Step>> {
@@ -203,8 +232,8 @@ fn show(case: &str, differences: &[Difference], out: &mut dyn Write) -> io::Resu
             title = Some(&difference.title);
             writeln!(out, "{case}: {}", difference.title)?;
         }
-        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(nothing)".to_owned());
-        let (kafka, ottla) = (side(&difference.expected), side(&difference.actual));
+        let kafka = side(difference.expected.as_ref());
+        let ottla = side(difference.actual.as_ref());
         writeln!(out, "  {}", difference.place)?;
         writeln!(out, "    kafka: {kafka}")?;
         writeln!(out, "    ottla: {ottla}")?;

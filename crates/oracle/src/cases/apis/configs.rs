@@ -23,7 +23,20 @@ pub(super) fn cases() -> Vec<Case> {
         case("group_whole", group_whole),
         case("describe_configs", describe_configs),
         case("alter_configs", alter_configs),
+        case("alter_configs_of_no_resource", alter_configs_of_no_resource),
         case("incremental_alter_configs", incremental_alter_configs),
+        case(
+            "incremental_alter_configs_in_no_way",
+            incremental_alter_configs_in_no_way,
+        ),
+        case(
+            "incremental_alter_configs_of_client_metrics",
+            incremental_alter_configs_of_client_metrics,
+        ),
+        case(
+            "incremental_alter_configs_of_what_runs",
+            incremental_alter_configs_of_what_runs,
+        ),
         case(
             "incremental_alter_configs_of_topics",
             incremental_alter_configs_of_topics,
@@ -215,10 +228,23 @@ fn replacements(topic: &str, none: &str) -> Vec<Vec<Value>> {
             vec![set("consumer.session.timeout.ms", "50000")],
         )],
         vec![of(METRICS, "m", vec![set("interval.ms", "1000")])],
-        vec![of(0, "x", vec![]), of(3, "x", vec![]), of(64, "x", vec![])],
-        vec![of(TOPIC, topic, vec![]), of(TOPIC, topic, vec![])],
         vec![],
     ]
+}
+
+/// Types that mean nothing, and a resource that stands there twice.
+fn alter_configs_of_no_resource(s: &mut Session<'_>) -> anyhow::Result<()> {
+    s.topic("t", 1)?;
+    let name = s.name("t");
+    let of = |kind: i8, name: &str| msg! { ResourceType: kind, ResourceName: name };
+    for resources in [
+        vec![of(0, "x"), of(3, "x"), of(64, "x")],
+        vec![of(TOPIC, &name), of(TOPIC, &name)],
+    ] {
+        let request = msg! { Resources: resources, ValidateOnly: true };
+        s.ask("a", "AlterConfigs", 2, request)?;
+    }
+    Ok(())
 }
 
 fn change(name: &str, operation: i8, value: impl Into<Value>) -> Value {
@@ -256,8 +282,6 @@ const CHANGES: &[(&str, i8, Option<&str>)] = &[
     ("retention.ms", 0, None),
     ("retention.ms", 2, Some("1000")),
     ("retention.ms", 3, Some("1000")),
-    ("retention.ms", 4, Some("1000")),
-    ("retention.ms", -1, Some("1000")),
     ("cleanup.policy", 2, Some("compact")),
     ("cleanup.policy", 2, Some("delete")),
     ("cleanup.policy", 3, Some("delete")),
@@ -307,7 +331,36 @@ fn changes_of_loggers() -> Vec<Vec<Value>> {
     ]
 }
 
-fn other_changes() -> Vec<Vec<Value>> {
+/// Operations that there are not.
+fn incremental_alter_configs_in_no_way(s: &mut Session<'_>) -> anyhow::Result<()> {
+    s.topic("t", 1)?;
+    let name = s.name("t");
+    for operation in [4, -1] {
+        let change = change("retention.ms", operation, "1000");
+        let resource = changes(TOPIC, &name, vec![change]);
+        s.sweep("IncrementalAlterConfigs", |_| {
+            msg! {
+                Resources: [resource.clone()],
+                ValidateOnly: true,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn incremental_alter_configs_of_client_metrics(s: &mut Session<'_>) -> anyhow::Result<()> {
+    for resources in changes_of_client_metrics() {
+        s.sweep("IncrementalAlterConfigs", |_| {
+            msg! {
+                Resources: resources.clone(),
+                ValidateOnly: true,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn changes_of_client_metrics() -> Vec<Vec<Value>> {
     vec![
         vec![changes(
             METRICS,
@@ -331,6 +384,11 @@ fn other_changes() -> Vec<Vec<Value>> {
             vec![change("no.such.setting", 0, "1")],
         )],
         vec![changes(METRICS, "", vec![change("interval.ms", 0, "1000")])],
+    ]
+}
+
+fn other_changes() -> Vec<Vec<Value>> {
+    vec![
         vec![changes(
             GROUP,
             "g",
@@ -375,7 +433,6 @@ fn incremental_alter_configs_of_topics(s: &mut Session<'_>) -> anyhow::Result<()
 /// Settings that can be changed while a broker runs, and others.
 const SETTINGS_OF_BROKERS: &[(&str, &str)] = &[
     ("log.cleaner.threads", "2"),
-    ("log.cleaner.threads", "0"),
     ("log.cleaner.threads", "x"),
     ("log.retention.ms", "1000"),
     ("log.retention.ms", "x"),
@@ -384,10 +441,8 @@ const SETTINGS_OF_BROKERS: &[(&str, &str)] = &[
     ("max.connections", "100"),
     ("max.connections.per.ip", "-1"),
     ("num.io.threads", "9"),
-    ("num.io.threads", "1000"),
     ("num.network.threads", "4"),
     ("unclean.leader.election.enable", "true"),
-    ("min.insync.replicas", "2"),
     ("compression.type", "zstd"),
     ("node.id", "2"),
     ("num.partitions", "7"),
@@ -395,7 +450,6 @@ const SETTINGS_OF_BROKERS: &[(&str, &str)] = &[
     ("default.replication.factor", "2"),
     ("offsets.topic.num.partitions", "7"),
     ("broker.rack", "r"),
-    ("listeners", "PLAINTEXT://localhost:1"),
     ("no.such.setting", "1"),
     ("retention.ms", "1000"),
     ("leader.replication.throttled.rate", "1000"),
@@ -404,6 +458,23 @@ const SETTINGS_OF_BROKERS: &[(&str, &str)] = &[
     ("log.cleanup.policy", "compact"),
     ("remote.log.manager.copy.max.bytes.per.second", "1000"),
 ];
+
+/// Numbers of threads, addresses and replicas that do not fit what runs.
+fn incremental_alter_configs_of_what_runs(s: &mut Session<'_>) -> anyhow::Result<()> {
+    for (setting, value) in [
+        ("log.cleaner.threads", "0"),
+        ("num.io.threads", "1000"),
+        ("listeners", "PLAINTEXT://localhost:1"),
+        ("min.insync.replicas", "2"),
+    ] {
+        for broker in ["", "1"] {
+            let resources = [changes(BROKER, broker, vec![change(setting, 0, value)])];
+            let request = msg! { Resources: resources, ValidateOnly: true };
+            s.ask("a", "IncrementalAlterConfigs", 1, request)?;
+        }
+    }
+    Ok(())
+}
 
 fn incremental_alter_configs_of_brokers(s: &mut Session<'_>) -> anyhow::Result<()> {
     for (setting, value) in SETTINGS_OF_BROKERS {

@@ -121,6 +121,9 @@ fn join_group(s: &mut Session<'_>) -> anyhow::Result<()> {
             version.min(6),
             msg! { Groups: [&*group] },
         )?;
+        s.note("The group is empty.");
+        let beat = msg! { GroupId: &group, GenerationId: generation, MemberId: &member };
+        s.ask("a", "Heartbeat", version.min(4), beat)?;
     }
     s.note("A member with a name of its own.");
     for version in 5..=9 {

@@ -32,6 +32,7 @@ import org.apache.kafka.controller.ResultOrError;
 import org.apache.kafka.coordinator.group.GroupCoordinator;
 import org.apache.kafka.image.loader.MetadataLoader;
 import org.apache.kafka.metadata.BrokerState;
+import org.apache.kafka.server.BrokerLifecycleManager;
 import org.apache.kafka.server.fault.FaultHandler;
 import org.mockito.Mockito;
 import org.mockito.stubbing.Answer;
@@ -121,6 +122,7 @@ public final class OttlaBroker {
         doReturn(sharedServer()).when(broker).sharedServer();
         doReturn(logManager()).when(broker).logManager();
         doReturn(replicaManager()).when(broker).replicaManager();
+        doReturn(lifecycle()).when(broker).lifecycleManager();
         doReturn(groupCoordinator()).when(broker).groupCoordinator();
         doReturn(requestProcessor()).when(broker).dataPlaneRequestProcessor();
         doAnswer(call -> process.isAlive() ? BrokerState.RUNNING : BrokerState.NOT_RUNNING).when(broker).brokerState();
@@ -169,6 +171,13 @@ public final class OttlaBroker {
         doReturn(Long.MAX_VALUE).when(loader).lastAppliedOffset();
         doReturn(loader).when(shared).loader();
         return shared;
+    }
+
+    /** A broker that listens is no longer fenced. */
+    private static BrokerLifecycleManager lifecycle() {
+        BrokerLifecycleManager manager = mock(BrokerLifecycleManager.class, withSettings().stubOnly().defaultAnswer(REFUSE));
+        doReturn(CompletableFuture.completedFuture(null)).when(manager).initialUnfenceFuture();
+        return manager;
     }
 
     private static KafkaRaftManager<?> raftManager() {

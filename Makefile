@@ -9,7 +9,7 @@ export OTTLA_CACHE := $(CACHE)
 export OTTLA_BIN ?= $(TARGET)/release/ottla
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench check fix install-build-deps install-test-deps clean
+.PHONY: help run build test compat bench check fix install-build-deps install-test-deps clean
 
 run: build ## Build and start a broker on localhost:9092, data in ./ottla-data (ARGS="--memory" adds options)
 	@exec "$(OTTLA_BIN)" serve --data ./ottla-data $(ARGS)
@@ -19,6 +19,9 @@ build: install-build-deps ## Build the release binary
 
 test: install-build-deps install-test-deps ## Run every check and test (what .ci/run does)
 	@scripts/with-target scripts/test
+
+compat: install-build-deps install-test-deps ## Run everything of others that can judge a broker (takes an hour)
+	@scripts/with-target scripts/compat
 
 check: install-build-deps ## Run the fast checks: format, lints, tidy, unit tests
 	@scripts/with-target cargo xtask check

@@ -1,13 +1,19 @@
-"""A broker for a suite: one that runs already, or ours on a free port."""
+"""A broker for a suite: ours or Apache Kafka, with the same settings."""
 
 import contextlib
+import dataclasses
+import functools
 import pathlib
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+
+from compat import places
+from compat.suites import Unavailable
 
 # Client suites assume settings that they never state; these satisfy most of
 # them. A suite that wants others overrides them.
@@ -24,6 +30,8 @@ COMMON_SETTINGS = {
 }
 START_SECONDS = 10
 STOP_SECONDS = 10
+KAFKA_START_SECONDS = 150
+KAFKA_STOP_SECONDS = 40
 
 
 def free_port() -> int:
@@ -56,21 +64,79 @@ def ottla(binary: pathlib.Path, log: pathlib.Path, settings: dict[str, str], por
     with log.open('w') as output:
         process = subprocess.Popen([binary, 'serve', '--config', file],
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    address = f'127.0.0.1:{port}'
     try:
-        address = f'127.0.0.1:{port}'
-        deadline = time.monotonic() + START_SECONDS
-        while not is_listening(address):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f'the broker did not start; its log is {log}')
-            time.sleep(0.02)
+        wait_until_listening(address, process, log)
         yield address
         if process.poll() is not None:
             raise RuntimeError(f'the broker died with {process.returncode}; its log is {log}')
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, STOP_SECONDS)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def kafka(log: pathlib.Path, settings: dict[str, str], port: int | None = None):
+    """Starts Apache Kafka, as `peers/` does, with the settings that ours would
+    be given; yields its address."""
+    port = port or free_port()
+    settings = COMMON_SETTINGS | settings
+    if number := settings.get('node.id'):
+        controller = free_port()
+        settings |= {'controller.quorum.voters': f'{number}@127.0.0.1:{controller}',
+                     'listeners': f'PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}'}
+    options = [f'--set={key}={value}' for key, value in settings.items()]
+    with log.open('w') as output:
+        process = subprocess.Popen([places.PEERS / 'run', 'kafka', f'--port={port}', *options],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output, text=True)
+    try:
+        yield wait_until_ready(process, log)
+        if process.poll() is not None:
+            raise RuntimeError(f'Apache Kafka ended with {process.returncode}; its log is {log}')
+    finally:
+        stop(process, KAFKA_STOP_SECONDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class KafkaFolder:
+    version: str
+    place: pathlib.Path
+
+
+@functools.cache
+def kafka_folder() -> KafkaFolder:
+    """Apache Kafka's jars and scripts, brought into the cache by `peers/`."""
+    done = subprocess.run([places.PEERS / 'install', 'kafka'], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(done.stderr.strip().removeprefix('skipped: '))
+    _, version, place = done.stdout.split()
+    return KafkaFolder(version, pathlib.Path(place))
+
+
+def wait_until_listening(address: str, process, log: pathlib.Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_listening(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f'the broker did not start; its log is {log}')
+        time.sleep(0.02)
+
+
+def wait_until_ready(process, log: pathlib.Path) -> str:
+    """The address in the line `ready ADDRESS pid=...` that a peer prints."""
+    ready, _, _ = select.select([process.stdout], [], [], KAFKA_START_SECONDS)
+    line = process.stdout.readline() if ready else ''
+    if line.startswith('ready '):
+        return line.split()[1]
+    message = log.read_text().strip()
+    if message.startswith('skipped: '):
+        raise Unavailable(message.removeprefix('skipped: '))
+    raise RuntimeError(f'Apache Kafka did not start: {message[-300:]}')
+
+
+def stop(process, seconds: float) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

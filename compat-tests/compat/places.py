@@ -13,6 +13,12 @@ CACHE = pathlib.Path(
 # and built here, never inside the repository.
 FOREIGN = CACHE / 'foreign'
 
+# Starts Apache Kafka, and makes a Kafka folder of its jars.
+PEERS = REPOSITORY / 'peers'
+
+# How every suite fares on Apache Kafka.
+BASELINES = COMPAT_TESTS / 'baseline'
+
 # A folder with `bin/kafka-storage.sh` and `bin/kafka-run-class.sh`.
 DIST = REPOSITORY / 'dist'
 

@@ -7,6 +7,10 @@ import pathlib
 import xml.etree.ElementTree as ElementTree
 
 
+# The name of the case that stands for a suite of which nothing is known.
+WHOLE_SUITE = '(the whole suite)'
+
+
 class Outcome(enum.Enum):
     PASSED = 'passed'
     FAILED = 'failed'
@@ -33,14 +37,25 @@ class Expectation:
         return fnmatch.fnmatchcase(suite, self.suite) and fnmatch.fnmatchcase(case.name, self.case)
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A case's outcome on Apache Kafka; where it does not pass there, the
+    reason, once a person has found it."""
+
+    outcome: Outcome
+    reason: str = ''
+
+
 @dataclasses.dataclass
 class Verdict:
     """Cases sorted by whether they did as expected."""
 
     cases: list[Case]
-    known: list[tuple[Case, str]]
-    unexpected: list[Case]
-    recovered: list[Case]
+    known: list[tuple[Case, str]] = dataclasses.field(default_factory=list)
+    unexpected: list[Case] = dataclasses.field(default_factory=list)
+    recovered: list[Case] = dataclasses.field(default_factory=list)
+    # Passed, though the same case does not pass on Apache Kafka.
+    beyond: list[Case] = dataclasses.field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
         return sum(case.outcome is outcome for case in self.cases)
@@ -49,7 +64,7 @@ class Verdict:
     def line(self) -> str:
         counts = ', '.join(f'{self.count(outcome)} {outcome.value}' for outcome in
                            (Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED))
-        return f'{counts} ({len(self.known)} of them listed as expected)' if self.known else counts
+        return f'{counts} ({len(self.known)} of them as expected)' if self.known else counts
 
 
 def read_expectations(path: pathlib.Path) -> list[Expectation]:
@@ -65,22 +80,36 @@ def read_expectations(path: pathlib.Path) -> list[Expectation]:
     return expectations
 
 
-def judge(suite: str, cases: list[Case], expectations: list[Expectation]) -> Verdict:
-    """A skip counts like a failure unless it is listed: a case that does not
-    run proves nothing. A suite without any case is one that did not run."""
-    verdict = Verdict(cases, [], [], [])
+def judge(suite: str, cases: list[Case], expectations: list[Expectation], baseline: dict[str, Entry]) -> Verdict:
+    """A skip counts like a failure unless it is listed or the case is skipped
+    on Apache Kafka too: a case that does not run proves nothing. So does one
+    that ran on Apache Kafka and is not there now."""
+    verdict = Verdict(cases)
     if not cases:
-        verdict.unexpected.append(Case('(the whole suite)', Outcome.FAILED, 'no case ran'))
+        verdict.unexpected.append(Case(WHOLE_SUITE, Outcome.FAILED, 'no case ran'))
     for case in cases:
         covering = [e for e in expectations if e.covers(suite, case)]
+        there = baseline.get(case.name, Entry(Outcome.PASSED))
         if case.outcome is Outcome.PASSED:
             if any('*' not in e.case for e in covering):
                 verdict.recovered.append(case)
+            if there.outcome is not Outcome.PASSED:
+                verdict.beyond.append(case)
         elif reason := next((e.reason for e in covering if e.outcome is case.outcome), None):
             verdict.known.append((case, reason))
+        elif case.outcome is there.outcome:
+            verdict.known.append((case, f'on Apache Kafka too: {there.reason or case.detail or "no reason found yet"}'))
         else:
             verdict.unexpected.append(case)
+    names = {case.name for case in cases}
+    verdict.unexpected += [Case(name, Outcome.FAILED, 'did not run') for name in baseline if not names & with_parents(name)]
     return verdict
+
+
+def with_parents(name: str) -> set[str]:
+    """A test that is skipped as a whole stands for the tests inside it."""
+    parts = name.split('/')
+    return {'/'.join(parts[:length]) for length in range(1, len(parts) + 1)}
 
 
 def from_junit(path: pathlib.Path) -> list[Case]:

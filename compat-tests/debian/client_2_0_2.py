@@ -32,6 +32,15 @@ def produce(count, **settings):
     return offsets
 
 
+def await_value(ask, wanted):
+    """Kafka answers a change when its controller has it; its brokers show it
+    a moment later."""
+    deadline = time.monotonic() + 10
+    while ask() != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    check(ask(), wanted)
+
+
 def check(got, wanted):
     if got != wanted:
         raise SystemExit('got %r, wanted %r' % (got, wanted))
@@ -113,12 +122,12 @@ def topics_and_partitions():
 def admin():
     client = make_topic()
     client.create_partitions({TOPIC: NewPartitions(3)})
-    check(len(client.describe_topics([TOPIC])[0]['partitions']), 3)
+    await_value(lambda: len(client.describe_topics([TOPIC])[0]['partitions']), 3)
     resource = ConfigResource(ConfigResourceType.TOPIC, TOPIC)
     check(len(client.describe_configs([resource])), 1)
     client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, {'retention.ms': '1234'})])
-    entries = client.describe_configs([resource])[0].resources[0][4]
-    check([entry[1] for entry in entries if entry[0] == 'retention.ms'], ['1234'])
+    await_value(lambda: [entry[1] for entry in client.describe_configs([resource])[0].resources[0][4]
+                         if entry[0] == 'retention.ms'], ['1234'])
     produce(1)
     reader = consumer(TOPIC, group_id=TOPIC + '-group')
     next(reader)
@@ -126,8 +135,7 @@ def admin():
     check(TOPIC + '-group' in [group for group, _ in client.list_consumer_groups()], True)
     check(client.describe_consumer_groups([TOPIC + '-group'])[0].state, 'Empty')
     client.delete_topics([TOPIC])
-    time.sleep(0.5)
-    check(TOPIC in client.list_topics(), False)
+    await_value(lambda: TOPIC in client.list_topics(), False)
 
 
 if __name__ == '__main__':

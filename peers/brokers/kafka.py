@@ -80,7 +80,7 @@ def properties(number: int, port: int, voters: list[str], data: pathlib.Path, se
 
 def format_directory(folder, file, cluster, log) -> None:
     with log.open('ab') as output:
-        done = subprocess.run(java(folder, ['kafka.tools.StorageTool', 'format', '-t', cluster, '-c', file],
+        done = subprocess.run(java(folder, ['kafka.tools.StorageTool', 'format', f'--cluster-id={cluster}', '-c', file],
                                    heap=['-Xmx256M'], options=['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']),
                               env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                               timeout=FORMAT_SECONDS, check=False)

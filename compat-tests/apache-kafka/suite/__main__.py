@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -27,12 +28,14 @@ def main() -> int:
     except java.Missing as missing:
         print(f'skipped: {missing}')
         return SKIPPED
-    output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
+    output = arguments.output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
     output.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, shards.leave_nothing_behind)
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
     run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs, arguments.class_seconds,
-                        {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
+                        begun + arguments.seconds, {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
     results = run.run(classes, report)
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun
@@ -41,7 +44,7 @@ def main() -> int:
     print(f'{len(cases)} cases in {seconds:.0f} s: ' + ', '.join(
         f'{sum(case.outcome is outcome for case in cases.values())} {outcome.value}' for outcome in Outcome))
     if arguments.baseline:
-        return keep_baseline(cases, classes, arguments)
+        return keep_baseline(cases, arguments)
     return compare(cases, classes, arguments)
 
 
@@ -51,10 +54,11 @@ def parse_arguments():
                         help='run on Apache Kafka in the same JVM, and write what passes to baseline.tsv')
     parser.add_argument('--only', metavar='CLASS', action='append', help='only this class; may be repeated')
     parser.add_argument('--method', metavar='NAME', action='append',
-                        help='only the tests of this method; writes no baseline')
+                        help='only the tests of this method')
     parser.add_argument('--all', action='store_true', help='also the tests that are listed as waiting, which tell nothing')
     parser.add_argument('--jobs', metavar='N', type=int, default=2, help='classes at a time [2]')
     parser.add_argument('--class-seconds', metavar='N', type=int, default=1800, help='time limit of a class [1800]')
+    parser.add_argument('--seconds', metavar='N', type=int, default=7200, help='time limit of the run [7200]')
     parser.add_argument('--output', metavar='DIR', type=pathlib.Path, help='where results and logs go')
     return parser.parse_args()
 
@@ -85,17 +89,20 @@ def report(name: str, cases: list[Case], seconds: float) -> None:
     print(f'  {shards.short_name(name)}: {passed} of {len(cases)} passed in {seconds:.0f} s', flush=True)
 
 
-def keep_baseline(cases: dict[str, Case], classes: list[str], arguments) -> int:
-    """The classes that ran take the place of what was known of them."""
+def keep_baseline(cases: dict[str, Case], arguments) -> int:
+    """What ran takes the place of what was known: whole classes, or single methods of them."""
     for case in cases.values():
         if case.outcome is not Outcome.PASSED:
             print(f'  {case.outcome.value:8} {case.name}  {case.detail[:300]}')
-    if not arguments.method:
-        known = verdict.read_baseline(BASELINE)
-        ran = {shards.short_name(name) for name in classes}
-        kept = {name: outcome for name, outcome in known.items() if name.split('::')[0] not in ran}
-        verdict.write_baseline(BASELINE, kept | {case.name: case.outcome for case in cases.values()})
+    ran = {part_of(name, arguments) for name in cases}
+    kept = {name: outcome for name, outcome in verdict.read_baseline(BASELINE).items()
+            if part_of(name, arguments) not in ran}
+    verdict.write_baseline(BASELINE, kept | {case.name: case.outcome for case in cases.values()})
     return 0
+
+
+def part_of(case: str, arguments) -> str:
+    return case.split(' ')[0] if arguments.method else case.split('::')[0]
 
 
 def compare(cases: dict[str, Case], classes: list[str], arguments) -> int:
@@ -103,6 +110,7 @@ def compare(cases: dict[str, Case], classes: list[str], arguments) -> int:
     baseline = {name: outcome for name, outcome in verdict.read_baseline(BASELINE).items()
                 if name.split('::')[0] in ran and (not arguments.method or name in cases)}
     found = verdict.judge(cases, baseline, verdict.read_list(INTERNALS, 2), verdict.read_list(WAITING, 3))
+    found.write(arguments.output / 'verdict.tsv')
     for name in found.recovered:
         print(f'  passes now, is it still to be listed? {name}')
     for case, reason in found.open:

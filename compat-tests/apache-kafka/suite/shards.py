@@ -16,6 +16,23 @@ METHOD_SECONDS = 120
 WORDS = {outcome.value: outcome for outcome in Outcome}
 
 
+# The process groups that run.
+GROUPS: set[int] = set()
+
+
+def kill_group(group: int) -> None:
+    GROUPS.discard(group)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def leave_nothing_behind(number: int, _frame) -> None:
+    """What to do with a signal that ends the run."""
+    for group in list(GROUPS):
+        kill_group(group)
+    os._exit(128 + number)
+
+
 @dataclasses.dataclass(frozen=True)
 class Shards:
     class_path: str
@@ -24,6 +41,8 @@ class Shards:
     ottla: pathlib.Path | None
     jobs: int
     class_seconds: int
+    # When, on the monotonic clock, everything ends.
+    deadline: float
     # Of a class, the methods that alone run, and those that do not.
     methods: dict[str, list[str]]
     without: dict[str, list[str]]
@@ -47,16 +66,16 @@ class Shards:
         temporary = self.output / f'{short}.tmp'
         temporary.mkdir(exist_ok=True)
         with (self.output / f'{short}.log').open('a') as log:
+            # The brokers are in the group of the process that starts them.
             process = subprocess.Popen(self.command(name, events, temporary), stdin=subprocess.DEVNULL,
                                        stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=temporary)
+            GROUPS.add(process.pid)
             try:
-                process.wait(timeout=self.class_seconds)
+                process.wait(timeout=max(1, min(self.class_seconds, self.deadline - begun)))
             except subprocess.TimeoutExpired:
                 pass
             finally:
-                # The brokers are in the group of the process that started them.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process.pid)
                 process.wait()
         shutil.rmtree(temporary, ignore_errors=True)
         return read_events(events, short, process.returncode), time.monotonic() - begun

@@ -76,6 +76,13 @@ class Verdict:
             f'{len(self.passed)} of them pass on Ottla: {share:.1f} %',
         ]
 
+    def write(self, path: pathlib.Path) -> None:
+        """The cases that have to pass, a line each: the case, what it came to, why."""
+        rows = [(name, Outcome.PASSED, '') for name in self.passed]
+        rows += [(f'(listed as {OPEN}) {case.name}', case.outcome, reason) for case, reason in self.open]
+        rows += [(case.name, case.outcome, case.detail) for case in self.unlisted]
+        path.write_text(''.join(f'{name}\t{outcome.value}\t{detail}\n' for name, outcome, detail in rows))
+
     @staticmethod
     def methods(names: list[str]) -> int:
         return len({name.split(' ')[0] for name in names})

@@ -19,6 +19,11 @@ class Run:
     output: pathlib.Path
     deadline: float
     selection: str | None
+    # Whether the broker is Apache Kafka, which is spared nothing.
+    on_kafka: bool
+
+    def seconds_left(self) -> float:
+        return max(1, self.deadline - time.monotonic())
 
     def command(self, arguments, *, env=None, cwd=None, log='log.txt') -> str:
         """Runs a program to its end or the time limit; returns what it printed.
@@ -28,7 +33,7 @@ class Run:
             process = subprocess.Popen([str(a) for a in arguments], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
                                        stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
             try:
-                process.wait(timeout=max(1, self.deadline - time.monotonic()))
+                process.wait(timeout=self.seconds_left())
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -47,7 +52,18 @@ class Suite:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     # A suite that has an address written into its cases; others get a free port.
     port: int | None = None
+    # Done within a minute or two, with nothing to compile.
     quick: bool = False
+    # Runs when it is named or with --all.
+    on_request: bool = False
+    # The file under `baseline/`, where that is not the suite's name, and which
+    # of its cases are this suite's.
+    baseline: str | None = None
+    covers: Callable[[str], bool] = lambda _case: True
+
+    @property
+    def baseline_name(self) -> str:
+        return self.baseline or self.name
 
 
 class Unavailable(Exception):
@@ -55,5 +71,6 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import debian, kafka_python, rust_crates
-    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES]
+    from compat.suites import apache_kafka, debian, franz_go, kafka_python, librdkafka, rust_crates
+    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *franz_go.SUITES,
+            *librdkafka.SUITES, *apache_kafka.SUITES]

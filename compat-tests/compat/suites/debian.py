@@ -44,6 +44,6 @@ def install(package: str) -> None:
 
 
 SUITES = [
-    Suite('kcat', "Debian's kcat 1.7.1 (librdkafka 2.0.2)", seconds=300, run=kcat),
+    Suite('kcat', "Debian's kcat 1.7.1 (librdkafka 2.0.2)", seconds=300, run=kcat, quick=True),
     Suite('python3-kafka', "Debian's python3-kafka 2.0.2", seconds=300, run=python3_kafka),
 ]

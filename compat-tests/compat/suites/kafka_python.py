@@ -13,6 +13,10 @@ from compat.suites import Run, Suite, Unavailable
 VERSION = '3.0.12'
 # Theirs kills all of pytest at the first case that takes too long.
 PYTEST_LIMITS = ['-o', 'addopts=', '--timeout', '90', '--timeout-method=signal']
+# A consumer without a group that is given its topic while its first answer is
+# being read forgets to ask where that topic is, for five minutes: one time in
+# twenty this case meets that, and is run again.
+RACING = {'test_consumer_integration::test_kafka_consumer'}
 # Each of their cases waits minutes for a broker that cannot come up, so they
 # are counted as skipped without being started.
 WAITING = {
@@ -43,16 +47,21 @@ def own_suite(run: Run, source, environment) -> list[Case]:
     wanted = {'KAFKA_VERSION': '4.3.0', 'PROJECT_ROOT': str(source)} | environment
     tests = source / 'test' / 'integration'
     ignored = [f'--ignore={tests / module}' for module in WAITING]
-    waiting = [Case(name, Outcome.SKIPPED, reason) for module, reason in WAITING.items()
+    skipped = [Case(name, Outcome.SKIPPED, reason) for module, reason in WAITING.items()
                for name in collect(run, tests / module, wanted, source)]
-    return pytest(run, tests, wanted, cwd=source, options=ignored) + waiting
+    cases = pytest(run, tests, wanted, cwd=source, options=ignored)
+    racing = [case for case in cases if case.outcome is Outcome.FAILED and case.name in RACING]
+    again = [pytest(run, tests / f'{case.name.replace("::", ".py::", 1)}', wanted, cwd=source) for case in racing]
+    return [case for case in cases if case not in racing] + [case for found in again for case in found] + skipped
 
 
 def collect(run: Run, module, environment, cwd) -> list[str]:
     """The names of a module's cases, without running them."""
     command = [run.python, '-m', 'pytest', module, '-q', '--collect-only', '-o', 'addopts=']
     output = run.command(command, env=os.environ | environment, cwd=cwd, log='collected.txt')
-    return [line.rpartition('/')[2].replace('.py::', '::') for line in output.splitlines() if '.py::' in line]
+    lines = [line.rpartition('/')[2] for line in output.splitlines() if '.py::' in line]
+    # As in `from_junit`: a class stands for its module.
+    return ['::'.join(line.replace('.py::', '::').split('::')[-2:]) for line in lines]
 
 
 def pytest(run: Run, tests, environment, cwd=None, options=()) -> list[Case]:

@@ -44,14 +44,14 @@ pub enum TopicRef {
 pub enum CreateTopicError {
     #[error("the request names topic '{name}' more than once")]
     Repeated { name: TopicName },
-    #[error("the name {METADATA_TOPIC} belongs to the metadata log")]
+    #[error("Creation of internal topic {METADATA_TOPIC} is prohibited.")]
     Reserved,
     #[error(
         "topic name '{name}' is not 1 to {} of the characters a-z, A-Z, 0-9, '.', '_' and '-', or is '.' or '..'",
         TopicName::LENGTH_MAX
     )]
     IllegalName { name: TopicName },
-    #[error("topic '{name}' already exists")]
+    #[error("Topic '{name}' already exists.")]
     Exists { name: TopicName },
     #[error("topic '{name}' differs from the existing '{other}' only in '.' and '_'")]
     Collides { name: TopicName, other: TopicName },

@@ -15,6 +15,8 @@ pub struct Case {
     pub settings: &'static [Setting],
     /// Whether no other case may have asked the broker anything.
     pub is_alone: bool,
+    /// Whether it runs a tool of Kafka's, which golden files alone cannot do.
+    pub needs_java: bool,
     pub(crate) steps: Box<Steps>,
 }
 
@@ -29,6 +31,7 @@ impl Case {
             name: name.into(),
             settings: &[],
             is_alone: false,
+            needs_java: false,
             steps: Box::new(steps),
         }
     }
@@ -44,6 +47,13 @@ impl Case {
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.is_alone = true;
+        self
+    }
+
+    /// Only where Kafka's tools run too.
+    #[must_use]
+    pub fn with_java(mut self) -> Self {
+        self.needs_java = true;
         self
     }
 

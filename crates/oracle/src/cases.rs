@@ -1,13 +1,12 @@
 //! Every case. A file of cases ends in a function `cases` and has a row here.
 
 mod apis;
-mod records;
 mod wire;
 
 use crate::case::Case;
 
 pub(crate) fn all() -> Vec<Case> {
-    [apis::cases(), records::cases(), wire::cases()]
+    [apis::cases(), wire::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -11,7 +11,7 @@ use crate::schema::Api;
 use crate::value::Value;
 
 /// How long an answer may take.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came, or did not.
 #[derive(Debug)]

@@ -15,7 +15,13 @@ use crate::transcript::Difference;
 pub struct Listed {
     line: usize,
     cases: Vec<String>,
-    places: Vec<String>,
+    places: Vec<Place>,
+}
+
+/// A pattern of places.
+#[derive(Debug)]
+struct Place {
+    pattern: String,
     /// Whether something like it was seen.
     is_seen: Cell<bool>,
 }
@@ -44,8 +50,7 @@ impl Differences {
             rows.push(Listed {
                 line: at + 1,
                 cases: patterns(cells[0]),
-                places: patterns(cells[1]),
-                is_seen: Cell::new(false),
+                places: patterns(cells[1]).into_iter().map(Place::new).collect(),
             });
         }
         Ok(Self { rows })
@@ -53,29 +58,42 @@ impl Differences {
 
     /// Whether a difference in a case is on the list; it is then marked as seen.
     pub fn holds(&self, case: &str, difference: &Difference) -> bool {
+        let rows = self.rows.iter().filter(|row| row.concerns(case));
         let mut is_listed = false;
-        for row in &self.rows {
-            let fits =
-                |patterns: &[String], text: &str| patterns.iter().any(|it| matches(it, text));
-            if fits(&row.cases, case) && fits(&row.places, &difference.place) {
-                row.is_seen.set(true);
+        for place in rows.flat_map(|row| &row.places) {
+            if matches(&place.pattern, &difference.place) {
+                place.is_seen.set(true);
                 is_listed = true;
             }
         }
         is_listed
     }
 
-    /// The lines of rows that nothing was like, among those that concern one of
-    /// these cases.
-    pub fn unseen(&self, cases: &[String]) -> Vec<usize> {
-        let concerns = |row: &&Listed| {
-            let mut patterns = row.cases.iter();
-            patterns.any(|pattern| cases.iter().any(|case| matches(pattern, case)))
-        };
+    /// The places that nothing was like, each with its line, in the rows that
+    /// concern one of these cases.
+    pub fn unseen(&self, cases: &[String]) -> Vec<(usize, &str)> {
+        let concerns = |row: &&Listed| cases.iter().any(|case| row.concerns(case));
         let rows = self.rows.iter().filter(concerns);
-        rows.filter(|row| !row.is_seen.get())
-            .map(|row| row.line)
+        let places = rows.flat_map(|row| row.places.iter().map(|place| (row.line, place)));
+        let unseen = places.filter(|(_, place)| !place.is_seen.get());
+        unseen
+            .map(|(line, place)| (line, &*place.pattern))
             .collect()
+    }
+}
+
+impl Listed {
+    fn concerns(&self, case: &str) -> bool {
+        self.cases.iter().any(|pattern| matches(pattern, case))
+    }
+}
+
+impl Place {
+    fn new(pattern: String) -> Self {
+        Self {
+            pattern,
+            is_seen: Cell::new(false),
+        }
     }
 }
 
@@ -140,7 +158,9 @@ mod tests {
     fn a_row_that_nothing_is_like_is_told() {
         let list = Differences::read(TEXT).unwrap();
         assert!(list.holds("apis/metadata", &difference("Metadata v9/ClusterId")));
-        assert_eq!(list.unseen(&["apis/fetch".to_owned()]), [6]);
-        assert_eq!(list.unseen(&["apis/metadata".to_owned()]), [0_usize; 0]);
+        let row = [(5, "*.Rack")];
+        assert_eq!(list.unseen(&["apis/metadata".to_owned()]), row);
+        let both = [(5, "*.Rack"), (6, "Fetch v4/*")];
+        assert_eq!(list.unseen(&["apis/fetch".to_owned()]), both);
     }
 }

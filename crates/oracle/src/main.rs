@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ottla_oracle::broker::Program;
-use ottla_oracle::run::{chosen, compare, print, record};
+use ottla_oracle::run::{Truth, chosen, compare, print, record};
 
 const USAGE: &str = "\
 usage: ottla-oracle VERB [WORD]...
@@ -24,13 +24,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut out = io::stdout().lock();
     let done = match words[..] {
-        ["compare", ref words @ ..] => compare(&chosen(words), false, &mut out),
-        ["both", ref words @ ..] => compare(&chosen(words), true, &mut out),
-        ["record", ref words @ ..] => record(&chosen(words), &mut out),
-        ["ottla", ref words @ ..] => print(Program::Ottla, &chosen(words), &mut out),
-        ["kafka", ref words @ ..] => print(Program::Kafka, &chosen(words), &mut out),
+        ["compare", ref words @ ..] => compare(words, Truth::Golden, &mut out),
+        ["both", ref words @ ..] => compare(words, Truth::Live, &mut out),
+        ["record", ref words @ ..] => record(&chosen(words, true), &mut out),
+        ["ottla", ref words @ ..] => print(Program::Ottla, &chosen(words, true), &mut out),
+        ["kafka", ref words @ ..] => print(Program::Kafka, &chosen(words, true), &mut out),
         ["list", ref words @ ..] => {
-            for case in chosen(words) {
+            for case in chosen(words, true) {
                 let _ = writeln!(out, "{}", case.path());
             }
             Ok(true)

@@ -5,6 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
+
 use crate::records;
 use crate::schema::{APIS, Field, Kind, Message};
 use crate::transcript::Line;
@@ -36,7 +38,14 @@ pub struct Normal {
 pub const MARK: &str = "o-";
 
 /// Fields by which an element is known to be of this case or of another one.
-const NAMES: &[&str] = &["GroupId", "Name", "ResourceName", "Topic", "TopicName"];
+const NAMES: &[&str] = &[
+    "GroupId",
+    "Name",
+    "ResourceName",
+    "Topic",
+    "TopicName",
+    "User",
+];
 
 /// Topics that a broker makes when they are first needed, by whichever case.
 const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];
@@ -44,31 +53,69 @@ const MADE_LATE: &[&str] = &["__share_group_state", "__transaction_state"];
 /// Arrays in whose order Kafka promises nothing, with what tells their elements
 /// apart: API, path without indices, field.
 const UNORDERED: &[(&str, &str, &str)] = &[
+    ("AlterReplicaLogDirs", "Results", "TopicName"),
+    (
+        "AlterReplicaLogDirs",
+        "Results.Partitions",
+        "PartitionIndex",
+    ),
     ("ApiVersions", "ApiKeys", "ApiKey"),
     ("ApiVersions", "SupportedFeatures", "Name"),
     ("ApiVersions", "FinalizedFeatures", "Name"),
+    ("CreatePartitions", "Results", "Name"),
+    ("CreateTopics", "Topics", "Name"),
     ("CreateTopics", "Topics.Configs", "Name"),
+    ("DeleteRecords", "Topics", "Name"),
+    ("DeleteTopics", "Responses", "Name"),
+    ("DeleteGroups", "Results", "GroupId"),
     ("DescribeConfigs", "Results.Configs", "Name"),
+    ("DescribeGroups", "Groups", "GroupId"),
     ("DescribeLogDirs", "Results.Topics", "Name"),
+    (
+        "DescribeLogDirs",
+        "Results.Topics.Partitions",
+        "PartitionIndex",
+    ),
+    (
+        "DescribeUserScramCredentials",
+        "Results.CredentialInfos",
+        "Mechanism",
+    ),
+    ("ElectLeaders", "ReplicaElectionResults", "Topic"),
     ("ListConfigResources", "ConfigResources", "ResourceName"),
     ("ListGroups", "Groups", "GroupId"),
+    ("ListOffsets", "Topics", "Name"),
+    ("ListOffsets", "Topics.Partitions", "PartitionIndex"),
+    ("ListTransactions", "TransactionStates", "TransactionalId"),
     ("Metadata", "Topics", "Name"),
+    ("OffsetCommit", "Topics.Partitions", "PartitionIndex"),
+    ("OffsetFetch", "Groups.Topics", "Name or TopicId"),
     ("OffsetFetch", "Topics", "Name"),
+    ("OffsetForLeaderEpoch", "Topics", "Topic"),
+    ("Produce", "Responses", "Name or TopicId"),
+    ("Produce", "Responses.PartitionResponses", "Index"),
 ];
 
 /// Numbers that no two brokers share: API (`*` for any), field.
 const MASKED: &[(&str, &str)] = &[
     ("ApiVersions", "FinalizedFeaturesEpoch"),
+    ("GetTelemetrySubscriptions", "SubscriptionId"),
     ("DescribeLogDirs", "TotalBytes"),
     ("DescribeLogDirs", "UsableBytes"),
     ("DescribeQuorum", "HighWatermark"),
+    ("DescribeQuorum", "LeaderEpoch"),
     ("DescribeQuorum", "LogEndOffset"),
     ("*", "Port"),
     ("*", "BrokerEpoch"),
 ];
 
 /// Numbers with a symbol each.
-const SYMBOLS: &[(&str, &str)] = &[("ProducerId", "pid"), ("SessionId", "session")];
+const SYMBOLS: &[(&str, &str)] = &[
+    ("ProducerId", "pid"),
+    ("ProducerIdFilters", "pid"),
+    ("SessionId", "session"),
+    ("V3AndBelowProducerId", "pid"),
+];
 
 impl Normal {
     pub fn new(place: Place, prefix: String) -> Self {
@@ -84,6 +131,12 @@ impl Normal {
     /// From here on, shows nothing of the fields of that name.
     pub fn mask(&mut self, api: &'static str, field: &'static str) {
         self.masks.push((api, field));
+    }
+
+    /// Numbers ids from one on again.
+    pub fn forget(&mut self) {
+        self.texts.clear();
+        self.numbers.clear();
     }
 
     /// A request on one line.
@@ -142,7 +195,15 @@ impl Normal {
                     .iter()
                     .find(|(of, path, _)| *of == api && *path == at.plain)
                     .map(|(_, _, key)| *key);
-                for (label, element) in self.elements(elements, key) {
+                let ours = self.elements(elements, key);
+                if ours.is_empty() {
+                    // As if the others were not there.
+                    lines.push(Line {
+                        path: at.path.clone(),
+                        value: "[]".to_owned(),
+                    });
+                }
+                for (label, element) in ours {
                     self.fields(api, inner, element, &at.element(&label), lines);
                 }
             }
@@ -187,9 +248,11 @@ impl Normal {
         let mut labelled: Vec<(String, &Value)> = ours
             .into_iter()
             .map(|element| {
-                let label = match element.at(key) {
+                let of_version = key.split(" or ").find_map(|key| element.at(key).ok());
+                let label = match of_version.context("no version has it") {
                     Ok(Value::Text(text)) => self.words(text),
                     Ok(Value::Int(number)) if key == "ApiKey" => api_name(*number),
+                    Ok(Value::Uuid(id)) => self.symbol(&show_uuid(id), "uuid"),
                     Ok(other) => other.to_string(),
                     Err(_) => "none".to_owned(),
                 };
@@ -232,6 +295,7 @@ impl Normal {
             Value::Int(number) => self.number(api, name, *number),
             Value::Uuid(id) if *id == [0; 16] => "none".to_owned(),
             Value::Uuid(id) => self.symbol(&show_uuid(id), "uuid"),
+            Value::Text(text) if is_prose(name) && !text.is_empty() => "<text>".to_owned(),
             Value::Text(text) if name == "ClusterId" => self.symbol(text, "cluster"),
             Value::Text(text) => format!("{:?}", self.words(text)),
             Value::Array(elements) => {
@@ -296,10 +360,13 @@ impl Normal {
 
     /// A text in which symbols stand for what is known to differ.
     pub fn words(&mut self, text: &str) -> String {
-        let mut text = text
+        let mut text = short_runs(text)
             .replace(&self.prefix, "~")
             .replace(&self.place.address, "<broker>")
             .replace(&self.place.directory, "<directory>");
+        while let Some(other) = find_address(&text) {
+            text = text.replace(&other, "<other address>");
+        }
         while let Some(id) = find_id(&text) {
             let symbol = self.symbol(&id, "uuid");
             text = text.replace(&id, &symbol);
@@ -311,9 +378,33 @@ impl Normal {
     }
 }
 
+/// Whether a field is written for people: its wording is each broker's own, and
+/// whether there is one at all is compared.
+fn is_prose(name: &str) -> bool {
+    name.ends_with("ErrorMessage") || name == "Documentation"
+}
+
 fn api_name(key: i64) -> String {
     let known = APIS.iter().find(|api| i64::from(api.key) == key);
     known.map_or_else(|| key.to_string(), |api| api.name.to_owned())
+}
+
+/// The same letter many times over takes no more room than once.
+fn short_runs(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let behind = rest.trim_start_matches(letter);
+        let run = &rest[..rest.len() - behind.len()];
+        let count = run.chars().count();
+        if count >= 40 {
+            out.push_str(&format!("{letter}*{count}"));
+        } else {
+            out.push_str(run);
+        }
+        rest = behind;
+    }
+    out
 }
 
 /// Where a field lies: with indices, and without.
@@ -358,7 +449,21 @@ pub fn error(code: i64) -> String {
 fn is_about_now(number: i64) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(0));
-    (number - now).abs() < 24 * 60 * 60 * 1000
+    number.abs_diff(now) < 24 * 60 * 60 * 1000
+}
+
+/// The first address on loopback with a port of the system's choice.
+fn find_address(text: &str) -> Option<String> {
+    const HOST: &str = "127.0.0.1:";
+    let mut rest = text;
+    while let Some((_, behind)) = rest.split_once(HOST) {
+        let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+        if digits >= 4 {
+            return Some(format!("{HOST}{}", &behind[..digits]));
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// The first 8-4-4-4-12 in a text, as Java writes ids.

@@ -88,6 +88,12 @@ pub fn values(values: &[&str]) -> Vec<u8> {
     Batch::new().values(values).bytes()
 }
 
+/// Makes the CRC of a batch that was changed fit again.
+pub fn seal(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
 /// What a request carries, in a few words.
 pub fn summary(bytes: &[u8]) -> String {
     let mut counts = Vec::new();

@@ -1,8 +1,10 @@
 //! Runs cases: records what Apache Kafka answers, compares what Ottla does.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -18,26 +20,42 @@ pub fn golden(case: &Case) -> PathBuf {
     directory.join(format!("{}.txt", case.name))
 }
 
-/// The transcripts of all cases on one program, in the order of the cases.
+/// Runs all cases on one program, those that share a broker one after the other,
+/// and gives each one's transcript away.
 ///
 /// # Errors
-/// If a broker cannot be started.
-pub fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>>> {
-    let mut found: Vec<Option<Vec<Step>>> = cases.iter().map(|_| None).collect();
+/// If a broker cannot be started, or whoever takes the transcripts fails.
+fn run(
+    program: Program,
+    cases: &[Case],
+    mut take: impl FnMut(usize, Vec<Step>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut is_done = vec![false; cases.len()];
     for at in 0..cases.len() {
-        if found[at].is_some() {
+        if is_done[at] {
             continue;
         }
         let first = &cases[at];
         let broker = start(program, first.settings)?;
-        for (case, steps) in cases.iter().zip(&mut found).skip(at) {
+        for (other, case) in cases.iter().enumerate().skip(at) {
             let shares = case.settings == first.settings && !case.is_alone && !first.is_alone;
-            if steps.is_none() && (shares || std::ptr::eq(case, first)) {
-                *steps = Some(transcript(&broker, case));
+            if !is_done[other] && (shares || at == other) {
+                is_done[other] = true;
+                take(other, transcript(&broker, case))?;
             }
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(())
+}
+
+/// The transcripts of all cases on one program, in the order of the cases.
+fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>>> {
+    let mut found = vec![Vec::new(); cases.len()];
+    run(program, cases, |at, steps| {
+        found[at] = steps;
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
@@ -45,9 +63,19 @@ fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
 }
 
 fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {
+    let began = Instant::now();
     let mut session = Session::new(broker, &case.name);
     if let Err(why) = (case.steps)(&mut session) {
         session.break_off(&why);
+    }
+    let seconds = began.elapsed().as_secs();
+    if seconds > 2 {
+        let program = broker.program();
+        let _ = writeln!(
+            io::stderr(),
+            "{} takes {seconds} s on {program:?}",
+            case.path()
+        );
     }
     session.into_steps()
 }
@@ -58,7 +86,8 @@ fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {
 /// If Kafka cannot be started, or a file not written.
 pub fn record(cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
     let mut is_complete = true;
-    for (case, steps) in cases.iter().zip(transcripts(Program::Kafka, cases)?) {
+    run(Program::Kafka, cases, |at, steps| {
+        let case = &cases[at];
         let path = golden(case);
         let text = transcript::write(&steps);
         if let Some(ends) = text
@@ -69,32 +98,46 @@ pub fn record(cases: &[Case], out: &mut dyn Write) -> anyhow::Result<bool> {
             is_complete = false;
         }
         fs::create_dir_all(path.parent().context("it lies in a directory")?)?;
-        let is_new = fs::read_to_string(&path).is_ok_and(|old| old == text);
-        if !is_new {
+        let is_as_before = fs::read_to_string(&path).is_ok_and(|old| old == text);
+        if !is_as_before {
             writeln!(out, "writing {}", path.display())?;
             fs::write(path, text)?;
         }
-    }
+        Ok(())
+    })?;
     Ok(is_complete)
+}
+
+/// What Ottla is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// What Apache Kafka answered when it was recorded.
+    Golden,
+    /// What it answers now.
+    Live,
 }
 
 /// Compares Ottla with the golden files, or with Apache Kafka while it runs.
 ///
 /// # Errors
 /// If a broker cannot be started, or a golden file is missing.
-pub fn compare(cases: &[Case], with_kafka: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let expected: Vec<Vec<Step>> = if with_kafka {
-        transcripts(Program::Kafka, cases)?
-    } else {
-        cases
-            .iter()
-            .map(read_golden)
-            .collect::<anyhow::Result<_>>()?
+pub fn compare(words: &[&str], truth: Truth, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let cases = &chosen(words, truth == Truth::Live);
+    let mut tally = Tally::default();
+    let expected: Vec<Vec<Step>> = match truth {
+        Truth::Live => {
+            let live = transcripts(Program::Kafka, cases)?;
+            tally.stale = stale(cases, &live, out)?;
+            live
+        }
+        Truth::Golden => {
+            let read = cases.iter().map(read_golden);
+            read.collect::<anyhow::Result<_>>()?
+        }
     };
     let actual = transcripts(Program::Ottla, cases)?;
     let text = fs::read_to_string(root().join("docs/differences.md"))?;
     let listed = Differences::read(&text).context("in docs/differences.md")?;
-    let mut tally = Tally::default();
     for ((case, expected), actual) in cases.iter().zip(&expected).zip(&actual) {
         tally.steps += expected.len();
         tally.fields += expected.iter().map(|step| step.lines.len()).sum::<usize>();
@@ -105,25 +148,41 @@ pub fn compare(cases: &[Case], with_kafka: bool, out: &mut dyn Write) -> anyhow:
         tally.new += new.len();
         show(&case.path(), &new, out)?;
     }
-    let paths: Vec<String> = cases.iter().map(Case::path).collect();
-    for line in listed.unseen(&paths) {
-        writeln!(
-            out,
-            "docs/differences.md:{line}: nothing differs like this any more"
-        )?;
-        tally.gone += 1;
+    // A choice of cases need not show every listed difference.
+    if words.is_empty() {
+        let paths: Vec<String> = cases.iter().map(Case::path).collect();
+        for (line, pattern) in listed.unseen(&paths) {
+            let what = format!("nothing differs like {pattern} any more");
+            writeln!(out, "docs/differences.md:{line}: {what}")?;
+            tally.gone += 1;
+        }
     }
-    writeln!(
-        out,
-        "{} cases, {} steps, {} fields compared: {} listed differences, {} unlisted, {} listed that no longer show",
-        cases.len(),
-        tally.steps,
-        tally.fields,
-        tally.known,
-        tally.new,
-        tally.gone,
-    )?;
-    Ok(tally.new == 0 && tally.gone == 0)
+    writeln!(out, "{} cases, {tally}", cases.len())?;
+    Ok(tally.new + tally.gone + tally.stale == 0)
+}
+
+/// How many cases Kafka answers otherwise than when it was recorded.
+fn stale(cases: &[Case], live: &[Vec<Step>], out: &mut dyn Write) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for (case, live) in cases.iter().zip(live) {
+        let recorded = read_golden(case)?;
+        let differences = transcript::compare(&recorded, live);
+        for it in &differences {
+            let (then, now) = (side(it.expected.as_ref()), side(it.actual.as_ref()));
+            writeln!(
+                out,
+                "{}: Kafka answers otherwise than recorded",
+                case.path()
+            )?;
+            writeln!(out, "  {}\n    then: {then}\n    now:  {now}", it.place)?;
+        }
+        count += usize::from(!differences.is_empty());
+    }
+    Ok(count)
+}
+
+fn side(value: Option<&String>) -> &str {
+    value.map_or("(nothing)", String::as_str)
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +192,29 @@ struct Tally {
     known: usize,
     new: usize,
     gone: usize,
+    /// Cases in which Kafka answered otherwise than when it was recorded.
+    stale: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { steps, fields, .. } = self;
+        write!(f, "{steps} steps, {fields} fields compared: ")?;
+        write!(
+            f,
+            "{} listed differences, {} unlisted, ",
+            self.known, self.new
+        )?;
+        write!(f, "{} listed that no longer show", self.gone)?;
+        if self.stale > 0 {
+            write!(
+                f,
+                "; Kafka answers {} cases otherwise than recorded",
+                self.stale
+            )?;
+        }
+        Ok(())
+    }
 }
 
 fn read_golden(case: &Case) -> anyhow::Result<Vec<Step>> {
@@ -150,8 +232,8 @@ fn show(case: &str, differences: &[Difference], out: &mut dyn Write) -> io::Resu
             title = Some(&difference.title);
             writeln!(out, "{case}: {}", difference.title)?;
         }
-        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(nothing)".to_owned());
-        let (kafka, ottla) = (side(&difference.expected), side(&difference.actual));
+        let kafka = side(difference.expected.as_ref());
+        let ottla = side(difference.actual.as_ref());
         writeln!(out, "  {}", difference.place)?;
         writeln!(out, "    kafka: {kafka}")?;
         writeln!(out, "    ottla: {ottla}")?;
@@ -170,9 +252,13 @@ pub fn print(program: Program, cases: &[Case], out: &mut dyn Write) -> anyhow::R
     Ok(true)
 }
 
-/// The cases whose path holds one of the words; all of them without a word.
-pub fn chosen(words: &[&str]) -> Vec<Case> {
+/// The cases whose path holds one of the words; all of them without a word. Those
+/// that need Java are left out where there is none.
+pub fn chosen(words: &[&str], has_java: bool) -> Vec<Case> {
     let is_chosen = |case: &Case| {
+        if case.needs_java && !has_java {
+            return false;
+        }
         let path = case.path();
         words.is_empty() || words.iter().any(|word| path.contains(word))
     };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, root};
 use crate::connection::{Answer, CLIENT, Connection, PATIENCE, decode};
 use crate::normal::{MARK, Normal};
 use crate::schema::Api;
@@ -73,6 +74,11 @@ impl<'a> Session<'a> {
         self.step(Title::text(format!("# {text}")), Vec::new());
     }
 
+    /// Numbers the ids of what follows from one on again.
+    pub fn forget_ids(&mut self) {
+        self.normal.forget();
+    }
+
     /// Shows nothing of the fields of that name in answers of `api` (`*`: of any).
     pub fn mask(&mut self, api: &'static str, field: &'static str) {
         self.normal.mask(api, field);
@@ -94,6 +100,10 @@ impl<'a> Session<'a> {
         let title = self.title(on, '>', api, version, Some(&request));
         let (value, lines) = self.read(on, PATIENCE)?;
         self.step(title, lines);
+        if value.is_null() {
+            // Whatever may come yet would be taken for the answer to the next.
+            self.disconnect(on);
+        }
         Ok(value)
     }
 
@@ -229,6 +239,37 @@ impl<'a> Session<'a> {
         if let Some(step) = self.steps.last_mut() {
             step.title = title;
         }
+        Ok(())
+    }
+
+    /// Runs a tool of Kafka's at the broker and shows what it prints: a line with
+    /// a colon as a field, another line by its number.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn tool(&mut self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let address = self.broker.address.to_string();
+        let program = root().join("peers/bin").join(name);
+        let done = Command::new(&program)
+            .args(["--bootstrap-server", &address])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("running {}", program.display()))?;
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let lines = text.lines().enumerate().map(|(at, line)| {
+            let line = self.normal.words(line.trim().trim_end_matches(','));
+            match line.split_once(": ") {
+                Some((path, value)) => plain(path, value.to_owned()),
+                None => plain(&format!("line {at}"), line),
+            }
+        });
+        let mut lines: Vec<Line> = lines.collect();
+        lines.push(plain("exit status", done.status.to_string()));
+        self.step(
+            Title::text(format!("$ {name} {}", arguments.join(" "))),
+            lines,
+        );
         Ok(())
     }
 

@@ -45,7 +45,9 @@ impl Value {
     /// If nothing does, as in an answer that never came.
     pub fn at(&self, path: &str) -> anyhow::Result<&Self> {
         let mut value = self;
-        for step in path.split(['.', '[']) {
+        // No path at all is the value itself.
+        let steps = path.split(['.', '[']).filter(|_| !path.is_empty());
+        for step in steps {
             value = match (value, step.strip_suffix(']')) {
                 (Self::Array(elements), Some(index)) => elements.get(index.parse::<usize>()?),
                 (Self::Struct(fields), None) => fields

@@ -27,7 +27,7 @@ impl RequestHeader {
         let correlation_id = reader.i32()?;
         let key = ApiKey::from_code(code).ok_or(WireError::UnknownApi { code })?;
         // The client id keeps its old form in header 2 as well.
-        let client_id = reader.nullable_string()?;
+        let client_id = reader.nullable_label()?;
         if request_header_version(key, version) == 2 {
             reader.skip_tags()?;
         }

@@ -75,16 +75,29 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn nullable_string(&mut self) -> Result<Option<StrBytes>, WireError> {
+        let Some(bytes) = self.text_bytes()? else {
+            return Ok(None);
+        };
+        let text = StrBytes::from_utf8(bytes).map_err(|_| WireError::Text { what: self.what })?;
+        Ok(Some(text))
+    }
+
+    /// A text that only people read: what is no UTF-8 in it is replaced.
+    pub(crate) fn nullable_label(&mut self) -> Result<Option<StrBytes>, WireError> {
+        let bytes = self.text_bytes()?;
+        Ok(bytes.map(|bytes| match StrBytes::from_utf8(bytes.clone()) {
+            Ok(text) => text,
+            Err(_) => StrBytes::from_string(String::from_utf8_lossy(&bytes).into_owned()),
+        }))
+    }
+
+    fn text_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
         let length = if self.flexible {
             self.compact_length()?
         } else {
             i64::from(self.i16()?)
         };
-        let Some(bytes) = self.take(length)? else {
-            return Ok(None);
-        };
-        let text = StrBytes::from_utf8(bytes).map_err(|_| WireError::Text { what: self.what })?;
-        Ok(Some(text))
+        self.take(length)
     }
 
     pub(crate) fn bytes(&mut self) -> Result<Bytes, WireError> {

@@ -12,7 +12,7 @@ use ottla_protocol::records::{BatchHeader, RecordBatch};
 
 use crate::audience::{Audience, Call};
 use crate::names::Names;
-use crate::queue::{Command, Queue, Wake};
+use crate::queue::{Command, Outlook, Queue, Wake};
 use crate::{
     Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
     ReadOutcome, StoreError, StoreFailure,
@@ -34,6 +34,12 @@ pub enum Stepping {
     /// The caller, by [`MemoryStore::flush_now`] and [`MemoryStore::step`].
     Manual,
 }
+
+/// No disk is waited for, so anyone may carry out whatever comes.
+const ANYTHING: Outlook = Outlook {
+    here_bytes_max: u64::MAX,
+    deadline: None,
+};
 
 pub fn open(options: Options) -> MemoryStore {
     let inner = Arc::new(Inner {
@@ -161,21 +167,27 @@ impl MemoryStore {
 impl Inner {
     fn run(&self) {
         let mut commands = Vec::new();
-        let mut taken = 0;
         loop {
-            match self.queue.take(&mut commands, None) {
+            self.queue.put_down(ANYTHING);
+            match self.queue.take(&mut commands) {
                 Wake::Work { sync } => {
                     self.carry_out(&commands, sync);
-                    taken += commands.len() as u64;
                     commands.clear();
                     if sync {
-                        self.queue.mark_durable(taken);
+                        self.queue.mark_durable();
                     }
                 }
                 Wake::Deadline => {}
                 Wake::Closed | Wake::Abandoned => return,
             }
         }
+    }
+
+    fn work(&self) {
+        self.queue.work_here(|commands| {
+            self.carry_out(commands, false);
+            ANYTHING
+        });
     }
 
     fn carry_out(&self, commands: &[Command], sync: bool) {
@@ -368,6 +380,7 @@ impl LogStore for MemoryStore {
         if !self.inner.queue.push(Command::Create { log, tp }) {
             return Err(StoreFailure::Closed.into());
         }
+        self.work();
         Ok(log)
     }
 
@@ -379,7 +392,7 @@ impl LogStore for MemoryStore {
         }
     }
 
-    fn submit(&self, op: Op) {
+    fn queue(&self, op: Op) {
         if let Op::Drop { log } = op {
             let tp = self.inner.state().visible.get(&log).map(|log| log.tp);
             if let Some(tp) = tp {
@@ -387,6 +400,12 @@ impl LogStore for MemoryStore {
             }
         }
         self.inner.queue.push(Command::Op(op));
+    }
+
+    fn work(&self) {
+        if self.inner.options.stepping == Stepping::Thread {
+            self.inner.work();
+        }
     }
 
     fn read(

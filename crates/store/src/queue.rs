@@ -1,6 +1,7 @@
-//! What was submitted and not yet carried out, in order.
+//! What was submitted and not yet carried out, in order; and who carries it out:
+//! one thread at a time, the writer's own or one that has just submitted.
 //!
-//! Must not know what an operation means.
+//! Must not know how an operation is carried out.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
@@ -9,6 +10,10 @@ use ottla_base::TopicPartition;
 
 use crate::{LogId, Op};
 
+/// How often a thread that has just submitted something goes on with what others
+/// submitted meanwhile, before it leaves that to the writer's.
+const ROUNDS_MAX: u32 = 8;
+
 /// What travels to the writer.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
@@ -16,17 +21,39 @@ pub(crate) enum Command {
     Op(Op),
 }
 
-#[cfg(feature = "rocksdb")]
 impl Command {
+    #[cfg(feature = "rocksdb")]
     pub(crate) const fn log(&self) -> LogId {
         match self {
             Self::Create { log, .. } => *log,
             Self::Op(op) => op.log(),
         }
     }
+
+    /// Bytes that it adds to a commit log at most, if that is all there is to it.
+    /// None for what must be durable at once or reads before it writes.
+    fn light_bytes(&self) -> Option<u64> {
+        /// The entry's own header, and the entry that creates its log.
+        const OVERHEAD: u64 = 128;
+        match self {
+            Self::Create { .. } => Some(OVERHEAD),
+            Self::Op(Op::Append {
+                batch, sync: false, ..
+            }) => Some(OVERHEAD + batch.size().0),
+            Self::Op(Op::State { key, value, .. }) => {
+                Some(OVERHEAD + key.len() as u64 + value.len() as u64)
+            }
+            Self::Op(
+                Op::Append { sync: true, .. }
+                | Op::Truncate { .. }
+                | Op::StartOffset { .. }
+                | Op::Drop { .. },
+            ) => None,
+        }
+    }
 }
 
-/// Shared by everyone who submits and the one writer that takes.
+/// Shared by everyone who submits and the one who carries out.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
@@ -37,14 +64,45 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: Vec<Command>,
-    /// How many commands were ever pushed, and how many of them are done for good.
+    /// What `waiting` adds to the commit log at most; none if something in it is
+    /// for the writer's thread.
+    light: Light,
+    /// Somebody carries out what was taken. Nobody else may take anything.
+    in_hand: bool,
+    outlook: Outlook,
+    /// How many commands were ever pushed, how many of them were taken, and how many
+    /// are done for good.
     pushed: u64,
+    taken: u64,
     durable: u64,
     /// Everything below this count is wanted durable, whatever the policy.
     wanted: u64,
-    writer_sleeps: bool,
+    /// The writer's thread sleeps, and until when if nobody wakes it.
+    sleeps: Option<Option<Instant>>,
     closing: bool,
     abandoned: bool,
+}
+
+/// How things stand when something was carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outlook {
+    /// How much of what comes next anyone may carry out. The rest waits for the
+    /// writer's thread.
+    pub(crate) here_bytes_max: u64,
+    /// When the writer's thread has something to do though nothing is submitted.
+    pub(crate) deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Light {
+    Bytes(u64),
+    No,
+}
+
+impl Default for Light {
+    fn default() -> Self {
+        Self::Bytes(0)
+    }
 }
 
 /// Why the writer woke up.
@@ -62,48 +120,91 @@ pub(crate) enum Wake {
 }
 
 impl Queue {
-    /// False when the queue is closed.
+    /// False when the queue is closed. Nothing happens before [`Queue::work_here`].
     pub(crate) fn push(&self, command: Command) -> bool {
         let mut inner = self.lock();
         if inner.closing || inner.abandoned {
             return false;
         }
+        inner.light = match (inner.light, command.light_bytes()) {
+            (Light::Bytes(waiting), Some(more)) => Light::Bytes(waiting + more),
+            (Light::No, _) | (_, None) => Light::No,
+        };
         inner.waiting.push(command);
         inner.pushed += 1;
-        self.wake_writer(inner);
         true
     }
 
-    /// Moves everything that waits to the end of `into`; sleeps until there is
-    /// something, at most until `deadline`.
-    pub(crate) fn take(&self, into: &mut Vec<Command>, deadline: Option<Instant>) -> Wake {
+    /// Carries out what waits on the caller's thread, where that may be. If not, or
+    /// not all of it, somebody else does it, and was woken if need be.
+    pub(crate) fn work_here(&self, mut carry_out: impl FnMut(&mut Vec<Command>) -> Outlook) {
+        let mut commands = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            if !self.take_here(&mut commands) {
+                return;
+            }
+            let outlook = carry_out(&mut commands);
+            commands.clear();
+            self.put_down(outlook);
+        }
+        self.wake();
+    }
+
+    fn take_here(&self, into: &mut Vec<Command>) -> bool {
+        let mut inner = self.lock();
+        // Whoever has something in hand looks again before it lets go.
+        if inner.waiting.is_empty() || inner.in_hand {
+            return false;
+        }
+        if !inner.is_for_anyone() {
+            self.wake_thread(inner);
+            return false;
+        }
+        inner.take(into);
+        true
+    }
+
+    fn wake(&self) {
+        let inner = self.lock();
+        if !inner.waiting.is_empty() && !inner.in_hand {
+            self.wake_thread(inner);
+        }
+    }
+
+    /// What was taken is carried out.
+    pub(crate) fn put_down(&self, outlook: Outlook) {
+        let mut inner = self.lock();
+        inner.in_hand = false;
+        inner.outlook = outlook;
+        let is_due = inner.wanted > inner.durable || inner.closing || inner.abandoned;
+        let sleeps_on = |until| !is_sooner(outlook.deadline, until);
+        if is_due || !inner.sleeps.is_none_or(sleeps_on) {
+            self.wake_thread(inner);
+        }
+    }
+
+    /// For the writer's thread: moves everything that waits to the end of `into`,
+    /// to be carried out before [`Queue::put_down`]. Sleeps until there is
+    /// something.
+    pub(crate) fn take(&self, into: &mut Vec<Command>) -> Wake {
         let mut inner = self.lock();
         loop {
-            let sync = inner.wanted > inner.durable;
-            if inner.abandoned {
-                return Wake::Abandoned;
+            if let Some(wake) = inner.reason_to_wake() {
+                inner.take(into);
+                return wake;
             }
-            if !inner.waiting.is_empty() || sync {
-                into.append(&mut inner.waiting);
-                return Wake::Work { sync };
-            }
-            if inner.closing {
-                return Wake::Closed;
-            }
-            inner.writer_sleeps = true;
-            inner = match deadline {
+            // Whoever has something in hand says until when when it is done.
+            let until = inner.outlook.deadline.filter(|_| !inner.in_hand);
+            inner.sleeps = Some(until);
+            inner = match until {
                 None => self.work.wait(inner).expect("no holder panics"),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        inner.writer_sleeps = false;
-                        return Wake::Deadline;
-                    }
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
                     let waited = self.work.wait_timeout(inner, left);
                     waited.expect("no holder panics").0
                 }
             };
-            inner.writer_sleeps = false;
+            inner.sleeps = None;
         }
     }
 
@@ -118,10 +219,10 @@ impl Queue {
         self.lock().waiting.len()
     }
 
-    /// The first `count` commands that were ever pushed are durable.
-    pub(crate) fn mark_durable(&self, count: u64) {
+    /// Everything that was ever taken is durable.
+    pub(crate) fn mark_durable(&self) {
         let mut inner = self.lock();
-        inner.durable = inner.durable.max(count);
+        inner.durable = inner.taken;
         self.progress.notify_all();
     }
 
@@ -130,7 +231,7 @@ impl Queue {
         let mut inner = self.lock();
         let goal = inner.pushed;
         inner.wanted = inner.wanted.max(goal);
-        if inner.writer_sleeps {
+        if inner.sleeps.is_some() {
             self.work.notify_one();
         }
         while inner.durable < goal && !inner.abandoned {
@@ -143,7 +244,7 @@ impl Queue {
         let mut inner = self.lock();
         inner.closing = true;
         inner.wanted = inner.pushed;
-        self.wake_writer(inner);
+        self.wake_thread(inner);
     }
 
     /// Whatever waits is forgotten, and nobody waits any longer.
@@ -152,7 +253,7 @@ impl Queue {
         inner.abandoned = true;
         inner.waiting.clear();
         self.progress.notify_all();
-        self.wake_writer(inner);
+        self.wake_thread(inner);
     }
 
     /// Whether nothing more will come.
@@ -162,8 +263,13 @@ impl Queue {
         inner.abandoned || inner.closing
     }
 
-    fn wake_writer(&self, inner: MutexGuard<'_, Inner>) {
-        let sleeps = inner.writer_sleeps;
+    #[cfg(test)]
+    pub(crate) fn thread_sleeps(&self) -> bool {
+        self.lock().sleeps.is_some()
+    }
+
+    fn wake_thread(&self, inner: MutexGuard<'_, Inner>) {
+        let sleeps = inner.sleeps.is_some();
         drop(inner);
         if sleeps {
             self.work.notify_one();
@@ -172,5 +278,52 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no holder panics")
+    }
+}
+
+impl Inner {
+    fn take(&mut self, into: &mut Vec<Command>) {
+        self.in_hand = true;
+        self.light = Light::default();
+        self.taken += self.waiting.len() as u64;
+        into.append(&mut self.waiting);
+    }
+
+    /// What the writer's thread has to do at the moment, if anything.
+    fn reason_to_wake(&self) -> Option<Wake> {
+        let sync = self.wanted > self.durable;
+        if self.in_hand {
+            None
+        } else if self.abandoned {
+            Some(Wake::Abandoned)
+        } else if !self.waiting.is_empty() || sync {
+            Some(Wake::Work { sync })
+        } else if self.closing {
+            Some(Wake::Closed)
+        } else {
+            let is_due = |deadline| deadline <= Instant::now();
+            self.outlook
+                .deadline
+                .is_some_and(is_due)
+                .then_some(Wake::Deadline)
+        }
+    }
+
+    /// Whether whoever comes first may carry out all that waits.
+    fn is_for_anyone(&self) -> bool {
+        let fits = match self.light {
+            Light::Bytes(bytes) => bytes <= self.outlook.here_bytes_max,
+            Light::No => false,
+        };
+        fits && self.wanted <= self.durable && !self.closing && !self.abandoned
+    }
+}
+
+/// Whether somebody who sleeps until `until` wakes too late for `deadline`.
+fn is_sooner(deadline: Option<Instant>, until: Option<Instant>) -> bool {
+    match (deadline, until) {
+        (Some(deadline), Some(until)) => deadline < until,
+        (Some(_), None) => true,
+        (None, _) => false,
     }
 }

@@ -40,9 +40,21 @@ pub trait LogStore: Send + Sync + fmt::Debug {
     /// failed takes nothing more from that incarnation.
     fn attach(&self, log: LogId, incarnation: u64, listener: Arc<dyn LogListener>);
 
-    /// Queues an operation. Never blocks and never fails: refusals reach the
-    /// listener. The caller bounds the bytes that it has in flight.
-    fn submit(&self, op: Op);
+    /// Queues an operation; nothing happens to it before [`LogStore::work`]. Never
+    /// blocks and never fails: refusals reach the listener. The caller bounds the
+    /// bytes that it has in flight.
+    fn queue(&self, op: Op);
+
+    /// Sees to it that what was queued is carried out. Where that takes no wait for
+    /// a disk it may be done by the time this returns, and listeners were called by
+    /// this very thread: never call it while holding a lock that a listener takes.
+    fn work(&self);
+
+    /// Queues an operation and sees to it that it is carried out.
+    fn submit(&self, op: Op) {
+        self.queue(op);
+        self.work();
+    }
 
     /// Whole batches from the one that holds `from` on, those that lie wholly below
     /// `until`, at most `max_bytes` of them; the first one is exempt from that bound
@@ -137,9 +149,9 @@ impl Op {
     }
 }
 
-/// Hears what became of the appends of one log. Called on the writer thread, once
-/// per log and group of operations, so it must be quick and must not call back into
-/// a method that waits.
+/// Hears what became of the appends of one log. Called by the one thread that
+/// carries out operations at the moment, once per log and group of operations, so
+/// it must be quick and must not call back into a method that waits.
 pub trait LogListener: Send + Sync {
     /// Everything below `end` can be read, and is as durable as the policy asks.
     fn on_flushed(&self, incarnation: u64, end: Offset);

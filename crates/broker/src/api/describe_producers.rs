@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use ottla_base::ErrorCode;
+use ottla_base::{ErrorCode, TopicName};
 use ottla_partition::ActiveProducer;
 use ottla_protocol::StrBytes;
 use ottla_protocol::messages::describe_producers_response::{
@@ -25,7 +25,12 @@ impl Handler for DescribeProducers {
     ) -> Result<DescribeProducersResponse, Refusal> {
         let topics = request.topics.into_iter().map(|topic| {
             let partitions = topic.partition_indexes.iter().map(|index| {
-                let cell = leading_cell(&cx, topic.name.as_str(), *index);
+                let name = topic.name.as_str();
+                let cell = if TopicName::from(name).is_legal() {
+                    leading_cell(&cx, name, *index)
+                } else {
+                    Err(ErrorCode::InvalidTopic)
+                };
                 to_wire(*index, cell.map(|cell| cell.describe_producers()))
             });
             let partitions = partitions.collect();

@@ -67,7 +67,7 @@ impl KafkaError for BatchRefusal {
     fn code(&self) -> ErrorCode {
         match self.kind {
             RefusalKind::Corrupt => ErrorCode::CorruptMessage,
-            RefusalKind::Invalid => ErrorCode::InvalidRecord,
+            RefusalKind::NotOne | RefusalKind::Invalid => ErrorCode::InvalidRecord,
             RefusalKind::Timestamp => ErrorCode::InvalidTimestamp,
             RefusalKind::TooLarge => ErrorCode::MessageTooLarge,
             RefusalKind::ListTooLarge => ErrorCode::RecordListTooLarge,

@@ -121,8 +121,8 @@ fn targets_from_wire(
             topic: topic_key.clone(),
             partition: PartitionId(partition.partition),
             fetch_offset: Offset(partition.fetch_offset),
-            leader_epoch: LeaderEpoch(partition.current_leader_epoch),
-            last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+            leader_epoch: epoch_from_wire(partition.current_leader_epoch),
+            last_fetched_epoch: epoch_from_wire(partition.last_fetched_epoch),
             bytes_max: partition.partition_max_bytes,
         }));
     }
@@ -237,6 +237,9 @@ impl<'a> Fetching<'a> {
             Err(code) => return PartitionResult::refused(code),
         };
         match diverging(cell, &view, target) {
+            Ok(None) if target.fetch_offset > view.end => {
+                return PartitionResult::refused(ErrorCode::OffsetOutOfRange);
+            }
             Ok(None) => (),
             Ok(diverging) => {
                 return PartitionResult {
@@ -312,7 +315,17 @@ fn find_topic(cx: &Cx, key: &TopicKey) -> Result<Arc<crate::partitions::LocalTop
     }
 }
 
-/// Whether the partition may be read from here, from this offset on.
+/// An epoch that the client need not know.
+fn epoch_from_wire(epoch: i32) -> LeaderEpoch {
+    if epoch < 0 {
+        LeaderEpoch::NONE
+    } else {
+        LeaderEpoch(epoch)
+    }
+}
+
+/// Whether the partition may be read from here, and whether this offset is not
+/// gone. That it may lie behind the end is told after what diverges.
 fn admit(cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
     let mut view = cell.view();
     if !is_leader(&view) {
@@ -325,7 +338,7 @@ fn admit(cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
         // Appends do not publish their end before they are durable.
         view = cell.fresh_view();
     }
-    if offset < view.log_start || offset > view.end {
+    if offset < view.log_start {
         return Err(ErrorCode::OffsetOutOfRange);
     }
     Ok(view)
@@ -439,12 +452,17 @@ fn partition_to_wire(
     target: &Target,
     result: PartitionResult,
 ) -> PartitionData {
+    // There are no transactions in what there is not, as Kafka has it.
+    let is_unknown = matches!(
+        result.error,
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
+    );
     let mut partition = PartitionData {
         partition_index: target.partition.0,
         error_code: code_for(cx.version, result.error).code(),
         high_watermark: -1,
         diverging_epoch: result.diverging,
-        aborted_transactions: terms.read_committed.then(Vec::new),
+        aborted_transactions: (terms.read_committed || is_unknown).then(Vec::new),
         records: result
             .records
             .iter()

@@ -49,7 +49,13 @@ impl Handler for FindCoordinator {
         let image = cx.broker.image();
         let coordinators = keys.into_iter().map(|key| {
             let found = find(&cx, &image, request.key_type, &key);
-            to_wire(key, found)
+            let coordinator = to_wire(key, found);
+            match (cx.version, coordinator.error_code) {
+                // Kafka has no message for these, and this one where all is well.
+                (BATCH_SINCE.., _) => coordinator.with_error_message(Some(StrBytes::default())),
+                (_, 0) => coordinator.with_error_message(Some("NONE".into())),
+                _ => coordinator,
+            }
         });
         Ok(FindCoordinatorResponse::default().with_coordinators(coordinators.collect()))
     }

@@ -60,7 +60,10 @@ impl Handler for ListOffsets {
             let response = ListOffsetsTopicResponse::default()
                 .with_name(topic.name)
                 .with_partitions(partitions);
-            topics.push(response);
+            // A topic without partitions is left out, as in Kafka.
+            if !response.partitions.is_empty() {
+                topics.push(response);
+            }
         }
         Ok(ListOffsetsResponse::default().with_topics(topics))
     }

@@ -15,17 +15,22 @@ use std::sync::Arc;
 
 use ottla_base::{ErrorCode, PartitionId, TopicId, TopicName};
 use ottla_controller::{Image, Partition, Topic};
+use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
 use ottla_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
+use super::admin::first_time;
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
 use crate::topics;
 
 /// The first version in which null means all topics.
 const NULL_IS_ALL_SINCE: i16 = 1;
+
+/// The first version in which a topic may have no name on the wire.
+const NULL_NAME_SINCE: i16 = 10;
 
 /// The first version that may ask by id.
 const LOOKUP_BY_ID_SINCE: i16 = 12;
@@ -54,6 +59,9 @@ impl Handler for Metadata {
                 .into_iter()
                 .map(|id| by_id(&image, id, operations))
                 .collect(),
+            Wanted::Refused(topics) => {
+                return Ok(MetadataResponse::default().with_topics(topics));
+            }
         };
         Ok(MetadataResponse::default()
             .with_brokers(brokers_to_wire(&cx, &image))
@@ -99,11 +107,16 @@ enum Wanted {
     All,
     ByName(Vec<TopicName>),
     ById(Vec<TopicId>),
+    /// Nothing, because of this.
+    Refused(Vec<MetadataResponseTopic>),
 }
 
 impl Wanted {
-    fn from_wire(version: i16, request: MetadataRequest) -> Result<Self, ErrorCode> {
+    fn from_wire(version: i16, request: MetadataRequest) -> Result<Self, Refusal> {
         let Some(topics) = request.topics else {
+            if version < NULL_IS_ALL_SINCE {
+                return Err(Refusal::Close);
+            }
             return Ok(Self::All);
         };
         if topics.is_empty() && version < NULL_IS_ALL_SINCE {
@@ -111,20 +124,34 @@ impl Wanted {
         }
         let has_id = |id: &Uuid| !id.is_nil();
         let lacks_name = topics.iter().any(|topic| topic.name.is_none());
+        if version < NULL_NAME_SINCE && lacks_name {
+            return Err(Refusal::Close);
+        }
         let ids = topics.iter().map(|topic| topic.topic_id);
         let ids: Vec<_> = ids.filter(has_id).collect();
         if version < LOOKUP_BY_ID_SINCE && (lacks_name || !ids.is_empty()) {
-            return Err(ErrorCode::InvalidRequest);
+            return Ok(Self::Refused(topics.into_iter().map(refused).collect()));
         }
         if !ids.is_empty() {
             let ids = ids.iter().map(|id| TopicId(*id.as_bytes()));
             return Ok(Self::ById(ids.collect()));
         }
         let names = topics.iter().filter_map(|topic| topic.name.as_ref());
+        let mut first_time = first_time();
+        let names = names.filter(|name| first_time(name));
         Ok(Self::ByName(
             names.map(|name| name.as_str().into()).collect(),
         ))
     }
+}
+
+/// What stands for each topic where one is asked for in a way that came later.
+fn refused(topic: MetadataRequestTopic) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(ErrorCode::InvalidRequest.code())
+        .with_name(Some(topic.name.unwrap_or_default()))
+        .with_topic_id(topic.topic_id)
+        .with_topic_authorized_operations(NO_OPERATIONS)
 }
 
 fn by_name(

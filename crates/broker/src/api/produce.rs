@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_base::{ByteSize, ErrorCode, Millis, PartitionId, TopicId};
+use ottla_base::{ByteSize, ErrorCode, Millis, Offset, PartitionId, TopicId};
 use ottla_partition::{Acks, AppendError, Appended};
 use ottla_protocol::StrBytes;
 use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -113,7 +113,10 @@ impl Terms {
 /// An append that was started, or refused at once.
 #[derive(Debug)]
 enum Pending {
-    Started(oneshot::Receiver<Result<Appended, AppendError>>),
+    Started {
+        appended: oneshot::Receiver<Result<Appended, AppendError>>,
+        log_start: Offset,
+    },
     Refused(ProduceError),
 }
 
@@ -121,8 +124,14 @@ enum Pending {
 #[derive(Debug)]
 enum ProduceError {
     Code(ErrorCode),
-    Batch(BatchRefusal),
-    Append(AppendError),
+    Batch {
+        refusal: BatchRefusal,
+        log_start: Offset,
+    },
+    Append {
+        error: AppendError,
+        log_start: Offset,
+    },
 }
 
 impl From<ErrorCode> for ProduceError {
@@ -134,8 +143,11 @@ impl From<ErrorCode> for ProduceError {
 impl Pending {
     async fn outcome(self) -> Result<Appended, ProduceError> {
         match self {
-            Self::Started(appended) => match appended.await {
-                Ok(appended) => appended.map_err(ProduceError::Append),
+            Self::Started {
+                appended,
+                log_start,
+            } => match appended.await {
+                Ok(appended) => appended.map_err(|error| ProduceError::Append { error, log_start }),
                 // The topic was deleted while the append waited.
                 Err(_gone) => Err(ErrorCode::UnknownTopicOrPartition.into()),
             },
@@ -188,13 +200,18 @@ fn append(
         .cell(PartitionId(data.index))
         .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let bytes: Bytes = data.records.unwrap_or_default();
-    let batch =
-        check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(ProduceError::Batch)?;
+    let batch = check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(|refusal| {
+        let log_start = cell.view().log_start;
+        ProduceError::Batch { refusal, log_start }
+    })?;
     let batch = match batch.size() {
         size if size <= SHARED_BYTES_MIN => batch.detached(),
         _ => batch,
     };
-    Ok(Pending::Started(cell.append(batch, acks, terms.deadline)))
+    Ok(Pending::Started {
+        appended: cell.append(batch, acks, terms.deadline),
+        log_start: cell.view().log_start,
+    })
 }
 
 fn to_wire(
@@ -212,16 +229,35 @@ fn to_wire(
             .with_log_append_time_ms(appended.log_append_time.map_or(-1, |at| at.0))
             .with_log_start_offset(appended.log_start.0),
         Err(ProduceError::Code(code)) => response.with_error_code(code.code()),
-        Err(ProduceError::Batch(refusal)) => response
+        Err(ProduceError::Batch { refusal, log_start }) => response
             .with_error_code(refusal.code().code())
+            .with_log_start_offset(if refusal.kind.is_of_log() {
+                log_start.0
+            } else {
+                -1
+            })
             .with_record_errors(record_errors(&refusal))
             .with_error_message(refusal.message().map(StrBytes::from_string)),
-        Err(ProduceError::Append(error)) => {
+        Err(ProduceError::Append { error, log_start }) => {
             let response = response
                 .with_error_code(error.code().code())
+                .with_log_start_offset(if is_of_log(&error) { log_start.0 } else { -1 })
                 .with_error_message(error.message().map(StrBytes::from_string));
             with_leader(response, &error)
         }
+    }
+}
+
+/// Whether the replica was asked at all, and its answer tells where its log starts.
+fn is_of_log(error: &AppendError) -> bool {
+    match error {
+        AppendError::NotLeader { .. } | AppendError::StorageFailed => false,
+        AppendError::TooFewInSync { .. }
+        | AppendError::TooFewInSyncAfterAppend { .. }
+        | AppendError::TimedOut
+        | AppendError::ControlBatch
+        | AppendError::NoTransaction { .. }
+        | AppendError::Sequence(_) => true,
     }
 }
 

@@ -2,7 +2,8 @@
 //! keeps its records in it, and whoever waits for an answer of either.
 //!
 //! One short lock. `step` runs under it and its effects are queued, in order,
-//! before it is released; answers and wake-ups leave after it. It does no IO.
+//! before it is released; answers and wake-ups leave after it, and so does the
+//! store's work. No IO happens under it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +102,8 @@ struct After {
     replies: Vec<(Waiting, Outcome)>,
     wake: bool,
     schedule: Option<Wake>,
+    /// The store has something to do.
+    store_works: bool,
 }
 
 #[derive(Debug)]
@@ -341,25 +344,31 @@ impl Cell {
         let mut effects = std::mem::take(&mut state.effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Write { batch } => self.store.submit(Op::Append {
-                    log: self.log,
-                    incarnation: state.incarnation,
-                    batch,
-                    sync: self.sync_always.load(Ordering::Relaxed),
-                }),
+                Effect::Write { batch } => {
+                    let op = Op::Append {
+                        log: self.log,
+                        incarnation: state.incarnation,
+                        batch,
+                        sync: self.sync_always.load(Ordering::Relaxed),
+                    };
+                    self.queue(op, &mut after);
+                }
                 Effect::StartOffset { to } => {
                     let log = self.log;
-                    self.store.submit(Op::StartOffset { log, to });
+                    self.queue(Op::StartOffset { log, to }, &mut after);
                 }
                 Effect::Truncate { to } => {
                     let log = self.log;
-                    self.store.submit(Op::Truncate { log, to });
+                    self.queue(Op::Truncate { log, to }, &mut after);
                 }
-                Effect::Checkpoint { bytes } => self.store.submit(Op::State {
-                    log: self.log,
-                    key: CHECKPOINT_KEY.into(),
-                    value: bytes,
-                }),
+                Effect::Checkpoint { bytes } => {
+                    let op = Op::State {
+                        log: self.log,
+                        key: CHECKPOINT_KEY.into(),
+                        value: bytes,
+                    };
+                    self.queue(op, &mut after);
+                }
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));
@@ -378,6 +387,11 @@ impl Cell {
         after
     }
 
+    fn queue(&self, op: Op, after: &mut After) {
+        self.store.queue(op);
+        after.store_works = true;
+    }
+
     fn finish(&self, after: After) {
         for (waiting, outcome) in after.replies {
             waiting.answer(outcome);
@@ -387,6 +401,9 @@ impl Cell {
         }
         if let (Some(wake), Some(me)) = (after.schedule, self.me.upgrade()) {
             self.timers.schedule(wake, &me);
+        }
+        if after.store_works {
+            self.store.work();
         }
     }
 

@@ -196,6 +196,30 @@ async fn several_groups_are_fetched_at_once() {
 }
 
 #[tokio::test]
+async fn topics_that_are_not_known_come_last() {
+    let broker = TestBroker::start().await;
+    let mut client = client(&broker).await;
+    let id = topic_id(&broker, "t");
+    client.call(9, commit(9, "g", "t", id, 5)).await;
+    let nowhere = Uuid::from_u128(7);
+    let topics = [nowhere, id].map(|id| {
+        OffsetFetchRequestTopics::default()
+            .with_topic_id(id)
+            .with_partition_indexes(vec![0])
+    });
+    let group = OffsetFetchRequestGroup::default()
+        .with_group_id(text("g").into())
+        .with_topics(Some(topics.to_vec()));
+    let request = OffsetFetchRequest::default().with_groups(vec![group]);
+    let response = client.call(10, request).await;
+    let topics = response.groups[0].topics.iter();
+    let answered: Vec<_> = topics.map(|topic| topic.topic_id).collect();
+    assert_eq!(answered, [id, nowhere]);
+    let offsets: Vec<_> = fetched(&response).iter().map(|one| one.1).collect();
+    assert_eq!(offsets, [5, -1]);
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_refused_by_itself() {
     let broker = TestBroker::start().await;
     let mut client = client(&broker).await;

@@ -121,6 +121,7 @@ fn bytes_behind_the_body(s: &mut Session<'_>) -> anyhow::Result<()> {
         let longer = framed(&frame[4..]);
         s.ask_damaged(api.name, version, "with three bytes more", &longer)?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }
@@ -141,6 +142,7 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
             &tagged,
         )?;
         s.disconnect("a");
+        s.forget_ids();
     }
     s.note("Two at the end of the header.");
     for (api, version) in flexible() {
@@ -154,6 +156,7 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
             &tagged,
         )?;
         s.disconnect("a");
+        s.forget_ids();
     }
     s.note("In a wrong order, twice the same, longer than the frame, and more than there are.");
     for tags in [
@@ -168,41 +171,89 @@ fn unknown_tagged_fields(s: &mut Session<'_>) -> anyhow::Result<()> {
         let tagged = framed(&frame[4..]);
         s.ask_damaged("Heartbeat", 4, &format!("with the tags {tags:?}"), &tagged)?;
         s.disconnect("a");
+        s.forget_ids();
     }
     Ok(())
 }
 
+/// A field of a request and those that hold it, the outermost first.
+type Path = Vec<&'static Field>;
+
 /// The fields of requests that begin with a length, each in all its versions.
-fn sized() -> impl Iterator<Item = (&'static Api, &'static Field, i16)> {
-    let fields = of_brokers().flat_map(|api| api.request.fields.iter().map(move |it| (api, it)));
-    let sized = fields.filter(|(_, field)| {
-        field.is_array || matches!(field.kind, Kind::String | Kind::Bytes | Kind::Records)
-    });
-    sized.flat_map(|(api, field)| {
-        let versions = api
-            .stable_versions()
-            .filter(|version| field.versions.contains(version) && field.tag(*version).is_none());
-        versions.map(move |version| (api, field, version))
+fn sized() -> impl Iterator<Item = (&'static Api, Path, i16)> {
+    of_brokers().flat_map(|api| {
+        let mut paths = Vec::new();
+        add_sized(&api.request.fields, &[], &mut paths);
+        paths.into_iter().flat_map(move |path| {
+            let is_there = |version: &i16| {
+                let mut fields = path.iter();
+                fields.all(|it| it.versions.contains(version) && it.tag(*version).is_none())
+            };
+            let versions: Vec<i16> = api.stable_versions().filter(is_there).collect();
+            versions
+                .into_iter()
+                .map(move |version| (api, path.clone(), version))
+        })
     })
 }
 
-/// The least request with one field that is otherwise.
-fn with(api: &Api, field: &Field, value: Value) -> Value {
+fn add_sized(fields: &'static [Field], holders: &[&'static Field], paths: &mut Vec<Path>) {
+    for field in fields {
+        let path = [holders, &[field]].concat();
+        let is_sized = matches!(field.kind, Kind::String | Kind::Bytes | Kind::Records);
+        if field.is_array || is_sized {
+            paths.push(path.clone());
+        }
+        add_sized(&field.fields, &path, paths);
+    }
+}
+
+/// As the schema names it: `Topics.Partitions`.
+fn name_of(path: &Path) -> String {
+    let names: Vec<&str> = path.iter().map(|field| field.name).collect();
+    names.join(".")
+}
+
+/// The last field of the path, which is the one that matters.
+fn last(path: &Path) -> &'static Field {
+    path.last().expect("a path names a field")
+}
+
+/// The least request with one field that is otherwise, alone in whatever holds it.
+fn with(api: &Api, path: &Path, value: Value) -> Value {
     let mut request = least(api);
     if let Value::Struct(fields) = &mut request {
-        fields.push((field.name, value));
+        let outermost = path[0].name;
+        fields.retain(|(name, _)| *name != outermost);
+        fields.push((outermost, held(path, value)));
     }
     request
 }
 
+/// What the first field of the path holds, if the last one has that value.
+fn held(path: &[&Field], value: Value) -> Value {
+    let [field, inner @ ..] = path else {
+        return value;
+    };
+    let [next, ..] = inner else {
+        return value;
+    };
+    let element = Value::Struct(vec![(next.name, held(inner, value))]);
+    if field.is_array {
+        Value::Array(vec![element])
+    } else {
+        element
+    }
+}
+
 fn nulls_that_may_not_be(s: &mut Session<'_>) -> anyhow::Result<()> {
-    for (api, field, version) in sized() {
-        if !field.nullable.contains(&version) {
-            let frame = s.frame(api.name, version, &with(api, field, NULL))?;
+    for (api, path, version) in sized() {
+        if !last(&path).nullable.contains(&version) {
+            let frame = s.frame(api.name, version, &with(api, &path, NULL))?;
             s.ask_damaged(
                 api.name,
                 version,
-                &format!("{} is null", field.name),
+                &format!("{} is null", name_of(&path)),
                 &frame,
             )?;
             s.disconnect("a");
@@ -212,14 +263,14 @@ fn nulls_that_may_not_be(s: &mut Session<'_>) -> anyhow::Result<()> {
 }
 
 fn counts_beyond_the_frame(s: &mut Session<'_>) -> anyhow::Result<()> {
-    for (api, field, version) in sized() {
-        let size = match (api.is_flexible(version), is_short(field)) {
+    for (api, path, version) in sized() {
+        let size = match (api.is_flexible(version), is_short(last(&path))) {
             (true, _) => vec![0xff, 0xff, 0xff, 0xff, 0x07],
             (false, true) => i16::MAX.to_be_bytes().to_vec(),
             (false, false) => i32::MAX.to_be_bytes().to_vec(),
         };
-        let frame = s.frame(api.name, version, &with(api, field, Value::Raw(size)))?;
-        let damage = format!("{} has the largest length", field.name);
+        let frame = s.frame(api.name, version, &with(api, &path, Value::Raw(size)))?;
+        let damage = format!("{} has the largest length", name_of(&path));
         s.ask_damaged(api.name, version, &damage, &frame)?;
         s.disconnect("a");
     }
@@ -227,22 +278,20 @@ fn counts_beyond_the_frame(s: &mut Session<'_>) -> anyhow::Result<()> {
 }
 
 fn negative_counts(s: &mut Session<'_>) -> anyhow::Result<()> {
-    for (api, field, version) in sized() {
+    // Every topic is described, with whatever other cases put into it.
+    s.mask("DescribeLogDirs", "PartitionSize");
+    for (api, path, version) in sized() {
         if api.is_flexible(version) {
             continue;
         }
-        let size = if is_short(field) {
+        let size = if is_short(last(&path)) {
             (-2_i16).to_be_bytes().to_vec()
         } else {
             (-2_i32).to_be_bytes().to_vec()
         };
-        let frame = s.frame(api.name, version, &with(api, field, Value::Raw(size)))?;
-        s.ask_damaged(
-            api.name,
-            version,
-            &format!("{} has the length -2", field.name),
-            &frame,
-        )?;
+        let frame = s.frame(api.name, version, &with(api, &path, Value::Raw(size)))?;
+        let damage = format!("{} has the length -2", name_of(&path));
+        s.ask_damaged(api.name, version, &damage, &frame)?;
         s.disconnect("a");
     }
     Ok(())
@@ -294,6 +343,8 @@ fn frames(s: &mut Session<'_>) -> anyhow::Result<()> {
         ("a frame of size -1", &[255, 255, 255, 255]),
         ("a frame of the least size", &[128, 0, 0, 0]),
         ("a frame of 2 GiB", &[127, 255, 255, 255, 0, 3, 0, 0]),
+        ("a frame of the size that is allowed", &[6, 64, 0, 0, 0, 3]),
+        ("a frame of one byte more", &[6, 64, 0, 1, 0, 3]),
         ("a frame of one byte", &[0, 0, 0, 1, 0]),
         ("a frame of a key alone", &[0, 0, 0, 2, 0, 18]),
         ("a frame of key and version", &[0, 0, 0, 4, 0, 18, 0, 0]),

@@ -69,6 +69,8 @@ pub struct BatchRefusal {
 /// Which rule a batch broke; each has its error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalKind {
+    /// There is not one batch of this format, all there: INVALID_RECORD.
+    NotOne,
     /// CRC, size or magic number: CORRUPT_MESSAGE.
     Corrupt,
     /// The batch or a record breaks a rule of form: INVALID_RECORD.
@@ -86,6 +88,21 @@ pub enum RefusalKind {
     /// The records do not decompress, or name no codec: UNKNOWN_SERVER_ERROR in
     /// Kafka, which has no case for it.
     Undecodable,
+}
+
+impl RefusalKind {
+    /// Whether Kafka finds it only when the log takes the batch. A client is then
+    /// told where the log starts.
+    pub fn is_of_log(self) -> bool {
+        match self {
+            Self::Invalid | Self::Timestamp | Self::Undecodable => true,
+            Self::NotOne
+            | Self::Corrupt
+            | Self::TooLarge
+            | Self::ListTooLarge
+            | Self::Compression => false,
+        }
+    }
 }
 
 /// How many records a refusal blames, so that an answer does not outgrow the
@@ -130,12 +147,12 @@ pub fn check_batch(
 /// are dropped, as Kafka does.
 fn only_batch(mut bytes: Bytes, api_version: i16) -> Result<RecordBatch, BatchRefusal> {
     let Some(size) = batch_size(&bytes)? else {
-        return Err(refuse(RefusalKind::Invalid, "there is no whole batch"));
+        return Err(refuse(RefusalKind::NotOne, "there is no whole batch"));
     };
     let behind = bytes.split_off(size);
     let header = match BatchHeader::parse(&bytes) {
         Ok(header) => header,
-        Err(error @ BatchError::Magic(_)) => return Err(refuse(RefusalKind::Invalid, error)),
+        Err(error @ BatchError::Magic(_)) => return Err(refuse(RefusalKind::NotOne, error)),
         Err(error) => return Err(refuse(RefusalKind::Corrupt, error)),
     };
     let is_zstd = header.attributes.compression() == Some(Compression::Zstd);
@@ -146,7 +163,7 @@ fn only_batch(mut bytes: Bytes, api_version: i16) -> Result<RecordBatch, BatchRe
         ));
     }
     if batch_size(&behind)?.is_some() {
-        return Err(refuse(RefusalKind::Invalid, "there is more than one batch"));
+        return Err(refuse(RefusalKind::NotOne, "there is more than one batch"));
     }
     RecordBatch::from_bytes(bytes).map_err(|error| refuse(RefusalKind::Corrupt, error))
 }
@@ -324,17 +341,19 @@ impl Faults {
         let Some((index, first)) = self.records.first() else {
             return Ok(());
         };
-        let kind = if self.is_timestamp {
-            RefusalKind::Timestamp
+        // Of the timestamps Kafka says only this, and clients show it; which record is
+        // to blame for what stands beside it.
+        let (kind, message) = if self.is_timestamp {
+            let words = "One or more records have been rejected due to invalid timestamp";
+            (RefusalKind::Timestamp, words.to_owned())
         } else {
-            RefusalKind::Invalid
+            let refused = self.records.len();
+            let message = format!("{refused} records are refused; record {index}: {first}");
+            (RefusalKind::Invalid, message)
         };
         Err(BatchRefusal {
             kind,
-            message: format!(
-                "{} records are refused; record {index}: {first}",
-                self.records.len()
-            ),
+            message,
             records: self.records,
         })
     }

@@ -179,20 +179,20 @@ fn what_is_no_single_whole_batch_is_refused() {
         bytes
     };
     let cases = [
-        ("nothing", Vec::new(), RefusalKind::Invalid),
+        ("nothing", Vec::new(), RefusalKind::NotOne),
         (
             "a part",
             batch[..batch.len() - 1].to_vec(),
-            RefusalKind::Invalid,
+            RefusalKind::NotOne,
         ),
-        ("two", twice, RefusalKind::Invalid),
-        ("magic 0", with_magic(0), RefusalKind::Invalid),
-        ("magic 1", with_magic(1), RefusalKind::Invalid),
+        ("two", twice, RefusalKind::NotOne),
+        ("magic 0", with_magic(0), RefusalKind::NotOne),
+        ("magic 1", with_magic(1), RefusalKind::NotOne),
         ("magic 3", with_magic(3), RefusalKind::Corrupt),
         ("length 13", with_length(13), RefusalKind::Corrupt),
         ("length 14", with_length(14), RefusalKind::Corrupt),
         ("length -1", with_length(-1), RefusalKind::Corrupt),
-        ("too long", with_length(i32::MAX), RefusalKind::Invalid),
+        ("too long", with_length(i32::MAX), RefusalKind::NotOne),
         ("another CRC", flipped(&batch, 70), RefusalKind::Corrupt),
     ];
     for (name, bytes, kind) in cases {
@@ -369,6 +369,11 @@ fn timestamps_are_bounded_on_both_sides() {
     )
     .unwrap_err();
     assert_eq!(refused.kind, RefusalKind::Timestamp);
+    // Kafka's words, which clients show and tests of others compare.
+    assert_eq!(
+        refused.message,
+        "One or more records have been rejected due to invalid timestamp"
+    );
     let blamed: Vec<i32> = refused.records.iter().map(|(index, _)| *index).collect();
     assert_eq!(blamed, [1, 2, 3]);
 }

@@ -65,7 +65,7 @@ impl Known {
             logs: BTreeMap::new(),
         };
         let (first, end) = keys::table_range(Table::Files);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut row = rows.first()?;
         while let Some((key, value)) = row {
             if let Some(number) = keys::file_of(key) {
@@ -74,7 +74,7 @@ impl Known {
             row = rows.next()?;
         }
         let (first, end) = keys::table_range(Table::Logs);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut row = rows.first()?;
         while let Some((key, value)) = row {
             if let Some(id) = keys::log_of(key) {
@@ -297,7 +297,7 @@ impl Replay<'_> {
                 continue;
             }
             let (first, last) = keys::log_range(Table::Index, log.id);
-            let mut rows = self.index.rows(&first, &last, ReadMode::Blocking);
+            let mut rows = self.index.rows(&first, &last, ReadMode::Blocking)?;
             let mut lost = None;
             let mut current = rows.last()?;
             while let Some((_, value)) = current {
@@ -383,7 +383,7 @@ impl Replay<'_> {
             return Ok(());
         }
         let (first, end) = keys::table_range(Table::Pieces);
-        let mut rows = self.index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = self.index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         let mut hit = Vec::new();
         while let Some((key, _)) = current {

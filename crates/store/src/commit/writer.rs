@@ -1,15 +1,20 @@
-//! The one thread that changes anything: it takes whatever was submitted while the
-//! disk was busy and makes it one write, one sync and one change of the index.
+//! The one place that changes anything: whatever was submitted while the disk was
+//! busy becomes one write, one sync and one change of the index.
+//!
+//! A thread of its own does it, which may wait for the disk. What needs no more
+//! than a write to the page cache is done by the very thread that submitted it, for
+//! which that takes less time than waking another.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
 use super::syncer::Syncer;
 use crate::audience::Call;
-use crate::queue::{Command, Wake};
+use crate::queue::{Command, Outlook, Wake};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::IndexError;
 use crate::rocks::log::Log;
@@ -43,7 +48,8 @@ pub(crate) struct WriterOptions {
     pub(crate) space: super::space::Space,
 }
 
-/// Owned by the writer thread.
+/// Owned by whoever carries out what was taken from the queue; [`run`] is the thread
+/// that may wait for the disk.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     options: WriterOptions,
@@ -59,8 +65,10 @@ pub(crate) struct Writer {
     dirty: Vec<Arc<CommitFile>>,
     dirty_since: Option<Instant>,
     syncer: Option<Syncer>,
-    /// How many commands were ever taken from the queue.
-    taken: u64,
+    /// When what is due beside the operations was last looked for.
+    house_kept: Instant,
+    /// Where it happened was not the place to end the store.
+    fatal: Option<Fatal>,
     spares: Vec<PathBuf>,
     /// A flush of the index that was begun, and where a replay begins after it.
     flushing: Option<Position>,
@@ -69,6 +77,7 @@ pub(crate) struct Writer {
 }
 
 /// The file that entries are added to.
+#[derive(Debug)]
 struct Active {
     file: Arc<CommitFile>,
     at: u32,
@@ -105,6 +114,47 @@ enum Room {
     Full,
 }
 
+/// The writer's thread: carries out what nobody else may, until the store ends.
+pub(crate) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
+    // Whoever waits for the writer must not wait for ever should it die.
+    let _guard = Abandon(shared.clone());
+    let mut commands = Vec::new();
+    loop {
+        let outlook = locked(writer).outlook();
+        shared.queue.put_down(outlook);
+        let wake = shared.queue.take(&mut commands);
+        let mut writer = locked(writer);
+        let done = match (writer.fatal.take(), wake) {
+            (_, Wake::Abandoned) => return,
+            (Some(fatal), _) => Err(fatal),
+            (None, Wake::Work { sync }) => writer
+                .carry_out(&mut commands, sync)
+                .and_then(|()| writer.keep_house()),
+            (None, Wake::Deadline) => writer.keep_house(),
+            (None, Wake::Closed) => return writer.finish(),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Fatal::Abandoned) => return,
+            Err(fatal) => return writer.fail(&fatal),
+        }
+    }
+}
+
+/// Only whoever took something from the queue asks, so nobody waits here.
+pub(crate) fn locked(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer.lock().expect("no holder panics")
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("active", &self.active)
+            .field("synced", &self.synced)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
         Self {
@@ -123,37 +173,44 @@ impl Writer {
             dirty: Vec::new(),
             dirty_since: None,
             syncer: None,
-            taken: 0,
+            house_kept: Instant::now(),
+            fatal: None,
             spares: start.spares,
             flushing: None,
             flushed: start.flushed,
         }
     }
 
-    pub(crate) fn run(mut self) {
-        // Whoever waits for the writer must not wait for ever should it die.
-        let _guard = Abandon(self.shared.clone());
-        let mut commands = Vec::new();
-        loop {
-            let wake = self.shared.queue.take(&mut commands, self.deadline());
-            self.taken += commands.len() as u64;
-            let done = match wake {
-                Wake::Work { sync } => self.carry_out(&mut commands, sync),
-                Wake::Deadline => self.keep_house(),
-                Wake::Closed => return self.finish(),
-                Wake::Abandoned => return,
+    /// Carries out what was taken from the queue on a thread that must not wait for
+    /// a disk.
+    pub(crate) fn carry_out_here(&mut self, commands: &mut Vec<Command>) -> Outlook {
+        self.fatal = self.carry_out(commands, false).err();
+        self.outlook()
+    }
+
+    /// How much may be carried out like that, and when the thread has to look.
+    fn outlook(&self) -> Outlook {
+        if self.fatal.is_some() {
+            return Outlook {
+                here_bytes_max: 0,
+                deadline: Some(Instant::now()),
             };
-            match done {
-                Ok(()) => {}
-                Err(Fatal::Abandoned) => return,
-                Err(fatal) => return self.fail(&fatal),
-            }
+        }
+        let kept = u64::from(self.reserve()) + u64::from(SEAL_BYTES);
+        let room = u64::from(self.active.capacity - self.active.at);
+        let here_bytes_max = match self.options.durability {
+            Durability::Fsync => 0,
+            Durability::PageCache { .. } => room.saturating_sub(kept),
+        };
+        Outlook {
+            here_bytes_max,
+            deadline: self.deadline(),
         }
     }
 
     /// Makes everything durable, index included, so that the next start replays
     /// nothing.
-    fn finish(mut self) {
+    fn finish(&mut self) {
         let done = self.sync_all().map_err(Fatal::from);
         let done = done.and_then(|()| Ok(self.commit_positions()?));
         let done = done.and_then(|()| Ok(self.shared.index.flush()?));
@@ -169,9 +226,9 @@ impl Writer {
         self.group_syncs |= sync;
         self.finish_group()?;
         if sync {
-            self.shared.queue.mark_durable(self.taken);
+            self.shared.queue.mark_durable();
         }
-        self.keep_house()
+        Ok(())
     }
 
     fn add(&mut self, command: Command) -> Result<(), Fatal> {
@@ -452,16 +509,16 @@ impl Writer {
 
     /// When something is due though nothing is submitted.
     fn deadline(&self) -> Option<Instant> {
-        let soon = || Instant::now() + HOUSEKEEPING;
+        let soon = self.house_kept + HOUSEKEEPING;
         let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
         let sync = match self.dirty_since {
-            Some(_) if is_busy => Some(soon()),
+            Some(_) if is_busy => Some(soon),
             Some(since) => Some(since + self.sync_delay()),
             None => None,
         };
         let sealed = ..self.active.file.number;
         let is_untidy = self.fold.dead.range(sealed).next().is_some();
-        let house = is_untidy.then(soon);
+        let house = is_untidy.then_some(soon);
         match (sync, house) {
             (Some(sync), Some(house)) => Some(sync.min(house)),
             (sync, house) => sync.or(house),
@@ -477,6 +534,7 @@ impl Writer {
 
     /// What is due beside the operations themselves.
     fn keep_house(&mut self) -> Result<(), Fatal> {
+        self.house_kept = Instant::now();
         self.sync_what_is_old()?;
         if self.flushing.is_some() && self.shared.index.is_flushed()? {
             self.flushed = self.flushing.take().unwrap_or(self.flushed);
@@ -557,7 +615,7 @@ impl Writer {
     }
 
     /// The end of the store: everybody hears why, now and later.
-    fn fail(mut self, fatal: &Fatal) {
+    fn fail(&mut self, fatal: &Fatal) {
         tracing::error!(reason = %fatal, "the log store failed and accepts nothing any more");
         let failure = StoreFailure::Io(fatal.to_string());
         self.shared.set_failure(failure.clone());
@@ -568,12 +626,12 @@ impl Writer {
         calls.for_each(Call::make);
         let mut commands = Vec::new();
         loop {
-            self.shared.queue.mark_durable(self.taken);
-            match self.shared.queue.take(&mut commands, None) {
+            self.shared.queue.mark_durable();
+            self.shared.queue.put_down(Outlook::default());
+            match self.shared.queue.take(&mut commands) {
                 Wake::Work { .. } | Wake::Deadline => {}
                 Wake::Closed | Wake::Abandoned => return,
             }
-            self.taken += commands.len() as u64;
             for command in commands.drain(..) {
                 self.refuse(&command, &failure);
             }

@@ -186,7 +186,10 @@ impl Check<'_> {
 
     fn batches(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
         let (first, end) = keys::log_range(Table::Index, log);
-        let mut rows = self.inspected.index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = self
+            .inspected
+            .index
+            .rows(&first, &end, ReadMode::Blocking)?;
         let mut next: Option<(Offset, u64)> = None;
         let mut current = rows.first()?;
         while let Some((_, value)) = current {
@@ -242,7 +245,7 @@ impl Check<'_> {
     fn runs(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
         let (first, end) = keys::log_range(Table::Time, log);
         let index = &self.inspected.index;
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         while let Some((key, value)) = current {
             let run = TimeRow::parse(value)?;
@@ -268,7 +271,7 @@ impl Check<'_> {
     }
 
     fn greatest(&self, first: &[u8], end: &[u8]) -> Result<Option<i64>, CheckError> {
-        let mut rows = self.inspected.index.rows(first, end, ReadMode::Blocking);
+        let mut rows = self.inspected.index.rows(first, end, ReadMode::Blocking)?;
         let mut greatest = None;
         let mut current = rows.first()?;
         while let Some((_, value)) = current {
@@ -280,7 +283,10 @@ impl Check<'_> {
 
     fn pieces(&mut self, log: LogId, row: &LogRow) -> Result<(), CheckError> {
         let (first, end) = keys::log_range(Table::Pieces, log);
-        let mut rows = self.inspected.index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = self
+            .inspected
+            .index
+            .rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         while let Some((key, value)) = current {
             if let Some(file) = keys::piece_file_of(key) {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ottla_base::{Offset, TopicPartition};
 use ottla_protocol::records::{BatchHeader, RecordBatch};
-use rocksdb::WriteBatch;
 
+use super::changes::Changes;
 use super::index::{Index, IndexError};
 use super::log::{Log, Logs};
 use super::tail_cache::TailCache;
@@ -27,7 +27,7 @@ const SINGLE_REMOVALS_MAX: usize = 64;
 /// Changes of the index that become visible together. Owned by whoever applies
 /// entries.
 pub(crate) struct Fold {
-    batch: WriteBatch,
+    changes: Changes,
     touched: HashMap<LogId, Touched>,
     files: BTreeMap<FileNumber, FileRow>,
     changed_files: BTreeSet<FileNumber>,
@@ -62,7 +62,7 @@ impl Fold {
         let dead = files.iter().filter(|(_, file)| file.live_pieces == 0);
         Self {
             dead: dead.map(|(number, _)| (*number, None)).collect(),
-            batch: WriteBatch::default(),
+            changes: Changes::default(),
             touched: HashMap::new(),
             files,
             changed_files: BTreeSet::new(),
@@ -149,13 +149,14 @@ impl Fold {
             touched.fresh.push(batch.clone());
         }
         let key = keys::offset_key(Table::Index, log.id, header.base_offset);
-        self.batch.put(key, index.write());
+        self.changes.put(key, index.write());
         if let Some((first, run)) = closed_run {
             let key = keys::offset_key(Table::Time, log.id, first);
-            self.batch.put(key, run.write());
+            self.changes.put(key, run.write());
         }
         if let Some((file, piece)) = closed_piece {
-            self.batch.put(keys::piece_key(log.id, file), piece.write());
+            self.changes
+                .put(keys::piece_key(log.id, file), piece.write());
         }
         let file = self.file(position.file);
         file.live_bytes += batch_entry_size(header);
@@ -167,9 +168,9 @@ impl Fold {
         self.touch(log);
         let key = keys::state_key(log.id, key);
         if value.is_empty() {
-            self.batch.delete(key);
+            self.changes.delete(key);
         } else {
-            self.batch.put(key, value);
+            self.changes.put(key, value);
         }
     }
 
@@ -192,7 +193,7 @@ impl Fold {
             row.preceding_start = row.preceding_start.min(cut.preceding);
             let (_, end) = keys::log_range(Table::Index, log.id);
             let first = keys::offset_key(Table::Index, log.id, base);
-            remove_rows(&mut self.batch, index, &first, &end)?;
+            remove_rows(&mut self.changes, index, &first, &end)?;
             self.cut_runs(index, log.id, &mut row, base)?;
             self.cut_pieces(index, log.id, &mut row, base)?;
         }
@@ -222,9 +223,9 @@ impl Fold {
             Some(kept) => {
                 let base = kept.header.base_offset;
                 let end = keys::offset_key(Table::Index, log.id, base);
-                remove_rows(&mut self.batch, index, &first, &end)?;
+                remove_rows(&mut self.changes, index, &first, &end)?;
             }
-            None => remove_rows(&mut self.batch, index, &first, &end)?,
+            None => remove_rows(&mut self.changes, index, &first, &end)?,
         }
         self.forget_runs_below(index, log.id, &mut row, to)?;
         self.forget_pieces_below(index, log.id, &mut row, to)?;
@@ -239,7 +240,7 @@ impl Fold {
         self.forget_pieces_below(index, log.id, &mut row, Offset(i64::MAX))?;
         for table in [Table::Index, Table::Time, Table::State] {
             let (first, end) = keys::log_range(table, log.id);
-            remove_rows(&mut self.batch, index, &first, &end)?;
+            remove_rows(&mut self.changes, index, &first, &end)?;
         }
         let touched = self.touch(log);
         touched.row = row;
@@ -257,12 +258,11 @@ impl Fold {
         end: Position,
         synced: Position,
     ) -> Result<(), IndexError> {
-        let mut batch = std::mem::take(&mut self.batch);
         for (id, touched) in &self.touched {
             if touched.is_dropped {
-                batch.delete(keys::log_key(*id));
+                self.changes.unset(keys::log_key(*id));
             } else {
-                batch.put(keys::log_key(*id), touched.row.write());
+                self.changes.set(keys::log_key(*id), touched.row.write());
             }
             if touched.is_cut {
                 // Readers learn of narrower bounds before the rows are gone, so that
@@ -273,15 +273,16 @@ impl Fold {
         self.file(end.file).length = end.at;
         for number in std::mem::take(&mut self.changed_files) {
             if let Some(file) = self.files.get(&number) {
-                batch.put(keys::file_key(number), file.write());
+                self.changes.set(keys::file_key(number), file.write());
             }
         }
         if std::mem::take(&mut self.next_log_changed) {
-            batch.put(keys::NEXT_LOG, self.next_log.to_be_bytes());
+            self.changes
+                .set(keys::NEXT_LOG, self.next_log.to_be_bytes());
         }
-        batch.put(keys::POSITION, end.to_bytes());
-        batch.put(keys::SYNCED, synced.to_bytes());
-        index.write(batch)
+        self.changes.set(keys::POSITION, end.to_bytes());
+        self.changes.set(keys::SYNCED, synced.to_bytes());
+        index.write(&mut self.changes)
     }
 
     /// Shows the group to readers; returns what listeners are owed.
@@ -328,7 +329,7 @@ impl Fold {
         self.dead.remove(&number);
         self.files.remove(&number);
         self.changed_files.remove(&number);
-        self.batch.delete(keys::file_key(number));
+        self.changes.unset(keys::file_key(number));
     }
 
     fn touch(&mut self, log: &Arc<Log>) -> &mut Touched {
@@ -367,13 +368,13 @@ impl Fold {
     ) -> Result<(), IndexError> {
         let mut open_from = row.run.map(|run| run.first);
         let (first, end) = keys::log_range(Table::Time, log);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.last()?;
         while let Some((key, value)) = current {
             if TimeRow::parse(value)?.last < base {
                 break;
             }
-            self.batch.delete(key);
+            self.changes.delete(key);
             open_from = keys::offset_of(key);
             current = rows.previous()?;
         }
@@ -381,7 +382,7 @@ impl Fold {
         if let Some(from) = open_from.filter(|from| *from < base) {
             let first = keys::offset_key(Table::Index, log, from);
             let end = keys::offset_key(Table::Index, log, base);
-            let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+            let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
             let mut current = rows.first()?;
             while let Some((_, value)) = current {
                 // What is left is shorter than a whole run.
@@ -409,7 +410,7 @@ impl Fold {
         }
         row.piece = None;
         let (first, end) = keys::log_range(Table::Pieces, log);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.last()?;
         while let Some((key, value)) = current {
             let piece = Piece::parse(value)?;
@@ -418,11 +419,11 @@ impl Fold {
             }
             if piece.first < base {
                 let last = Offset(base.0 - 1);
-                self.batch.put(key, Piece { last, ..piece }.write());
+                self.changes.put(key, Piece { last, ..piece }.write());
                 break;
             }
             let file = keys::piece_file_of(key);
-            self.batch.delete(key);
+            self.changes.delete(key);
             current = rows.previous()?;
             if let Some(file) = file {
                 self.free_piece(file, piece);
@@ -439,13 +440,13 @@ impl Fold {
         to: Offset,
     ) -> Result<(), IndexError> {
         let (first, end) = keys::log_range(Table::Time, log);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         while let Some((key, value)) = current {
             if TimeRow::parse(value)?.last >= to {
                 break;
             }
-            self.batch.delete(key);
+            self.changes.delete(key);
             current = rows.next()?;
         }
         if row.bounds.start == row.bounds.end {
@@ -462,7 +463,7 @@ impl Fold {
         to: Offset,
     ) -> Result<(), IndexError> {
         let (first, end) = keys::log_range(Table::Pieces, log);
-        let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         while let Some((key, value)) = current {
             let piece = Piece::parse(value)?;
@@ -470,7 +471,7 @@ impl Fold {
                 break;
             }
             let file = keys::piece_file_of(key);
-            self.batch.delete(key);
+            self.changes.delete(key);
             current = rows.next()?;
             if let Some(file) = file {
                 self.free_piece(file, piece);
@@ -539,7 +540,7 @@ pub(crate) fn first_reaching(
     offset: Offset,
 ) -> Result<Option<IndexRow>, IndexError> {
     let (first, end) = keys::log_range(Table::Index, log);
-    let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+    let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
     let key = keys::offset_key(Table::Index, log, offset);
     if let Some((_, value)) = rows.seek_back(&key)? {
         let row = IndexRow::parse(value)?;
@@ -554,24 +555,24 @@ pub(crate) fn first_reaching(
 }
 
 fn remove_rows(
-    batch: &mut WriteBatch,
+    changes: &mut Changes,
     index: &Index,
     first: &[u8],
     end: &[u8],
 ) -> Result<(), IndexError> {
-    let mut rows = index.rows(first, end, ReadMode::Blocking);
+    let mut rows = index.rows(first, end, ReadMode::Blocking)?;
     let mut few: Vec<Box<[u8]>> = Vec::new();
     let mut current = rows.first()?;
     while let Some((key, _)) = current {
         if few.len() == SINGLE_REMOVALS_MAX {
-            batch.delete_range(first, end);
+            changes.delete_range(first, end);
             return Ok(());
         }
         few.push(key.into());
         current = rows.next()?;
     }
     for key in few {
-        batch.delete(key);
+        changes.delete(key);
     }
     Ok(())
 }

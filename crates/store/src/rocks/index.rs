@@ -1,15 +1,25 @@
 //! RocksDB, as far as the store uses it: one sorted space of rows without a log of
 //! its own.
+//!
+//! A change is collected in memory first, where many changes of one row become one,
+//! and taken in before anything is read or flushed. It is as safe there as in
+//! RocksDB's own memory: the commit log brings both back.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
 
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, LogLevel,
-    Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+    Options, ReadOptions, ReadTier, WriteOptions,
 };
 
+use super::changes::Changes;
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
+
+/// Rows are collected until there are so many of them. Taking them in takes a few
+/// hundred microseconds, for which somebody waits.
+const COLLECTED_BYTES_MAX: usize = 32 * 1024;
 
 /// How much memory the index may take.
 #[derive(Clone, Copy, Debug)]
@@ -50,36 +60,69 @@ impl From<IndexError> for ReadError {
 #[derive(Debug)]
 pub(crate) struct Index {
     db: DB,
+    /// What RocksDB does not know yet.
+    collected: Mutex<Changes>,
 }
 
 impl Index {
     pub(crate) fn open(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
         let mut options = options(memory);
         options.create_if_missing(true);
-        let db = DB::open(&options, path)?;
-        Ok(Self { db })
+        Ok(Self::of(DB::open(&options, path)?))
     }
 
     pub(crate) fn open_read_only(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
         let db = DB::open_for_read_only(&options(memory), path, false)?;
-        Ok(Self { db })
+        Ok(Self::of(db))
+    }
+
+    fn of(db: DB) -> Self {
+        let collected = Mutex::default();
+        Self { db, collected }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.take_in()?;
         Ok(self.db.get(key)?)
     }
 
-    /// All of it or nothing, and nothing of it durable before a flush.
-    pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), IndexError> {
+    /// All of it or nothing, and nothing of it durable before a flush. Leaves
+    /// `changes` empty.
+    pub(crate) fn write(&self, changes: &mut Changes) -> Result<(), IndexError> {
+        let mut collected = self.collected();
+        collected.append(changes);
+        if collected.rows_bytes() >= COLLECTED_BYTES_MAX {
+            self.take_in_all(&mut collected)?;
+        }
+        Ok(())
+    }
+
+    /// Whoever reads sees everything that was written.
+    fn take_in(&self) -> Result<(), IndexError> {
+        let mut collected = self.collected();
+        if collected.is_empty() {
+            return Ok(());
+        }
+        self.take_in_all(&mut collected)
+    }
+
+    fn take_in_all(&self, collected: &mut Changes) -> Result<(), IndexError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        Ok(self.db.write_opt(batch, &options)?)
+        self.db.write_opt(collected.to_batch(), &options)?;
+        collected.clear();
+        Ok(())
+    }
+
+    fn collected(&self) -> MutexGuard<'_, Changes> {
+        self.collected.lock().expect("no holder panics")
     }
 
     /// Begins to make everything that was written durable.
     pub(crate) fn begin_flush(&self) -> Result<(), IndexError> {
         let mut options = FlushOptions::default();
         options.set_wait(false);
+        self.take_in()?;
         Ok(self.db.flush_opt(&options)?)
     }
 
@@ -87,6 +130,7 @@ impl Index {
     pub(crate) fn flush(&self) -> Result<(), IndexError> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
+        self.take_in()?;
         Ok(self.db.flush_opt(&options)?)
     }
 
@@ -99,16 +143,21 @@ impl Index {
     }
 
     /// The rows with `first <= key < end`.
-    pub(crate) fn rows(&self, first: &[u8], end: &[u8], mode: ReadMode) -> Rows<'_> {
+    pub(crate) fn rows(
+        &self,
+        first: &[u8],
+        end: &[u8],
+        mode: ReadMode,
+    ) -> Result<Rows<'_>, IndexError> {
+        self.take_in()?;
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(first);
         options.set_iterate_upper_bound(end);
         if mode == ReadMode::NonBlocking {
             options.set_read_tier(ReadTier::BlockCache);
         }
-        Rows {
-            inner: self.db.raw_iterator_opt(options),
-        }
+        let inner = self.db.raw_iterator_opt(options);
+        Ok(Rows { inner })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log store on disk: one commit log for everything, and a RocksDB index that
 //! is a fold over it.
 
+pub(crate) mod changes;
 mod check;
 mod dump;
 pub(crate) mod fold;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
 use ottla_protocol::records::BatchHeader;
 
+use self::changes::Changes;
 use self::index::{Index, IndexMemory};
 use self::log::Log;
 use self::reader::Wanted;
@@ -31,7 +33,7 @@ use self::shared::Shared;
 use self::tail_cache::TailCache;
 use crate::commit::recovery::{self, RecoveryError};
 use crate::commit::space::Space;
-use crate::commit::writer::{Start, Writer, WriterOptions};
+use crate::commit::writer::{self, Start, Writer, WriterOptions};
 use crate::keys;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
@@ -70,7 +72,7 @@ impl Options {
             cluster,
             durability: Durability::Fsync,
             commit_file: ByteSize(256 * MIB),
-            tail_cache: ByteSize(64 * MIB),
+            tail_cache: ByteSize(32 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
         }
@@ -174,12 +176,16 @@ fn start(
     };
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
-    let writer = Writer::new(shared.clone(), options, start);
+    let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
     let thread = std::thread::Builder::new().name("ottla-store".into());
-    let thread = thread.spawn(move || writer.run())?;
+    let thread = {
+        let (shared, writer) = (shared.clone(), writer.clone());
+        thread.spawn(move || writer::run(&shared, &writer))?
+    };
     Ok(RocksStore {
         shared,
-        writer: Mutex::new(Some(thread)),
+        writer,
+        thread: Mutex::new(Some(thread)),
         _lock: lock,
     })
 }
@@ -237,9 +243,9 @@ impl Opening<'_> {
     fn check_format(&self, index: &Index) -> Result<(), OpenError> {
         let version = index.get(&keys::FORMAT).map_err(|error| self.io(&error))?;
         let Some(version) = version else {
-            let mut batch = rocksdb::WriteBatch::default();
-            batch.put(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
-            return index.write(batch).map_err(|error| self.io(&error));
+            let mut changes = Changes::default();
+            changes.set(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
+            return index.write(&mut changes).map_err(|error| self.io(&error));
         };
         let found = version.try_into().map_or(0, u32::from_be_bytes);
         if found != FORMAT_VERSION {
@@ -261,7 +267,8 @@ fn to_usize(size: ByteSize) -> usize {
 #[derive(Debug)]
 pub struct RocksStore {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Arc<Mutex<Writer>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
 }
 
@@ -281,10 +288,10 @@ impl RocksStore {
     }
 
     fn join(&self) {
-        let writer = self.writer.lock().expect("no holder panics").take();
-        if let Some(writer) = writer {
+        let thread = self.thread.lock().expect("no holder panics").take();
+        if let Some(thread) = thread {
             // The thread's own panic was reported where it happened.
-            let _ = writer.join();
+            let _ = thread.join();
         }
     }
 }
@@ -306,13 +313,17 @@ impl LogStore for RocksStore {
         if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
-        let mut names = self.shared.names.lock().expect("no holder panics");
-        let id = names.claim(tp)?;
-        let log = Log::new(id, keys::LogRow::new(tp), false);
-        self.shared.logs.insert(Arc::new(log));
-        if !self.shared.queue.push(Command::Create { log: id, tp }) {
-            return Err(StoreFailure::Closed.into());
-        }
+        let id = {
+            let mut names = self.shared.names.lock().expect("no holder panics");
+            let id = names.claim(tp)?;
+            let log = Log::new(id, keys::LogRow::new(tp), false);
+            self.shared.logs.insert(Arc::new(log));
+            if !self.shared.queue.push(Command::Create { log: id, tp }) {
+                return Err(StoreFailure::Closed.into());
+            }
+            id
+        };
+        self.work();
         Ok(id)
     }
 
@@ -322,7 +333,7 @@ impl LogStore for RocksStore {
         }
     }
 
-    fn submit(&self, op: Op) {
+    fn queue(&self, op: Op) {
         if let Op::Drop { log } = op
             && let Some(log) = self.shared.logs.get(log)
         {
@@ -331,6 +342,14 @@ impl LogStore for RocksStore {
             names.release(tp, log.id);
         }
         self.shared.queue.push(Command::Op(op));
+    }
+
+    fn work(&self) {
+        let carry_out = |commands: &mut Vec<Command>| {
+            let mut writer = writer::locked(&self.writer);
+            writer.carry_out_here(commands)
+        };
+        self.shared.queue.work_here(carry_out);
     }
 
     fn read(

@@ -197,7 +197,7 @@ fn each_row(
     mut take: impl FnMut(IndexRow) -> bool,
 ) -> Result<(), IndexError> {
     let (first, end) = keys::log_range(Table::Index, log);
-    let mut rows = index.rows(&first, &end, mode);
+    let mut rows = index.rows(&first, &end, mode)?;
     let mut row = holder(&mut rows, log, from)?;
     while let Some((_, value)) = row {
         if !take(IndexRow::parse(value)?) {
@@ -332,7 +332,7 @@ fn greater(one: BatchHeader, other: BatchHeader) -> BatchHeader {
 
 fn runs(index: &Index, log: LogId) -> Result<Vec<(Offset, TimeRow)>, IndexError> {
     let (first, end) = keys::log_range(Table::Time, log);
-    let mut rows = index.rows(&first, &end, ReadMode::Blocking);
+    let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
     let mut runs = Vec::new();
     let mut row = rows.first()?;
     while let Some((key, value)) = row {

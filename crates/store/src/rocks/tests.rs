@@ -1,5 +1,7 @@
 //! The suite on disk, and what only a disk can do to a store.
 
+mod who_writes;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,17 @@ impl Disk {
 
     fn file(&self, number: u32) -> Arc<crate::commit::file::CommitFile> {
         self.store.shared.file(FileNumber(number)).unwrap()
+    }
+
+    /// What the last entry of a file says was durable when it was written.
+    fn synced_at_last_entry(&self, number: u32) -> Position {
+        let file = self.file(number);
+        let mut scanner = Scanner::new(&file, 0).unwrap();
+        let mut synced = Position::START;
+        while let Ok(found) = scanner.next().unwrap() {
+            synced = found.synced;
+        }
+        synced
     }
 
     /// Where the entries of a file begin.
@@ -378,6 +391,28 @@ fn files_without_live_batches_are_removed_and_used_again() {
     wait_until(|| commit_files(&disk) == 1);
 }
 
+/// What the index has only collected is no reason to remove a file: the next start
+/// would look for it.
+#[test]
+fn a_file_goes_only_when_the_index_on_disk_is_past_it() {
+    let disk = Disk::new(page_cache());
+    let log = create(&disk, 1);
+    let mut number = 0_u32;
+    while disk.store.shared.file(FileNumber(3)).is_none() {
+        number += 1;
+        disk.store.submit(Op::State {
+            log,
+            key: "key".into(),
+            value: number.to_be_bytes().repeat(2_500).into(),
+        });
+        disk.store.drain();
+    }
+    wait_until(|| commit_files(&disk) == 1);
+    let disk = disk.killed(|_| {});
+    let value = disk.store.state(log, b"key").unwrap().unwrap();
+    assert_eq!(value[..4], number.to_be_bytes());
+}
+
 #[test]
 fn files_that_hold_only_state_go_when_no_start_needs_them() {
     let mut disk = Disk::new(options());
@@ -563,9 +598,9 @@ fn a_directory_has_one_user_and_one_owner() {
 #[test]
 fn an_unknown_format_is_refused() {
     let disk = Disk::new(options());
-    let mut row = rocksdb::WriteBatch::default();
-    row.put(keys::FORMAT, 9_u32.to_be_bytes());
-    disk.store.shared.index.write(row).unwrap();
+    let mut row = Changes::default();
+    row.set(keys::FORMAT, 9_u32.to_be_bytes());
+    disk.store.shared.index.write(&mut row).unwrap();
     disk.store.close();
     drop(disk.store);
     let dir = disk.dir.path();

@@ -17,6 +17,7 @@ const KNOW_VERSIONS: &[&str] = &[
     "crates/protocol/",
     "crates/broker/src/api/",
     "crates/broker/tests/",
+    "crates/oracle/",
 ];
 
 pub(super) fn findings(tree: &Tree) -> Vec<Finding> {

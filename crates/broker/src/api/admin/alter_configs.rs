@@ -40,7 +40,7 @@ impl Handler for AlterConfigs {
 }
 
 fn from_wire(cx: &Cx, asked: &AlterConfigsResource) -> Result<Alteration, Outcome> {
-    let resource = resource::from_wire(cx, asked.resource_type, &asked.resource_name)?;
+    let resource = resource::to_alter(cx, asked.resource_type, &asked.resource_name)?;
     let settings = asked.configs.iter().map(|config| {
         let name = config.name.as_str();
         let value = config.value.as_ref();

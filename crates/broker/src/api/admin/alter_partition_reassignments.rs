@@ -37,11 +37,13 @@ impl Handler for AlterPartitionReassignments {
         request: AlterPartitionReassignmentsRequest,
     ) -> Result<AlterPartitionReassignmentsResponse, Refusal> {
         let image = cx.broker.image();
+        // As in Kafka, where an answer about nothing is made elsewhere.
+        let message = request.topics.is_empty().then(StrBytes::default);
         let topics = request.topics.into_iter();
         let responses = topics.map(|topic| answer(&image, topic));
         Ok(AlterPartitionReassignmentsResponse::default()
             .with_allow_replication_factor_change(request.allow_replication_factor_change)
-            .with_error_message(None)
+            .with_error_message(message)
             .with_responses(responses.collect()))
     }
 

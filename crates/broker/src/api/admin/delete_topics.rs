@@ -3,10 +3,11 @@
 //! - v3: TOPIC_DELETION_DISABLED. v4: flexible. v5: messages beside the codes.
 //! - v6: topics may be named by id.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use ottla_base::{ErrorCode, TopicId, TopicName};
-use ottla_controller::{Input, Reply, TopicRef};
+use ottla_controller::{Image, Input, Reply, TopicRef};
 use ottla_protocol::Uuid;
 use ottla_protocol::messages::delete_topics_request::DeleteTopicState;
 use ottla_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -28,6 +29,7 @@ impl Handler for DeleteTopics {
     async fn handle(cx: Cx, request: DeleteTopicsRequest) -> Result<DeleteTopicsResponse, Refusal> {
         let timeout_ms = request.timeout_ms;
         let (asked, mut results) = from_wire(request);
+        let asked = without_twice_named(&cx.broker.image(), &asked, &mut results);
         if !cx.broker.settings().broker.delete_topic_enable {
             let code = disabled_code(cx.version);
             results.extend(asked.iter().map(|asked| to_wire(asked, None, code.into())));
@@ -87,6 +89,41 @@ fn from_wire(request: DeleteTopicsRequest) -> (Vec<TopicRef>, Vec<DeletableTopic
         }
     }
     (asked, refused)
+}
+
+/// A topic that is asked for by name and by id is deleted by neither.
+fn without_twice_named(
+    image: &Image,
+    asked: &[TopicRef],
+    refused: &mut Vec<DeletableTopicResult>,
+) -> Vec<TopicRef> {
+    let all: BTreeSet<&TopicRef> = asked.iter().collect();
+    let twice: BTreeMap<TopicId, TopicName> = asked
+        .iter()
+        .filter_map(|topic| match topic {
+            TopicRef::Id(id) => image.topic_by_id(*id),
+            TopicRef::Name(_) => None,
+        })
+        .filter(|topic| all.contains(&TopicRef::Name(topic.name.clone())))
+        .map(|topic| (topic.id, topic.name.clone()))
+        .collect();
+    let names: BTreeSet<&TopicName> = twice.values().collect();
+    refused.extend(twice.iter().map(|(id, name)| {
+        DeletableTopicResult::default()
+            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_error_message(Some("the topic is named by name and by id".into()))
+            .with_name(Some(wire_topic(name)))
+            .with_topic_id(Uuid::from_bytes(id.0))
+    }));
+    let is_once = |topic: &TopicRef| match topic {
+        TopicRef::Name(name) => !names.contains(name),
+        TopicRef::Id(id) => !twice.contains_key(id),
+    };
+    asked
+        .iter()
+        .filter(|topic| is_once(topic))
+        .cloned()
+        .collect()
 }
 
 fn reference(topic: &DeleteTopicState) -> Result<TopicRef, &'static str> {

@@ -73,7 +73,9 @@ fn entries(cx: &Cx, asked: &DescribeConfigsResource) -> Result<Vec<ConfigEntry>,
     if asked.resource_name.is_empty() && resource != Resource::Brokers {
         return Err(invalid("the resource has no name"));
     }
+    // Nobody asks for nothing: an empty list means all, as null does.
     let keys = asked.configuration_keys.as_ref();
+    let keys = keys.filter(|keys| !keys.is_empty());
     let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name));
     let none = Overrides::new();
     let overrides = image.overrides(&resource).map_or(&none, |set| set);
@@ -101,7 +103,8 @@ fn to_wire(
     detail: Detail,
 ) -> DescribeConfigsResult {
     let (outcome, entries) = match entries {
-        Ok(entries) => (Outcome::DONE, entries),
+        // Kafka writes no message as an empty one here.
+        Ok(entries) => (Outcome::failed(ErrorCode::None, ""), entries),
         Err(refused) => (refused, Vec::new()),
     };
     let entries = entries.into_iter();

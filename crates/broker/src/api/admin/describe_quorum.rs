@@ -43,7 +43,7 @@ impl Handler for DescribeQuorum {
         }
         let own = cx.broker.id.0.into();
         let partition = PartitionData::default()
-            .with_error_message(None)
+            .with_error_message(Some(StrBytes::default()))
             .with_leader_id(own)
             .with_leader_epoch(view.leader_epoch.0)
             .with_high_watermark(view.high_watermark.0)
@@ -83,7 +83,7 @@ fn of_metadata(partition: PartitionData) -> DescribeQuorumResponse {
         .with_topic_name(StrBytes::from_static_str(METADATA_TOPIC).into())
         .with_partitions(vec![partition]);
     DescribeQuorumResponse::default()
-        .with_error_message(None)
+        .with_error_message(Some(StrBytes::default()))
         .with_topics(vec![topic])
 }
 
@@ -100,7 +100,7 @@ fn unknown(topics: Vec<Asked>) -> DescribeQuorumResponse {
             .with_topic_name(topic.topic_name)
     });
     DescribeQuorumResponse::default()
-        .with_error_message(None)
+        .with_error_message(Some(StrBytes::default()))
         .with_topics(topics.collect())
 }
 

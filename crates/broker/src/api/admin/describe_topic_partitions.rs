@@ -141,7 +141,9 @@ fn refused(names: &BTreeSet<TopicName>, code: ErrorCode) -> DescribeTopicPartiti
 
 fn unknown(name: &TopicName) -> DescribeTopicPartitionsResponseTopic {
     if name.is_legal() {
+        // What a client may do with it does not depend on its being there.
         failed(name, ErrorCode::UnknownTopicOrPartition)
+            .with_topic_authorized_operations(TOPIC_OPERATIONS)
     } else {
         failed(name, ErrorCode::InvalidTopic)
     }

@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 
 use ottla_base::{ErrorCode, PartitionId, TopicName};
-use ottla_controller::{Image, Partition, Topic};
+use ottla_controller::{Partition, Topic};
 use ottla_protocol::messages::elect_leaders_request::TopicPartitions;
 use ottla_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use ottla_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
@@ -24,13 +24,26 @@ impl Handler for ElectLeaders {
     const SERVED: RangeInclusive<i16> = 0..=2;
 
     async fn handle(cx: Cx, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {
-        let election = Election::from_wire(request.election_type)?;
         let image = cx.broker.image();
+        let Some(election) = Election::from_wire(request.election_type) else {
+            let topics = request.topic_partitions.unwrap_or_default().into_iter();
+            let results = topics.map(|topic| answer(topic, |_, _| ErrorCode::InvalidRequest));
+            return Ok(ElectLeadersResponse::default()
+                .with_error_code(ErrorCode::InvalidRequest.code())
+                .with_replica_election_results(results.collect()));
+        };
         let results = match request.topic_partitions {
             None => image.topics().map(|topic| unled(topic, election)).collect(),
             Some(topics) => topics
                 .into_iter()
-                .map(|topic| answer(&image, topic, election))
+                .map(|topic| {
+                    answer(topic, |name, id| {
+                        let partition = image.topic(name).and_then(|topic| topic.partition(id));
+                        partition.map_or(ErrorCode::UnknownTopicOrPartition, |partition| {
+                            election.refusal(partition)
+                        })
+                    })
+                })
                 .collect(),
         };
         Ok(ElectLeadersResponse::default().with_replica_election_results(results))
@@ -50,11 +63,11 @@ enum Election {
 }
 
 impl Election {
-    fn from_wire(kind: i8) -> Result<Self, ErrorCode> {
+    fn from_wire(kind: i8) -> Option<Self> {
         match kind {
-            0 => Ok(Self::Preferred),
-            1 => Ok(Self::Unclean),
-            _ => Err(ErrorCode::InvalidRequest),
+            0 => Some(Self::Preferred),
+            1 => Some(Self::Unclean),
+            _ => None,
         }
     }
 
@@ -85,15 +98,14 @@ fn unled(topic: &Topic, election: Election) -> ReplicaElectionResult {
         .with_partition_result(unled.map(|(id, code)| to_wire(id, code)).collect())
 }
 
-fn answer(image: &Image, asked: TopicPartitions, election: Election) -> ReplicaElectionResult {
-    let topic = image.topic(&TopicName::from(asked.topic.as_str()));
+fn answer(
+    asked: TopicPartitions,
+    code: impl Fn(&TopicName, PartitionId) -> ErrorCode,
+) -> ReplicaElectionResult {
+    let name = TopicName::from(asked.topic.as_str());
     let results = asked.partitions.into_iter().map(|index| {
         let id = PartitionId(index);
-        let partition = topic.and_then(|topic| topic.partition(id));
-        let code = partition.map_or(ErrorCode::UnknownTopicOrPartition, |partition| {
-            election.refusal(partition)
-        });
-        to_wire(id, code)
+        to_wire(id, code(&name, id))
     });
     ReplicaElectionResult::default()
         .with_partition_result(results.collect())

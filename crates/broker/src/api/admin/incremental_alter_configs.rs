@@ -2,7 +2,8 @@
 //!
 //! - v1: flexible.
 //!
-//! Log levels of loggers (resource type 8) are not supported: INVALID_REQUEST.
+//! Log levels of loggers (resource type 8) are not supported: INVALID_CONFIG, as
+//! for a logger that there is not.
 
 use std::ops::RangeInclusive;
 
@@ -14,9 +15,12 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 use ottla_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use ottla_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::resource::{self, invalid};
+use super::resource::{self, invalid, kind, this_broker};
 use super::{Outcome, mode};
 use crate::api::{Cx, Handler, Refusal};
+
+/// The operation that gives a setting a value.
+const SET: i8 = 0;
 
 #[derive(Debug)]
 pub(in crate::api) struct IncrementalAlterConfigs;
@@ -45,12 +49,30 @@ impl Handler for IncrementalAlterConfigs {
 }
 
 fn from_wire(cx: &Cx, asked: &AlterConfigsResource) -> Result<Alteration, Outcome> {
-    let resource = resource::from_wire(cx, asked.resource_type, &asked.resource_name)?;
+    if asked.resource_type == kind::BROKER_LOGGER {
+        this_broker(cx, &asked.resource_name)?;
+        return Err(logger(&asked.configs));
+    }
+    let resource = resource::to_alter(cx, asked.resource_type, &asked.resource_name)?;
     let edits = asked.configs.iter().map(edit);
     Ok(Alteration {
         resource,
         change: ConfigChange::Edit(edits.collect::<Result<_, Outcome>>()?),
     })
+}
+
+/// Why log levels are not changed: there are no loggers with levels of their own.
+fn logger(configs: &[AlterableConfig]) -> Outcome {
+    let mut refusals = configs.iter().map(|config| match config.config_operation {
+        SET => Outcome::failed(
+            ErrorCode::InvalidConfig,
+            format!("there is no logger {:?}", config.name),
+        ),
+        _ => invalid("a logger's level can only be set"),
+    });
+    refusals
+        .next()
+        .unwrap_or_else(|| invalid("no logger is named"))
 }
 
 fn edit(config: &AlterableConfig) -> Result<Edit, Outcome> {
@@ -60,7 +82,7 @@ fn edit(config: &AlterableConfig) -> Result<Edit, Outcome> {
         None => Err(invalid(format!("{name} has no value"))),
     };
     let op = match config.config_operation {
-        0 => EditOp::Set(value()?),
+        SET => EditOp::Set(value()?),
         1 => EditOp::Delete,
         2 => EditOp::Append(value()?),
         3 => EditOp::Subtract(value()?),

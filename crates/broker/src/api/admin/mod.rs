@@ -104,7 +104,7 @@ async fn ask_within(
 
 /// Whether an item comes for the first time. What a request names twice is
 /// refused twice by the controller and answered once, as in Kafka.
-fn first_time<T: Ord + Clone>() -> impl FnMut(&T) -> bool {
+pub(super) fn first_time<T: Ord + Clone>() -> impl FnMut(&T) -> bool {
     let mut seen = BTreeSet::new();
     move |item| seen.insert(item.clone())
 }

@@ -29,6 +29,14 @@ pub(super) fn from_wire(cx: &Cx, kind: i8, name: &str) -> Result<Resource, Outco
     }
 }
 
+/// The same, to change its settings.
+pub(super) fn to_alter(cx: &Cx, kind: i8, name: &str) -> Result<Resource, Outcome> {
+    if kind == kind::TOPIC && name.is_empty() {
+        return Err(invalid("the topic has no name"));
+    }
+    from_wire(cx, kind, name)
+}
+
 /// The broker of that name, which must be this one.
 pub(super) fn this_broker(cx: &Cx, name: &str) -> Result<BrokerId, Outcome> {
     let own = cx.broker.id;

@@ -85,6 +85,7 @@ fn of_partitions(table: &mut String) {
 
 fn of_reads(table: &mut String) {
     for kind in [
+        RefusalKind::NotOne,
         RefusalKind::Corrupt,
         RefusalKind::Invalid,
         RefusalKind::Timestamp,

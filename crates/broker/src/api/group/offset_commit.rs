@@ -182,7 +182,11 @@ fn to_wire(
     topics: Vec<Checked>,
     results: &mut dyn Iterator<Item = ErrorCode>,
 ) -> OffsetCommitResponse {
-    let topics = topics.into_iter().map(|topic| {
+    // A topic without partitions is left out, as in Kafka.
+    let topics = topics
+        .into_iter()
+        .filter(|topic| !topic.partitions.is_empty());
+    let topics = topics.map(|topic| {
         let partitions = topic.partitions.into_iter().map(|(index, checked)| {
             let code = match checked {
                 Ok(()) => results.next().expect("one result per offset"),

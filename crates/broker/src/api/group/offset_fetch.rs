@@ -32,6 +32,9 @@ const GROUP_ERROR_SINCE: i16 = 2;
 /// The first version that asks for several groups.
 const BATCH_SINCE: i16 = 8;
 
+/// The first version in which null means all topics.
+const NULL_IS_ALL_SINCE: i16 = 2;
+
 /// The first version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 10;
 
@@ -43,6 +46,9 @@ impl Handler for OffsetFetch {
     const SERVED: RangeInclusive<i16> = 1..=10;
 
     async fn handle(cx: Cx, request: OffsetFetchRequest) -> Result<OffsetFetchResponse, Refusal> {
+        if cx.version < NULL_IS_ALL_SINCE && request.topics.is_none() {
+            return Err(Refusal::Close);
+        }
         let groups = groups(cx.version, request);
         let groups = join_all(groups.into_iter().map(|group| fetch(&cx, group))).await;
         Ok(OffsetFetchResponse::default().with_groups(groups))
@@ -122,18 +128,23 @@ async fn fetch_these(
     });
     let fetched = ask_offsets(cx, group, Wanted::These(wanted.flatten().collect())).await?;
     let mut fetched = fetched.into_iter();
-    let answers = topics.iter().zip(named).map(|(topic, name)| {
+    let mut answers = Vec::with_capacity(topics.len());
+    let mut unknown = Vec::new();
+    for (topic, name) in topics.iter().zip(named) {
         if name.is_none() {
-            return unknown(topic);
+            unknown.push(nothing_known(topic));
+            continue;
         }
         let partitions = fetched.by_ref().take(topic.partition_indexes.len());
-        let partitions = partitions.map(partition_to_wire).collect();
-        OffsetFetchResponseTopics::default()
+        let answer = OffsetFetchResponseTopics::default()
             .with_name(topic.name.clone())
             .with_topic_id(topic.topic_id)
-            .with_partitions(partitions)
-    });
-    Ok(answers.collect())
+            .with_partitions(partitions.map(partition_to_wire).collect());
+        answers.push(answer);
+    }
+    // As in Kafka, what cannot be looked up comes after what can.
+    answers.append(&mut unknown);
+    Ok(answers)
 }
 
 async fn ask_offsets(
@@ -234,7 +245,7 @@ fn nothing(topic: OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
         .with_partitions(partitions.collect())
 }
 
-fn unknown(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
+fn nothing_known(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
     let mut answer = nothing(topic.clone());
     for partition in &mut answer.partitions {
         partition.error_code = ErrorCode::UnknownTopicId.code();

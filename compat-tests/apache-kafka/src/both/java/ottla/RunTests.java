@@ -45,7 +45,7 @@ public final class RunTests implements TestExecutionListener {
     }
 
     public static void main(String[] arguments) throws Exception {
-        OneCopy.install();
+        OneNodeHarness.install();
         DiscoverySelector[] selected = Arrays.stream(arguments).skip(1)
             .map(DiscoverySelectors::selectClass)
             .toArray(DiscoverySelector[]::new);
@@ -142,9 +142,14 @@ public final class RunTests implements TestExecutionListener {
         return variant.toString();
     }
 
-    /** The failure in one line, with what caused it. */
+    /** The failure in one line, with where in the test it happened and what caused it. */
     private static String describe(Throwable failure) {
-        StringBuilder line = new StringBuilder(failure.toString());
+        StringBuilder line = new StringBuilder();
+        Arrays.stream(failure.getStackTrace())
+            .filter(frame -> frame.getClassName().endsWith("Test"))
+            .findFirst()
+            .ifPresent(frame -> line.append("line ").append(frame.getLineNumber()).append(": "));
+        line.append(failure);
         Throwable cause = failure.getCause();
         for (int depth = 0; cause != null && depth < 4; depth++) {
             line.append(" <- ").append(cause);

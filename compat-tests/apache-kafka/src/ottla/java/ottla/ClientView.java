@@ -1,20 +1,23 @@
 package ottla;
 
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.FinalizedVersionRange;
 import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.metadata.PartitionRecord;
 import org.apache.kafka.common.metadata.RegisterBrokerRecord;
 import org.apache.kafka.common.metadata.TopicRecord;
@@ -29,6 +32,10 @@ import org.apache.kafka.server.common.KRaftVersion;
 /** What an admin client learns from a broker, in the shape in which Apache's broker keeps it. */
 final class ClientView {
     private static final int REQUEST_MS = 10_000;
+
+    private static final Set<ConfigEntry.ConfigSource> CHANGED = Set.of(
+        ConfigEntry.ConfigSource.DYNAMIC_BROKER_CONFIG,
+        ConfigEntry.ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
 
     private final int port;
     private final KRaftMetadataCache cache;
@@ -60,6 +67,23 @@ final class ClientView {
             return version != null && version.maxVersionLevel() >= 1;
         } catch (ExecutionException | TimeoutException | InterruptedException failure) {
             throw new KafkaException(failure);
+        }
+    }
+
+    /** The broker's settings that were changed since it started. */
+    synchronized Map<String, String> changedSettings(int node) {
+        ConfigResource resource = new ConfigResource(ConfigResource.Type.BROKER, Integer.toString(node));
+        try {
+            Config config = admin().describeConfigs(List.of(resource)).all()
+                .get(REQUEST_MS, TimeUnit.MILLISECONDS).get(resource);
+            return config.entries().stream()
+                .filter(entry -> CHANGED.contains(entry.source()) && entry.value() != null)
+                .collect(Collectors.toMap(ConfigEntry::name, ConfigEntry::value));
+        } catch (ExecutionException | TimeoutException unanswered) {
+            return Map.of();
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            return Map.of();
         }
     }
 

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
@@ -31,6 +32,7 @@ import org.apache.kafka.controller.ResultOrError;
 import org.apache.kafka.coordinator.group.GroupCoordinator;
 import org.apache.kafka.image.loader.MetadataLoader;
 import org.apache.kafka.metadata.BrokerState;
+import org.apache.kafka.server.BrokerLifecycleManager;
 import org.apache.kafka.server.fault.FaultHandler;
 import org.mockito.Mockito;
 import org.mockito.stubbing.Answer;
@@ -94,6 +96,17 @@ public final class OttlaBroker {
         return controller;
     }
 
+    /** The settings that the node was started with, and what was changed since. */
+    private KafkaConfig currentConfig() {
+        Map<String, String> changed = process.isAlive() ? view.changedSettings(config.nodeId()) : Map.of();
+        if (changed.isEmpty()) {
+            return config;
+        }
+        Map<String, Object> settings = new HashMap<>(config.originals());
+        settings.putAll(changed);
+        return new KafkaConfig(settings, false);
+    }
+
     private void shutdown() {
         view.close();
         process.stop();
@@ -102,13 +115,14 @@ public final class OttlaBroker {
     private BrokerServer brokerOf(String clusterId, int port) {
         BrokerServer broker = mock(BrokerServer.class, withSettings().stubOnly().defaultAnswer(REFUSE));
         doReturn(clusterId).when(broker).clusterId();
-        doReturn(config).when(broker).config();
+        doAnswer(call -> currentConfig()).when(broker).config();
         doReturn(port).when(broker).boundPort(Mockito.any());
         doReturn(socketsAt(port)).when(broker).socketServer();
         doReturn(scala.Option.empty()).when(broker).authorizerPlugin();
         doReturn(sharedServer()).when(broker).sharedServer();
         doReturn(logManager()).when(broker).logManager();
         doReturn(replicaManager()).when(broker).replicaManager();
+        doReturn(lifecycle()).when(broker).lifecycleManager();
         doReturn(groupCoordinator()).when(broker).groupCoordinator();
         doReturn(requestProcessor()).when(broker).dataPlaneRequestProcessor();
         doAnswer(call -> process.isAlive() ? BrokerState.RUNNING : BrokerState.NOT_RUNNING).when(broker).brokerState();
@@ -157,6 +171,13 @@ public final class OttlaBroker {
         doReturn(Long.MAX_VALUE).when(loader).lastAppliedOffset();
         doReturn(loader).when(shared).loader();
         return shared;
+    }
+
+    /** A broker that listens is no longer fenced. */
+    private static BrokerLifecycleManager lifecycle() {
+        BrokerLifecycleManager manager = mock(BrokerLifecycleManager.class, withSettings().stubOnly().defaultAnswer(REFUSE));
+        doReturn(CompletableFuture.completedFuture(null)).when(manager).initialUnfenceFuture();
+        return manager;
     }
 
     private static KafkaRaftManager<?> raftManager() {

@@ -88,6 +88,8 @@ public final class KafkaClusterTestKit implements AutoCloseable {
             "%s:%s,%s:%s".formatted(broker, nodes.brokerListenerProtocol(), controller, nodes.controllerListenerProtocol()));
         settings.put("inter.broker.listener.name", broker);
         settings.put("controller.listener.names", controller);
+        // Apache's kit sets it too, and a test counts on how many cleaner threads it allows.
+        settings.put("log.cleaner.dedupe.buffer.size", "2097152");
         settings.putAll(asked);
         settings.put("process.roles", "broker,controller");
         settings.put("node.id", Integer.toString(node.id()));

@@ -34,8 +34,10 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, shards.leave_nothing_behind)
     print(f'{len(classes)} classes on {"Apache Kafka" if arguments.baseline else ottla}, output in {output}', flush=True)
-    run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs, arguments.class_seconds,
-                        begun + arguments.seconds, {name: arguments.method or [] for name in classes}, left_out(classes, arguments))
+    run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs,
+                        arguments.class_seconds, begun + arguments.seconds,
+                        methods={name: arguments.method or [] for name in classes},
+                        without=left_out(classes, arguments))
     results = run.run(classes, report)
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun

@@ -66,13 +66,13 @@ class Verdict:
     def lines(self) -> list[str]:
         kafka = self.required + len(self.internals) + sum(map(len, self.waiting.values()))
         share = 100 * len(self.passed) / max(1, self.required)
+        names = self.passed + [case.name for case, _ in self.open] + [case.name for case in self.unlisted]
         waiting = ', '.join(f'{issue} {len(cases)}' for issue, cases in sorted(self.waiting.items()))
         return [
             f'{kafka} cases pass on Apache Kafka ({len(self.not_on_kafka)} more do not)',
             f'  {len(self.internals)} of them look into the JVM broker',
             f'  {sum(map(len, self.waiting.values()))} wait for a later issue: {waiting or "none"}',
-            f'{self.required} cases ({self.methods(self.passed + [c.name for c, _ in self.open] + [c.name for c in self.unlisted])}'
-            f' methods) pass on Apache Kafka and need no later issue',
+            f'{len(names)} cases ({self.methods(names)} methods) pass on Apache Kafka and need no later issue',
             f'{len(self.passed)} of them pass on Ottla: {share:.1f} %',
         ]
 

@@ -281,11 +281,9 @@ fn groups_stay_within_the_brokers_bounds() {
     assert_eq!(check(&[("consumer.session.timeout.ms", "50000")]), Ok(()));
     assert_eq!(
         check(&[("consumer.session.timeout.ms", "50001")]),
-        Err(
-            "consumer.session.timeout.ms: must be less than or equal to \
+        Err("consumer.session.timeout.ms must be less than or equal to \
              group.consumer.max.session.timeout.ms"
-                .to_owned()
-        )
+            .to_owned())
     );
     for bad in [
         ("consumer.heartbeat.interval.ms", "4999"),

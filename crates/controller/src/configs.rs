@@ -103,9 +103,9 @@ pub enum EditOp {
 /// Why a resource keeps the settings it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AlterConfigError {
-    #[error("the request names the resource more than once")]
+    #[error("Each resource must appear at most once.")]
     RepeatedResource,
-    #[error("the request names {name} more than once")]
+    #[error("Error due to duplicate config keys")]
     RepeatedKey { name: String },
     #[error("topic name '{name}' is not legal")]
     IllegalTopic { name: TopicName },

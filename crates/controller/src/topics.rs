@@ -80,7 +80,7 @@ pub enum CreateTopicError {
 pub enum AssignmentError {
     #[error("partition {partition} is assigned more than once")]
     Repeated { partition: PartitionId },
-    #[error("the assigned partitions are not numbered from 0 without gaps")]
+    #[error("partitions should be a consecutive 0-based integer sequence")]
     NotConsecutive,
     #[error("partition {partition} is assigned to no broker")]
     Empty { partition: PartitionId },
@@ -100,7 +100,9 @@ pub enum AssignmentError {
         have: usize,
         need: usize,
     },
-    #[error("{have} assignments are given for {need} new partitions")]
+    #[error(
+        "Attempted to add {need} additional partition(s), but only {have} assignment(s) were specified."
+    )]
     Count { have: usize, need: usize },
 }
 

@@ -323,10 +323,11 @@ fn check_bounds(layers: &Layers<'_>, name: &str, value: &str) -> Result<(), Conf
             && is_outside(number, settings.get(bound.name)?)
         {
             let words = if word == "min" { "greater" } else { "less" };
-            return Err(conflict(
-                key.name,
-                format!("must be {words} than or equal to {}", bound.name),
-            ));
+            return Err(ConfigError::OutOfBounds {
+                key: key.name,
+                words,
+                bound: bound.name,
+            });
         }
     }
     Ok(())

@@ -19,6 +19,14 @@ pub enum ConfigError {
         /// The rule between several settings that is broken.
         rule: String,
     },
+    #[error("{key} must be {words} than or equal to {bound}")]
+    OutOfBounds {
+        key: &'static str,
+        /// "greater" or "less".
+        words: &'static str,
+        /// The broker's setting that is the bound.
+        bound: &'static str,
+    },
     #[error("Cannot update these configs dynamically: [{}]", keys.join(", "))]
     NotDynamic { keys: Vec<String> },
     #[error(

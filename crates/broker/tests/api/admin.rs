@@ -5,7 +5,9 @@ use ottla_protocol::StrBytes;
 use ottla_protocol::messages::alter_configs_request::{
     AlterConfigsResource as Replaced, AlterableConfig as Replacement,
 };
-use ottla_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use ottla_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use ottla_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -18,6 +20,7 @@ use ottla_protocol::messages::describe_topic_partitions_request::{Cursor, TopicR
 use ottla_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as Altered, AlterableConfig as Alteration,
 };
+use ottla_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use ottla_protocol::messages::{
     AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, CreateTopicsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest, DescribeConfigsRequest,
@@ -181,14 +184,21 @@ async fn a_topic_that_is_refused_is_refused_in_kafkas_words() {
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
     client.create_topic("old", 1).await;
-    for (name, words) in [
-        ("old", "Topic 'old' already exists."),
+    let second = CreatableReplicaAssignment::default()
+        .with_partition_index(1)
+        .with_broker_ids(vec![1.into()]);
+    for (topic, words) in [
+        (topic("old"), "Topic 'old' already exists."),
         (
-            "__cluster_metadata",
+            topic("__cluster_metadata"),
             "Creation of internal topic __cluster_metadata is prohibited.",
         ),
+        (
+            topic("new").with_assignments(vec![second]),
+            "partitions should be a consecutive 0-based integer sequence",
+        ),
     ] {
-        let response = client.call(7, create(vec![topic(name)])).await;
+        let response = client.call(7, create(vec![topic])).await;
         let message = response.topics[0].error_message.as_ref();
         assert_eq!(message.map(|message| message.as_str()), Some(words));
     }
@@ -331,6 +341,27 @@ async fn inc_096_topics_get_more_partitions_and_every_one_is_answered() {
     assert_eq!(counts, [6, 2]);
 }
 
+#[tokio::test]
+async fn partitions_that_are_too_few_are_refused_in_kafkas_words() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("a", 1).await;
+    let first = CreatePartitionsAssignment::default().with_broker_ids(vec![1.into()]);
+    let topic = CreatePartitionsTopic::default().with_name(name("a"));
+    let topic = topic.with_count(3).with_assignments(Some(vec![first]));
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(5_000);
+    let response = client.call(3, request).await;
+    let message = response.results[0].error_message.as_ref();
+    assert_eq!(
+        message.map(|message| message.as_str()),
+        Some(
+            "Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified."
+        )
+    );
+}
+
 async fn describe(
     client: &mut Client,
     kind: i8,
@@ -459,6 +490,15 @@ async fn inc_093_a_broker_describes_itself_and_no_other() {
 type Change<'a> = (&'a str, i8, Option<&'a str>);
 
 async fn alter(client: &mut Client, kind: i8, of: &str, changes: &[Change<'_>]) -> i16 {
+    altered(client, kind, of, changes).await.error_code
+}
+
+async fn altered(
+    client: &mut Client,
+    kind: i8,
+    of: &str,
+    changes: &[Change<'_>],
+) -> AlterConfigsResourceResponse {
     let configs = changes.iter().map(|(name, op, value)| {
         let config = Alteration::default().with_name(text(name));
         config
@@ -470,7 +510,33 @@ async fn alter(client: &mut Client, kind: i8, of: &str, changes: &[Change<'_>]) 
         .with_resource_name(text(of))
         .with_configs(configs.collect());
     let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    client.call(1, request).await.responses[0].error_code
+    client.call(1, request).await.responses.remove(0)
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_is_refused_in_kafkas_words() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("a", 1).await;
+    let twice = [
+        ("retention.ms", 0, Some("1")),
+        ("retention.ms", 0, Some("2")),
+    ];
+    let short = [("consumer.session.timeout.ms", 0, Some("5"))];
+    for (kind, of, changes, words) in [
+        (TOPIC, "a", &twice[..], "Error due to duplicate config keys"),
+        (
+            GROUP,
+            "g",
+            &short[..],
+            "consumer.session.timeout.ms must be greater than or equal to \
+             group.consumer.min.session.timeout.ms",
+        ),
+    ] {
+        let response = altered(&mut client, kind, of, changes).await;
+        let message = response.error_message.as_ref();
+        assert_eq!(message.map(|message| message.as_str()), Some(words));
+    }
 }
 
 #[tokio::test]

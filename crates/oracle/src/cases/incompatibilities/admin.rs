@@ -341,21 +341,6 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
     )?;
     let name = s.name("t");
     s.mask("IncrementalAlterConfigs", "ErrorMessage");
-    let keys = || Value::from(["retention.ms", "max.message.bytes", "cleanup.policy"]);
-    let told = |s: &mut Session<'_>, expected: [&str; 3]| -> anyhow::Result<()> {
-        let names = ["retention.ms", "max.message.bytes", "cleanup.policy"];
-        let is_so = |answer: &Value| {
-            names.into_iter().zip(expected).all(|(name, value)| {
-                let told = setting(answer, name).and_then(|it| it.text("Value"));
-                told.is_ok_and(|told| told == value)
-            })
-        };
-        // A broker hears of settings a moment after they are changed.
-        let request = describe(2, &name, keys());
-        let answer = s.ask_until("a", "DescribeConfigs", 4, request, is_so)?;
-        ensure!(is_so(&answer), "{expected:?}: {answer}");
-        Ok(())
-    };
     s.note("What AlterConfigs does not name has its default again.");
     let resource = msg! {
         ResourceType: 2,
@@ -364,7 +349,7 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
     };
     let answer = s.ask("a", "AlterConfigs", 2, msg! { Resources: [resource] })?;
     ensure!(answer.int("Responses[0].ErrorCode")? == 0, "{answer}");
-    told(s, ["604800000", "6000", "delete"])?;
+    told(s, &name, ["604800000", "6000", "delete"])?;
     for (key, operation, value, code, policy) in [
         (
             "cleanup.policy",
@@ -390,7 +375,7 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
         let request = alter(&name, &[(key, operation, value)]);
         let answer = s.ask("a", "IncrementalAlterConfigs", 1, request)?;
         ensure!(answer.int("Responses[0].ErrorCode")? == code, "{answer}");
-        told(s, ["604800000", "6000", policy])?;
+        told(s, &name, ["604800000", "6000", policy])?;
     }
     s.note("All of a resource, or nothing.");
     let both = [
@@ -405,7 +390,24 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
     ];
     let answer = s.ask("a", "IncrementalAlterConfigs", 1, alter(&name, &twice))?;
     ensure!(answer.int("Responses[0].ErrorCode")? == 42, "{answer}");
-    told(s, ["604800000", "6000", "delete"])
+    told(s, &name, ["604800000", "6000", "delete"])
+}
+
+/// Asks until the settings of a topic that [`altering_settings`] changes are as
+/// expected.
+fn told(s: &mut Session<'_>, topic: &str, expected: [&str; 3]) -> anyhow::Result<()> {
+    let names = ["retention.ms", "max.message.bytes", "cleanup.policy"];
+    let is_so = |answer: &Value| {
+        names.into_iter().zip(expected).all(|(name, value)| {
+            let told = setting(answer, name).and_then(|it| it.text("Value"));
+            told.is_ok_and(|told| told == value)
+        })
+    };
+    // A broker hears of settings a moment after they are changed.
+    let request = describe(2, topic, Value::from(names));
+    let answer = s.ask_until("a", "DescribeConfigs", 4, request, is_so)?;
+    ensure!(is_so(&answer), "{expected:?}: {answer}");
+    Ok(())
 }
 
 fn setting_what_was_read(s: &mut Session<'_>) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,7 +97,7 @@ impl Broker {
     }
 
     fn ottla_command(&self) -> Command {
-        let mut command = Command::new(&self.programs.ottla);
+        let mut command = ends_with_us(&self.programs.ottla);
         command.arg("serve").arg("--data");
         command.arg(self.home.path().join("data"));
         command.args(["--log", "warn", "--set"]);
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     fn peer_command(&self, peer: &str) -> Command {
-        let mut command = Command::new(self.programs.peers.join("run"));
+        let mut command = ends_with_us(&self.programs.peers.join("run"));
         command.arg(peer).arg("--dir").arg(self.home.path());
         let port = self.address.rsplit(':').next();
         command.arg("--port").args(port);
@@ -207,6 +207,13 @@ impl Drop for Broker {
         // Whoever minds has called it before.
         let _ = self.stop();
     }
+}
+
+/// A program that is told to stop when this one dies, in whatever way.
+fn ends_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 fn pids(ready: &str) -> Option<Vec<u32>> {

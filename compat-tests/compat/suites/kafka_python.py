@@ -13,10 +13,6 @@ from compat.suites import Run, Suite, Unavailable
 VERSION = '3.0.12'
 # Theirs kills all of pytest at the first case that takes too long.
 PYTEST_LIMITS = ['-o', 'addopts=', '--timeout', '90', '--timeout-method=signal']
-# A consumer without a group that is given its topic while its first answer is
-# being read forgets to ask where that topic is, for five minutes: one time in
-# twenty this case meets that, and is run again.
-RACING = {'test_consumer_integration::test_kafka_consumer'}
 # Each of their cases waits minutes for a broker that cannot come up, so they
 # are counted as skipped without being started.
 WAITING = {
@@ -49,10 +45,7 @@ def own_suite(run: Run, source, environment) -> list[Case]:
     ignored = [f'--ignore={tests / module}' for module in WAITING]
     skipped = [Case(name, Outcome.SKIPPED, reason) for module, reason in WAITING.items()
                for name in collect(run, tests / module, wanted, source)]
-    cases = pytest(run, tests, wanted, cwd=source, options=ignored)
-    racing = [case for case in cases if case.outcome is Outcome.FAILED and case.name in RACING]
-    again = [pytest(run, tests / f'{case.name.replace("::", ".py::", 1)}', wanted, cwd=source) for case in racing]
-    return [case for case in cases if case not in racing] + [case for found in again for case in found] + skipped
+    return pytest(run, tests, wanted, cwd=source, options=ignored) + skipped
 
 
 def collect(run: Run, module, environment, cwd) -> list[str]:

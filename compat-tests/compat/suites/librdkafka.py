@@ -71,7 +71,10 @@ def quick(run: Run) -> list[Case]:
 
 def everything(run: Run) -> list[Case]:
     tests = build()
-    return run_numbers(run, tests, sorted({name[:4] for name in names(tests)}))
+    waiting = [] if run.on_kafka or run.selection else [name for name in names(tests) if 'share_consumer' in name]
+    numbers = sorted({name[:4] for name in names(tests) if name not in waiting})
+    return run_numbers(run, tests, numbers) + [
+        Case(name, Outcome.SKIPPED, 'share groups are not served yet') for name in waiting]
 
 
 def run_numbers(run: Run, tests: pathlib.Path, numbers: list[str]) -> list[Case]:

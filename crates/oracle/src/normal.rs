@@ -70,6 +70,7 @@ const UNORDERED: &[(&str, &str, &str)] = &[
     ("DeleteGroups", "Results", "GroupId"),
     ("DescribeConfigs", "Results.Configs", "Name"),
     ("DescribeGroups", "Groups", "GroupId"),
+    ("DescribeGroups", "Groups.Members", "MemberId"),
     ("DescribeLogDirs", "Results.Topics", "Name"),
     (
         "DescribeLogDirs",
@@ -82,6 +83,7 @@ const UNORDERED: &[(&str, &str, &str)] = &[
         "Mechanism",
     ),
     ("ElectLeaders", "ReplicaElectionResults", "Topic"),
+    ("JoinGroup", "Members", "MemberId"),
     ("ListConfigResources", "ConfigResources", "ResourceName"),
     ("ListGroups", "Groups", "GroupId"),
     ("ListOffsets", "Topics", "Name"),

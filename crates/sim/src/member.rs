@@ -233,7 +233,9 @@ impl GroupMember {
             | JoinError::InconsistentProtocol
             | JoinError::UnknownMember
             | JoinError::Fenced
-            | JoinError::Superseded => self.id = None,
+            | JoinError::Superseded
+            | JoinError::Removed
+            | JoinError::Replaced { .. } => self.id = None,
         }
     }
 

@@ -446,13 +446,16 @@ fn times(subject: &mut dyn Subject) {
         assert_eq!(since(1_399, 302, 800), Ok(Some(399)));
         assert_eq!(since(1_399, 302, 798), Ok(None));
         assert_eq!(since(9_001, 0, 800), Ok(None));
-        let greatest = |until| {
-            let found = store.max_timestamp_batch(log, Offset(until));
+        let greatest = |from, until| {
+            let found = store.max_timestamp_batch(log, Offset(from), Offset(until));
             found.map(|found| found.map(|found| found.base_offset.0 / 2))
         };
-        assert_eq!(greatest(800), Ok(Some(150)));
-        assert_eq!(greatest(301), Ok(Some(149)));
-        assert_eq!(greatest(1), Ok(None));
+        assert_eq!(greatest(0, 800), Ok(Some(150)));
+        assert_eq!(greatest(0, 301), Ok(Some(149)));
+        assert_eq!(greatest(0, 1), Ok(None));
+        assert_eq!(greatest(301, 800), Ok(Some(150)));
+        assert_eq!(greatest(302, 800), Ok(Some(399)));
+        assert_eq!(greatest(800, 800), Ok(None));
     };
     check(store);
     subject.crash();
@@ -468,7 +471,7 @@ fn times(subject: &mut dyn Subject) {
         to: Offset(120),
     });
     store.drain();
-    let found = store.max_timestamp_batch(log, Offset(301));
+    let found = store.max_timestamp_batch(log, Offset(0), Offset(301));
     assert_eq!(
         found.map(|found| found.map(|found| found.max_timestamp)),
         Ok(Some(1_149))
@@ -635,6 +638,6 @@ fn check_models(store: &dyn LogStore, models: &BTreeMap<LogId, Model>, rng: &mut
                 best
             }
         });
-        assert_eq!(store.max_timestamp_batch(log, end), Ok(greatest));
+        assert_eq!(store.max_timestamp_batch(log, start, end), Ok(greatest));
     }
 }

@@ -466,10 +466,11 @@ impl LogStore for MemoryStore {
     fn max_timestamp_batch(
         &self,
         log: LogId,
+        from: Offset,
         until: Offset,
     ) -> Result<Option<BatchHeader>, ReadError> {
         let state = self.inner.state();
-        let headers = state.log(log)?.batches.values().map(RecordBatch::header);
+        let headers = state.log(log)?.batches_from(from).map(RecordBatch::header);
         let below = headers.take_while(|header| header.next_offset() <= until);
         Ok(below.copied().reduce(later_and_first))
     }

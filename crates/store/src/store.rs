@@ -89,11 +89,12 @@ pub trait LogStore: Send + Sync + fmt::Debug {
         until: Offset,
     ) -> Result<Option<BatchHeader>, ReadError>;
 
-    /// The batch that lies wholly below `until` and has the greatest timestamp; the
-    /// first of several.
+    /// The batch that has an offset at or above `from`, lies wholly below `until` and
+    /// has the greatest timestamp; the first of several.
     fn max_timestamp_batch(
         &self,
         log: LogId,
+        from: Offset,
         until: Offset,
     ) -> Result<Option<BatchHeader>, ReadError>;
 

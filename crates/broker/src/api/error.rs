@@ -214,7 +214,10 @@ impl KafkaError for AlterConfigError {
 fn config_code(kind: ResourceKind, error: &ConfigError) -> ErrorCode {
     match (kind, error) {
         (_, ConfigError::NotAList { .. } | ConfigError::TooLong { .. }) => ErrorCode::InvalidConfig,
-        (ResourceKind::Broker, _) => ErrorCode::InvalidRequest,
+        (ResourceKind::Broker, _)
+        | (ResourceKind::ClientMetrics, ConfigError::UnknownKey { .. }) => {
+            ErrorCode::InvalidRequest
+        }
         (ResourceKind::Topic | ResourceKind::Group | ResourceKind::ClientMetrics, _) => {
             ErrorCode::InvalidConfig
         }
@@ -247,8 +250,8 @@ impl KafkaError for JoinError {
             Self::GroupFull => ErrorCode::GroupMaxSizeReached,
             Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
             Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
-            Self::UnknownMember => ErrorCode::UnknownMemberId,
-            Self::Fenced => ErrorCode::FencedInstanceId,
+            Self::UnknownMember | Self::Removed => ErrorCode::UnknownMemberId,
+            Self::Fenced | Self::Replaced { .. } => ErrorCode::FencedInstanceId,
             // Clients take it for a reason to join again.
             Self::Superseded => ErrorCode::RebalanceInProgress,
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_base::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId};
+use ottla_base::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
 use ottla_partition::View;
 use ottla_protocol::messages::{
     BrokerId, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
@@ -28,7 +28,7 @@ use ottla_store::{ReadError, ReadMode, ReadOutcome};
 
 use super::error::KafkaError as _;
 use super::{Cx, Handler, Refusal};
-use crate::fetch::{Found, Plan, Target, TopicKey, Waiter};
+use crate::fetch::{Asked, Found, Plan, Target, TopicKey, Waiter};
 use crate::partitions::{Cell, is_leader};
 
 /// The first version that names topics by id.
@@ -49,13 +49,17 @@ impl Handler for Fetch {
 
     async fn handle(cx: Cx, request: FetchRequest) -> Result<FetchResponse, Refusal> {
         let terms = Terms::from_wire(&cx, &request);
-        let session = (request.session_id, request.session_epoch);
-        let (wanted, forgotten) = targets_from_wire(cx.version, request);
+        let asked = Asked {
+            session: request.session_id,
+            epoch: request.session_epoch,
+            by_id: cx.version >= TOPIC_IDS_SINCE,
+        };
+        let (wanted, forgotten) = targets_from_wire(&cx, request);
         let now = cx.broker.clock.now();
         let plan = cx
             .broker
             .sessions
-            .begin(now, session, wanted, &forgotten)
+            .begin(now, asked, wanted, &forgotten)
             .map_err(|error| error.code())?;
         let mut fetching = Fetching::new(&cx, &plan, terms);
         fetching.gather().await;
@@ -67,6 +71,9 @@ impl Handler for Fetch {
         let (session_id, mentioned) = cx.broker.sessions.finish(now, &plan, &found);
         let results = plan.targets.iter().zip(fetching.results).zip(mentioned);
         let told = results.filter_map(|(told, mentioned)| mentioned.then_some(told));
+        let mut told: Vec<_> = told.collect();
+        // Kafka answers about what it does not know at the end.
+        told.sort_by_key(|(_, result)| result.is_unknown);
         Ok(to_wire(&cx, terms, session_id, told))
     }
 
@@ -107,18 +114,20 @@ impl Terms {
 }
 
 fn targets_from_wire(
-    version: i16,
+    cx: &Cx,
     request: FetchRequest,
 ) -> (Vec<Target>, Vec<(TopicKey, PartitionId)>) {
-    let key = |name: &str, id: Uuid| match version {
+    let key = |name: &str, id: Uuid| match cx.version {
         TOPIC_IDS_SINCE.. => TopicKey::Id(TopicId(*id.as_bytes())),
         _ => TopicKey::Name(name.into()),
     };
     let mut targets = Vec::new();
     for topic in &request.topics {
         let topic_key = key(&topic.topic, topic.topic_id);
+        let name = name_of(cx, &topic_key);
         targets.extend(topic.partitions.iter().map(|partition| Target {
             topic: topic_key.clone(),
+            name: name.clone(),
             partition: PartitionId(partition.partition),
             fetch_offset: Offset(partition.fetch_offset),
             leader_epoch: epoch_from_wire(partition.current_leader_epoch),
@@ -151,6 +160,8 @@ struct Fetching<'a> {
 #[derive(Debug)]
 struct PartitionResult {
     error: ErrorCode,
+    /// Whether there was nothing of that name or id from the start.
+    is_unknown: bool,
     /// None where the partition is not served here.
     view: Option<View>,
     diverging: Option<EpochEndOffset>,
@@ -165,7 +176,8 @@ impl<'a> Fetching<'a> {
             let topic = topics
                 .entry(&target.topic)
                 .or_insert_with(|| find_topic(cx, &target.topic));
-            let topic = topic.as_ref().map_err(|code| *code)?;
+            let topic = topic.as_ref();
+            let topic = topic.map_err(|code| is_gone(cx, target).unwrap_or(*code))?;
             let cell = topic.cell(target.partition);
             cell.cloned().ok_or(ErrorCode::UnknownTopicOrPartition)
         });
@@ -230,11 +242,11 @@ impl<'a> Fetching<'a> {
         let target = &self.targets[index];
         let cell = match &self.cells[index] {
             Ok(cell) => cell,
-            Err(code) => return PartitionResult::refused(*code),
+            Err(code) => return PartitionResult::unknown(*code),
         };
         let view = match admit(cell, target) {
             Ok(view) => view,
-            Err(code) => return PartitionResult::refused(code),
+            Err(code) => return PartitionResult::refused(self.why(target, code)),
         };
         match diverging(cell, &view, target) {
             Ok(None) if target.fetch_offset > view.end => {
@@ -259,6 +271,15 @@ impl<'a> Fetching<'a> {
         match self.read_log(cell, target, until).await {
             Ok(records) => Self::with_records(view, records),
             Err(error) => PartitionResult::refused(error.code()),
+        }
+    }
+
+    /// A topic that was deleted while the fetch waited has no leader, and is not
+    /// there: that is what the client is told.
+    fn why(&self, target: &Target, code: ErrorCode) -> ErrorCode {
+        match find_topic(self.cx, &target.topic) {
+            Ok(_) => code,
+            Err(unknown) => is_gone(self.cx, target).unwrap_or(unknown),
         }
     }
 
@@ -313,6 +334,29 @@ fn find_topic(cx: &Cx, key: &TopicKey) -> Result<Arc<crate::partitions::LocalTop
             .ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicKey::Id(id) => registry.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
     }
+}
+
+/// The name of a topic that is asked for by id.
+fn name_of(cx: &Cx, key: &TopicKey) -> Option<TopicName> {
+    match key {
+        TopicKey::Name(_) => None,
+        TopicKey::Id(id) => {
+            let image = cx.broker.image();
+            image.topic_by_id(*id).map(|topic| topic.name.clone())
+        }
+    }
+}
+
+/// What a session is told of a topic that it knew by id and that is there no
+/// more, as Kafka tells it: by the name that the topic had.
+fn is_gone(cx: &Cx, target: &Target) -> Option<ErrorCode> {
+    let name = target.name.as_ref()?;
+    let namesake = cx.broker.registry.topic(name.as_str());
+    let namesake = namesake.filter(|topic| topic.cell(target.partition).is_some());
+    Some(match namesake {
+        Some(_) => ErrorCode::InconsistentTopicId,
+        None => ErrorCode::UnknownTopicOrPartition,
+    })
 }
 
 /// An epoch that the client need not know.
@@ -370,6 +414,7 @@ impl PartitionResult {
     fn empty(view: View) -> Self {
         Self {
             error: ErrorCode::None,
+            is_unknown: false,
             view: Some(view),
             diverging: None,
             records: Vec::new(),
@@ -380,10 +425,19 @@ impl PartitionResult {
     fn refused(error: ErrorCode) -> Self {
         Self {
             error,
+            is_unknown: false,
             view: None,
             diverging: None,
             records: Vec::new(),
             bytes: 0,
+        }
+    }
+
+    fn unknown(error: ErrorCode) -> Self {
+        Self {
+            // Another topic of that name is something, in Kafka's eyes.
+            is_unknown: error != ErrorCode::InconsistentTopicId,
+            ..Self::refused(error)
         }
     }
 
@@ -402,11 +456,11 @@ impl PartitionResult {
     }
 }
 
-fn to_wire<'a>(
+fn to_wire(
     cx: &Cx,
     terms: Terms,
     session_id: i32,
-    results: impl Iterator<Item = (&'a Target, PartitionResult)>,
+    results: Vec<(&Target, PartitionResult)>,
 ) -> FetchResponse {
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut last_topic: Option<&TopicKey> = None;
@@ -453,16 +507,12 @@ fn partition_to_wire(
     result: PartitionResult,
 ) -> PartitionData {
     // There are no transactions in what there is not, as Kafka has it.
-    let is_unknown = matches!(
-        result.error,
-        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
-    );
     let mut partition = PartitionData {
         partition_index: target.partition.0,
         error_code: code_for(cx.version, result.error).code(),
         high_watermark: -1,
         diverging_epoch: result.diverging,
-        aborted_transactions: (terms.read_committed || is_unknown).then(Vec::new),
+        aborted_transactions: (terms.read_committed || result.is_unknown).then(Vec::new),
         records: result
             .records
             .iter()

@@ -197,25 +197,64 @@ fn search_log(
     until: Offset,
     timestamp: Option<i64>,
 ) -> Result<Option<Located>, ErrorCode> {
-    let (store, log) = (&cell.store, cell.log);
-    let batch = match timestamp {
-        Some(timestamp) => store.first_batch_since(log, timestamp, start, until),
-        None => store.max_timestamp_batch(log, until),
-    };
-    let Some(header) = batch.map_err(|error| error.code())? else {
-        return Ok(None);
-    };
-    let timestamp = timestamp.unwrap_or(header.max_timestamp);
-    search_batch(cell, &header, start, until, timestamp)
+    match timestamp {
+        Some(timestamp) => first_since(cell, timestamp, start, until),
+        None => greatest(cell, start, until),
+    }
 }
 
-fn search_batch(
+fn first_since(
+    cell: &Cell,
+    timestamp: i64,
+    start: Offset,
+    until: Offset,
+) -> Result<Option<Located>, ErrorCode> {
+    let (store, log) = (&cell.store, cell.log);
+    let mut from = start;
+    loop {
+        let batch = store.first_batch_since(log, timestamp, from, until);
+        let Some(header) = batch.map_err(|error| error.code())? else {
+            return Ok(None);
+        };
+        let mut records = records_from(cell, &header, start, until)?.into_iter();
+        if let Some(found) = records.find(|record| record.timestamp >= timestamp) {
+            return Ok(Some(found));
+        }
+        // What made this batch a candidate was deleted from its front.
+        from = header.next_offset();
+    }
+}
+
+fn greatest(cell: &Cell, start: Offset, until: Offset) -> Result<Option<Located>, ErrorCode> {
+    let (store, log) = (&cell.store, cell.log);
+    let mut best: Option<Located> = None;
+    let mut from = start;
+    loop {
+        let batch = store.max_timestamp_batch(log, from, until);
+        let Some(header) = batch.map_err(|error| error.code())? else {
+            return Ok(best);
+        };
+        let records = records_from(cell, &header, start, until)?;
+        for record in records {
+            if best.is_none_or(|best| record.timestamp > best.timestamp) {
+                best = Some(record);
+            }
+        }
+        if header.base_offset >= start {
+            return Ok(best);
+        }
+        // The greatest of this batch may have been deleted from its front.
+        from = header.next_offset();
+    }
+}
+
+/// The records of a batch that have not been deleted.
+fn records_from(
     cell: &Cell,
     header: &BatchHeader,
     start: Offset,
     until: Offset,
-    timestamp: i64,
-) -> Result<Option<Located>, ErrorCode> {
+) -> Result<Vec<Located>, ErrorCode> {
     let from = header.base_offset.max(start);
     let read = cell
         .store
@@ -225,20 +264,20 @@ fn search_batch(
         unreachable!("a blocking read gives a result");
     };
     let Some(batch) = batches.first() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let records = batch.records().map_err(|error| unexpected(&error))?;
-    for record in records {
+    let mut found = Vec::new();
+    for record in batch.records().map_err(|error| unexpected(&error))? {
         let record = record.map_err(|error| unexpected(&error))?;
-        if record.offset >= start && record.timestamp >= timestamp {
-            return Ok(Some(Located {
+        if record.offset >= start {
+            found.push(Located {
                 offset: record.offset,
                 timestamp: record.timestamp,
                 epoch: header.leader_epoch,
-            }));
+            });
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn to_wire(partition: i32, found: Result<Located, ErrorCode>) -> ListOffsetsPartitionResponse {

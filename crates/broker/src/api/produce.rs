@@ -21,7 +21,7 @@ use ottla_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
-use ottla_protocol::records::{BatchRefusal, check_batch};
+use ottla_protocol::records::{BatchHeader, BatchRefusal, check_batch};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
@@ -88,6 +88,8 @@ impl Handler for Produce {
 struct Terms {
     /// None for a number that means nothing.
     acks: Option<Acks>,
+    /// Whether it brings parts of a transaction and does not say of which.
+    is_unnamed: bool,
     now: Millis,
     deadline: Millis,
 }
@@ -104,10 +106,22 @@ impl Terms {
         let timeout_ms = i64::from(request.timeout_ms).max(APPEND_MS_MIN);
         Self {
             acks,
+            is_unnamed: request.transactional_id.is_none() && has_transactional(request),
             now,
             deadline: now.plus_ms(timeout_ms),
         }
     }
+}
+
+/// Whether a batch of the request says that it is part of a transaction.
+fn has_transactional(request: &ProduceRequest) -> bool {
+    let topics = request.topic_data.iter();
+    let partitions = topics.flat_map(|topic| &topic.partition_data);
+    let mut batches = partitions.filter_map(|partition| partition.records.as_ref());
+    batches.any(|batch| {
+        let header = BatchHeader::parse(batch);
+        header.is_ok_and(|header| header.attributes.is_transactional())
+    })
 }
 
 /// An append that was started, or refused at once.
@@ -192,6 +206,9 @@ fn append(
     topic: &LocalTopic,
     data: PartitionProduceData,
 ) -> Result<Pending, ProduceError> {
+    if terms.is_unnamed {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
+    }
     let acks = terms.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
     if topic.is_internal && cx.client_id.as_str() != ADMIN_CLIENT {
         return Err(ErrorCode::InvalidTopic.into());

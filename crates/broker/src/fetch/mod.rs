@@ -6,5 +6,5 @@ mod session;
 mod waiters;
 
 pub(crate) use read_pool::ReadPool;
-pub(crate) use session::{Found, Plan, SessionError, Sessions, Target, TopicKey};
+pub(crate) use session::{Asked, Found, Plan, SessionError, Sessions, Target, TopicKey};
 pub(crate) use waiters::{Waiter, Waiters};

@@ -3,6 +3,7 @@
 //! Knows nothing of logs: it is told what a fetch found and says what of it the
 //! client has not heard yet.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,10 +26,22 @@ pub(crate) enum TopicKey {
     Id(TopicId),
 }
 
+/// The session that a fetch names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub session: i32,
+    pub epoch: i32,
+    /// Whether the request's version names topics by id.
+    pub by_id: bool,
+}
+
 /// One partition that a fetch wants, as the client last described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub topic: TopicKey,
+    /// The name of a topic that is asked for by id, as of when it was first asked
+    /// for in a session.
+    pub name: Option<TopicName>,
     pub partition: PartitionId,
     pub fetch_offset: Offset,
     /// The epoch the client believes to be current, or none.
@@ -61,7 +74,7 @@ enum Kind {
     /// Every target is answered, and no session is kept.
     Sessionless,
     /// Every target is answered, and a session is opened if there is room.
-    Full,
+    Full { by_id: bool },
     /// Only news is answered.
     Incremental(SessionId),
 }
@@ -135,20 +148,25 @@ impl Sessions {
     pub(crate) fn begin(
         &self,
         now: Millis,
-        (session, epoch): (i32, i32),
+        asked: Asked,
         wanted: Vec<Target>,
         forgotten: &[(TopicKey, PartitionId)],
     ) -> Result<Plan, SessionError> {
+        let Asked {
+            session,
+            epoch,
+            by_id,
+        } = asked;
         let id = SessionId(session);
         let mut cache = self.lock();
         if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
             cache.sessions.remove(&id);
             let kind = match epoch {
-                INITIAL_EPOCH => Kind::Full,
+                INITIAL_EPOCH => Kind::Full { by_id },
                 _ => Kind::Sessionless,
             };
             return Ok(Plan {
-                targets: wanted,
+                targets: without_repeats(wanted),
                 kind,
             });
         }
@@ -156,12 +174,7 @@ impl Sessions {
         if session.next_epoch != epoch {
             return Err(SessionError::WrongEpoch);
         }
-        let named_by_id = wanted.iter().map(|target| &target.topic);
-        let named_by_id = named_by_id.chain(forgotten.iter().map(|(topic, _)| topic));
-        if named_by_id
-            .into_iter()
-            .any(|topic| matches!(topic, TopicKey::Id(_)) != session.by_id)
-        {
+        if session.by_id != by_id {
             return Err(SessionError::MixedTopics);
         }
         session.next_epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
@@ -186,7 +199,7 @@ impl Sessions {
         let all = || vec![true; plan.targets.len()];
         match plan.kind {
             Kind::Sessionless => (0, all()),
-            Kind::Full => (self.open(now, plan, found), all()),
+            Kind::Full { by_id } => (self.open(now, by_id, plan, found), all()),
             Kind::Incremental(id) => {
                 let mut cache = self.lock();
                 let Some(session) = cache.sessions.get_mut(&id) else {
@@ -200,10 +213,7 @@ impl Sessions {
         }
     }
 
-    fn open(&self, now: Millis, plan: &Plan, found: &[Found]) -> i32 {
-        let Some(first) = plan.targets.first() else {
-            return 0;
-        };
+    fn open(&self, now: Millis, by_id: bool, plan: &Plan, found: &[Found]) -> i32 {
         let mut cache = self.lock();
         if !cache.make_room(now, plan.targets.len(), self.slots_max) {
             return 0;
@@ -211,7 +221,7 @@ impl Sessions {
         let id = cache.fresh_id();
         let mut session = Session {
             next_epoch: 1,
-            by_id: matches!(first.topic, TopicKey::Id(_)),
+            by_id,
             partitions: HashMap::new(),
             order: BTreeMap::new(),
             serial: 0,
@@ -229,6 +239,22 @@ impl Sessions {
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Each partition once: where it is first named, and as it is named last.
+fn without_repeats(wanted: Vec<Target>) -> Vec<Target> {
+    let mut places = HashMap::with_capacity(wanted.len());
+    let mut targets: Vec<Target> = Vec::with_capacity(wanted.len());
+    for target in wanted {
+        match places.entry((target.topic.clone(), target.partition)) {
+            Entry::Occupied(place) => targets[*place.get()] = target,
+            Entry::Vacant(place) => {
+                place.insert(targets.len());
+                targets.push(target);
+            }
+        }
+    }
+    targets
 }
 
 impl Cache {
@@ -275,7 +301,8 @@ impl Session {
     fn put(&mut self, target: Target) {
         let key = (target.topic.clone(), target.partition);
         if let Some(cached) = self.partitions.get_mut(&key) {
-            cached.target = target;
+            let name = cached.target.name.take().or(target.name);
+            cached.target = Target { name, ..target };
             return;
         }
         self.serial += 1;
@@ -332,6 +359,7 @@ mod tests {
     fn target(topic: &str, partition: i32, offset: i64) -> Target {
         Target {
             topic: TopicKey::Name(topic.into()),
+            name: None,
             partition: PartitionId(partition),
             fetch_offset: Offset(offset),
             leader_epoch: LeaderEpoch::NONE,
@@ -350,11 +378,19 @@ mod tests {
         }
     }
 
+    fn asked(session: i32, epoch: i32) -> Asked {
+        Asked {
+            session,
+            epoch,
+            by_id: false,
+        }
+    }
+
     const NOW: Millis = Millis(1_000);
 
     fn opened(sessions: &Sessions, targets: Vec<Target>) -> i32 {
         let found = vec![found(0, false); targets.len()];
-        let plan = sessions.begin(NOW, (0, 0), targets, &[]).unwrap();
+        let plan = sessions.begin(NOW, asked(0, 0), targets, &[]).unwrap();
         let (id, mentioned) = sessions.finish(NOW, &plan, &found);
         assert!(mentioned.iter().all(|mentioned| *mentioned));
         id
@@ -365,16 +401,16 @@ mod tests {
         let sessions = Sessions::new(10, 1);
         let id = opened(&sessions, vec![target("a", 0, 0), target("a", 1, 0)]);
         assert_ne!(id, 0);
-        let plan = sessions.begin(NOW, (id, 1), vec![], &[]).unwrap();
+        let plan = sessions.begin(NOW, asked(id, 1), vec![], &[]).unwrap();
         assert_eq!(plan.targets.len(), 2);
         let nothing = sessions.finish(NOW, &plan, &[found(0, false), found(0, false)]);
         assert_eq!(nothing, (id, vec![false, false]));
-        let plan = sessions.begin(NOW, (id, 2), vec![], &[]).unwrap();
+        let plan = sessions.begin(NOW, asked(id, 2), vec![], &[]).unwrap();
         let moved = sessions.finish(NOW, &plan, &[found(5, true), found(0, false)]);
         assert_eq!(moved, (id, vec![true, false]));
         // Who got records is read last next time.
         let plan = sessions
-            .begin(NOW, (id, 3), vec![target("a", 0, 5)], &[])
+            .begin(NOW, asked(id, 3), vec![target("a", 0, 5)], &[])
             .unwrap();
         assert_eq!(plan.targets, [target("a", 1, 0), target("a", 0, 5)]);
     }
@@ -388,7 +424,7 @@ mod tests {
             ..found(0, false)
         };
         for (epoch, found) in [(1, error), (2, found(0, false))] {
-            let plan = sessions.begin(NOW, (id, epoch), vec![], &[]).unwrap();
+            let plan = sessions.begin(NOW, asked(id, epoch), vec![], &[]).unwrap();
             assert_eq!(sessions.finish(NOW, &plan, &[found]), (id, vec![true]));
         }
     }
@@ -397,14 +433,36 @@ mod tests {
     fn requests_that_do_not_fit_are_refused() {
         let sessions = Sessions::new(10, 1);
         let id = opened(&sessions, vec![target("a", 0, 0)]);
-        let begin = |session, targets| sessions.begin(NOW, session, targets, &[]);
-        assert_eq!(begin((id + 1, 1), vec![]), Err(SessionError::NotFound));
-        assert_eq!(begin((id, 2), vec![]), Err(SessionError::WrongEpoch));
-        let by_id = Target {
-            topic: TopicKey::Id(TopicId([1; 16])),
-            ..target("a", 0, 0)
+        let begin = |asked| sessions.begin(NOW, asked, vec![], &[]);
+        assert_eq!(begin(asked(id + 1, 1)), Err(SessionError::NotFound));
+        assert_eq!(begin(asked(id, 2)), Err(SessionError::WrongEpoch));
+        let by_id = |epoch| Asked {
+            by_id: true,
+            ..asked(id, epoch)
         };
-        assert_eq!(begin((id, 1), vec![by_id]), Err(SessionError::MixedTopics));
+        assert_eq!(begin(by_id(2)), Err(SessionError::WrongEpoch));
+        assert_eq!(begin(by_id(1)), Err(SessionError::MixedTopics));
+    }
+
+    #[test]
+    fn a_session_may_begin_with_nothing() {
+        let sessions = Sessions::new(10, 1);
+        let id = opened(&sessions, vec![]);
+        assert_ne!(id, 0);
+        let wanted = vec![target("a", 0, 0)];
+        let plan = sessions.begin(NOW, asked(id, 1), wanted, &[]).unwrap();
+        assert_eq!(plan.targets.len(), 1);
+    }
+
+    #[test]
+    fn a_partition_that_is_named_twice_is_wanted_once() {
+        let sessions = Sessions::new(10, 1);
+        let wanted = vec![target("a", 0, 0), target("b", 0, 0), target("a", 0, 5)];
+        for epoch in [INITIAL_EPOCH, FINAL_EPOCH] {
+            let plan = sessions.begin(NOW, asked(0, epoch), wanted.clone(), &[]);
+            let expected = [target("a", 0, 5), target("b", 0, 0)];
+            assert_eq!(plan.unwrap().targets, expected);
+        }
     }
 
     #[test]
@@ -412,9 +470,9 @@ mod tests {
         let sessions = Sessions::new(10, 1);
         let id = opened(&sessions, vec![target("a", 0, 0)]);
         let key = (TopicKey::Name("a".into()), PartitionId(0));
-        let plan = sessions.begin(NOW, (id, 1), vec![], &[key]).unwrap();
+        let plan = sessions.begin(NOW, asked(id, 1), vec![], &[key]).unwrap();
         assert_eq!(sessions.finish(NOW, &plan, &[]), (0, vec![]));
-        let gone = sessions.begin(NOW, (id, 2), vec![], &[]);
+        let gone = sessions.begin(NOW, asked(id, 2), vec![], &[]);
         assert_eq!(gone, Err(SessionError::NotFound));
     }
 
@@ -425,10 +483,10 @@ mod tests {
         assert_ne!(first, 0);
         assert_eq!(opened(&sessions, vec![target("b", 0, 0)]), 0);
         let later = NOW.plus_ms(EVICTION_MS_MIN + 1);
-        let plan = sessions.begin(later, (first, 1), vec![], &[]).unwrap();
+        let plan = sessions.begin(later, asked(first, 1), vec![], &[]).unwrap();
         sessions.finish(later, &plan, &[found(0, false)]);
         let two = vec![target("b", 0, 0), target("b", 1, 0)];
-        let plan = sessions.begin(later, (0, 0), two, &[]).unwrap();
+        let plan = sessions.begin(later, asked(0, 0), two, &[]).unwrap();
         let (id, _) = sessions.finish(later, &plan, &[found(0, false), found(0, false)]);
         assert_ne!(id, 0, "a larger session replaces a smaller one");
     }

@@ -145,6 +145,32 @@ async fn inc_060_times_need_not_rise_and_a_log_may_be_empty() {
 }
 
 #[tokio::test]
+async fn inc_060_no_time_leads_to_what_was_deleted_from_the_front_of_a_batch() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("t", 1).await;
+    for times in [[90, 10], [30, 70]] {
+        let mut batch = BatchBuilder::new();
+        for time in times {
+            batch.push(Millis(time), None, Some(b"x"));
+        }
+        put(&mut client, "t", batch.build().expect("a batch").to_bytes()).await;
+    }
+    let cases = [
+        (1, [(5, 1), (11, 2), (60, 3), (80, -1), (-3, 3)]),
+        (3, [(5, 3), (11, 3), (60, 3), (71, -1), (-3, 3)]),
+        (4, [(5, -1), (11, -1), (60, -1), (71, -1), (-3, -1)]),
+    ];
+    for (before, expected) in cases {
+        assert_eq!(delete(&mut client, 2, "t", before).await, (0, before));
+        for (since, offset) in expected {
+            let answer = listed(&mut client, 7, "t", since).await;
+            assert_eq!(answer.offset, offset, "{since}, from {before} on");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_partition_is_asked_for_once_and_by_its_leader_epoch() {
     let broker = TestBroker::start().await;
     let mut client = client(&broker).await;

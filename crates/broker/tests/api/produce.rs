@@ -164,11 +164,6 @@ fn broken() -> Vec<(&'static str, Bytes, ErrorCode)> {
         ("a control batch", control, invalid),
         ("a time to come", future, ErrorCode::InvalidTimestamp),
         ("a negative sequence", idempotent(1, 0, -1), invalid),
-        (
-            "a transaction",
-            batch_of(BatchBuilder::new().transactional(), &["x"]),
-            ErrorCode::InvalidTxnState,
-        ),
     ]
 }
 
@@ -187,6 +182,22 @@ async fn inc_030_031_036_a_batch_that_breaks_a_rule_is_refused_with_its_code() {
     }
     let base = put(&mut client, "t", batch(&["x"])).await;
     assert_eq!(base, 0, "nothing of it was written");
+}
+
+#[tokio::test]
+async fn a_part_of_a_transaction_says_of_which() {
+    let broker = TestBroker::start().await;
+    let mut client = client(&broker).await;
+    let part = batch_of(BatchBuilder::new().transactional(), &["x"]);
+    for (name, expected) in [
+        (None, ErrorCode::TransactionalIdAuthorizationFailed),
+        (Some("n"), ErrorCode::InvalidTxnState),
+    ] {
+        let request = produce_to("t", 0, -1, part.clone());
+        let request = request.with_transactional_id(name.map(|name| text(name).into()));
+        let refused = produced(&mut client, 9, request).await;
+        assert_eq!(refused.error_code, expected.code(), "named {name:?}");
+    }
 }
 
 #[tokio::test]

@@ -94,6 +94,10 @@ pub enum JoinError {
     Fenced,
     #[error("the member has asked again since")]
     Superseded,
+    #[error("the member was taken out while it waited")]
+    Removed,
+    #[error("the instance came back while its member {member} waited")]
+    Replaced { member: MemberId },
 }
 
 impl From<Stranger> for JoinError {
@@ -331,7 +335,8 @@ impl Group {
         }
         let owed = self.members.rename(old, new.clone()).unwrap_or_default();
         if let Some(token) = owed.join {
-            step.reply(token, Reply::Join(Err(JoinError::Fenced)));
+            let member = old.clone();
+            step.reply(token, Reply::Join(Err(JoinError::Replaced { member })));
         }
         if let Some(token) = owed.sync {
             step.reply(token, Reply::Sync(Err(Stranger::Fenced.into())));

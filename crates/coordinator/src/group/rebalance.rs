@@ -177,7 +177,7 @@ impl Group {
         }
         let owed = self.members.remove(id).unwrap_or_default();
         if let Some(token) = owed.join {
-            step.reply(token, Reply::Join(Err(JoinError::UnknownMember)));
+            step.reply(token, Reply::Join(Err(JoinError::Removed)));
         }
         if let Some(token) = owed.sync {
             step.reply(token, Reply::Sync(Err(SyncError::UnknownMember)));

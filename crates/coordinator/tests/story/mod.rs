@@ -284,7 +284,14 @@ impl Consumer {
             Ok(joined) => self.on_joined(joined),
             Err(JoinError::MemberIdRequired { member }) => self.member = Some(member),
             Err(error) => {
-                if matches!(error, JoinError::UnknownMember | JoinError::Fenced) {
+                let is_out = matches!(
+                    error,
+                    JoinError::UnknownMember
+                        | JoinError::Fenced
+                        | JoinError::Removed
+                        | JoinError::Replaced { .. }
+                );
+                if is_out {
                     self.member = None;
                 }
             }

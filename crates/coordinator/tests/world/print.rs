@@ -30,6 +30,7 @@ pub(super) fn record(record: &Record) -> String {
 pub(super) fn reply(reply: &Reply) -> String {
     match reply {
         Reply::Join(Err(JoinError::MemberIdRequired { member })) => format!("return as {member}"),
+        Reply::Join(Err(JoinError::Replaced { member })) => format!("replaced {member}"),
         Reply::Join(result) => either(result, joined),
         Reply::Sync(result) => either(result, synced),
         Reply::Heartbeat(result) => either(result, |()| "alive".into()),

@@ -2,8 +2,11 @@
 
 mod cluster;
 mod configs;
+mod fetch;
 mod groups;
 mod modern_groups;
+mod offsets;
+mod produce;
 mod records;
 mod security;
 mod topics;
@@ -15,8 +18,11 @@ pub(super) fn cases() -> Vec<Case> {
     [
         cluster::cases(),
         configs::cases(),
+        fetch::cases(),
         groups::cases(),
         modern_groups::cases(),
+        offsets::cases(),
+        produce::cases(),
         records::cases(),
         security::cases(),
         topics::cases(),

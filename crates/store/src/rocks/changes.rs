@@ -7,30 +7,22 @@ use std::collections::BTreeMap;
 
 use rocksdb::WriteBatch;
 
-/// Owned by whoever makes the changes, then by the index. A key is changed by
-/// [`Changes::set`] and [`Changes::unset`] only, or by neither.
+/// Changes in the order in which they were made. A key is changed by
+/// [`Changes::set`] and [`Changes::unset`] only, or by neither. Owned by whoever makes
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Kind, two lengths, two byte strings; one behind the other.
-    rows: Vec<u8>,
-    /// No value removes the row.
-    last: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    bytes: Vec<u8>,
 }
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const DELETE_RANGE: u8 = 3;
+const SET: u8 = 4;
+const UNSET: u8 = 5;
 
 impl Changes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.last.is_empty()
-    }
-
-    /// Bytes of the rows that no later change makes superfluous.
-    pub(crate) const fn rows_bytes(&self) -> usize {
-        self.rows.len()
-    }
-
     pub(crate) fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.push(PUT, key.as_ref(), value.as_ref());
     }
@@ -46,41 +38,69 @@ impl Changes {
 
     /// A row that is written anew time and again.
     pub(crate) fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.keep(key.as_ref(), Some(value.as_ref()));
+        self.push(SET, key.as_ref(), value.as_ref());
     }
 
     /// Removes such a row.
     pub(crate) fn unset(&mut self, key: impl AsRef<[u8]>) {
-        self.keep(key.as_ref(), None);
+        self.push(UNSET, key.as_ref(), &[]);
     }
 
-    /// Takes over what was changed later, and leaves nothing there.
-    pub(crate) fn append(&mut self, later: &mut Self) {
-        self.rows.append(&mut later.rows);
-        for (key, value) in &later.last {
-            self.keep(key, value.as_deref());
+    fn push(&mut self, kind: u8, one: &[u8], other: &[u8]) {
+        self.bytes.push(kind);
+        for string in [one, other] {
+            let length = u32::try_from(string.len()).expect("a row is smaller than a file");
+            self.bytes.extend_from_slice(&length.to_be_bytes());
+            self.bytes.extend_from_slice(string);
         }
-        later.last.clear();
+    }
+}
+
+/// What was changed since RocksDB was told last. Owned by the index.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// All of it in order, but for rows of which only the last word counts.
+    rows: Changes,
+    /// No value removes the row.
+    last: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Collected {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.bytes.is_empty() && self.last.is_empty()
+    }
+
+    /// Bytes of the rows that no later change makes superfluous.
+    pub(crate) const fn rows_bytes(&self) -> usize {
+        self.rows.bytes.len()
+    }
+
+    /// Takes the changes over, and leaves nothing there.
+    pub(crate) fn add(&mut self, changes: &mut Changes) {
+        for (kind, key, value) in each(&changes.bytes) {
+            match kind {
+                SET => self.keep(key, Some(value)),
+                UNSET => self.keep(key, None),
+                kind => self.rows.push(kind, key, value),
+            }
+        }
+        changes.bytes.clear();
     }
 
     pub(crate) fn clear(&mut self) {
-        self.rows.clear();
+        self.rows.bytes.clear();
         self.last.clear();
     }
 
     pub(crate) fn to_batch(&self) -> WriteBatch {
         let mut batch = WriteBatch::default();
-        let mut rest = &self.rows[..];
-        while let Some((kind, after)) = rest.split_first() {
-            let (one, after) = split_string(after);
-            let (other, after) = split_string(after);
-            match *kind {
+        for (kind, one, other) in each(&self.rows.bytes) {
+            match kind {
                 PUT => batch.put(one, other),
                 DELETE => batch.delete(one),
                 DELETE_RANGE => batch.delete_range(one, other),
-                kind => unreachable!("no change is of the kind {kind}"),
+                kind => unreachable!("no row is changed by the kind {kind}"),
             }
-            rest = after;
         }
         for (key, value) in &self.last {
             match value {
@@ -89,15 +109,6 @@ impl Changes {
             }
         }
         batch
-    }
-
-    fn push(&mut self, kind: u8, one: &[u8], other: &[u8]) {
-        self.rows.push(kind);
-        for string in [one, other] {
-            let length = u32::try_from(string.len()).expect("a row is smaller than a file");
-            self.rows.extend_from_slice(&length.to_be_bytes());
-            self.rows.extend_from_slice(string);
-        }
     }
 
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) {
@@ -113,6 +124,17 @@ impl Changes {
             (kept, value) => *kept = value.map(Into::into),
         }
     }
+}
+
+/// Kind and both strings of each change.
+fn each(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, rest) = bytes.split_first()?;
+        let (one, rest) = split_string(rest);
+        let (other, rest) = split_string(rest);
+        bytes = rest;
+        Some((*kind, one, other))
+    })
 }
 
 fn split_string(bytes: &[u8]) -> (&[u8], &[u8]) {

@@ -13,7 +13,7 @@ use rocksdb::{
     Options, ReadOptions, ReadTier, WriteOptions,
 };
 
-use super::changes::Changes;
+use super::changes::{Changes, Collected};
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
 
@@ -61,7 +61,7 @@ impl From<IndexError> for ReadError {
 pub(crate) struct Index {
     db: DB,
     /// What RocksDB does not know yet.
-    collected: Mutex<Changes>,
+    collected: Mutex<Collected>,
 }
 
 impl Index {
@@ -90,7 +90,7 @@ impl Index {
     /// `changes` empty.
     pub(crate) fn write(&self, changes: &mut Changes) -> Result<(), IndexError> {
         let mut collected = self.collected();
-        collected.append(changes);
+        collected.add(changes);
         if collected.rows_bytes() >= COLLECTED_BYTES_MAX {
             self.take_in_all(&mut collected)?;
         }
@@ -106,7 +106,7 @@ impl Index {
         self.take_in_all(&mut collected)
     }
 
-    fn take_in_all(&self, collected: &mut Changes) -> Result<(), IndexError> {
+    fn take_in_all(&self, collected: &mut Collected) -> Result<(), IndexError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.db.write_opt(collected.to_batch(), &options)?;
@@ -114,7 +114,7 @@ impl Index {
         Ok(())
     }
 
-    fn collected(&self) -> MutexGuard<'_, Changes> {
+    fn collected(&self) -> MutexGuard<'_, Collected> {
         self.collected.lock().expect("no holder panics")
     }
 

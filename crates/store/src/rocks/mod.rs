@@ -413,12 +413,13 @@ impl LogStore for RocksStore {
     fn max_timestamp_batch(
         &self,
         log: LogId,
+        from: Offset,
         until: Offset,
     ) -> Result<Option<BatchHeader>, ReadError> {
         let log = self.log(log)?;
-        let start = log.state().row.bounds.start;
+        let from = from.max(log.state().row.bounds.start);
         let index = &self.shared.index;
-        Ok(reader::max_timestamp(index, log.id, start, until)?)
+        Ok(reader::max_timestamp(index, log.id, from, until)?)
     }
 
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {

@@ -222,6 +222,10 @@ fn of_members(table: &mut String) {
         JoinError::UnknownMember,
         JoinError::Fenced,
         JoinError::Superseded,
+        JoinError::Removed,
+        JoinError::Replaced {
+            member: MemberId::from("m"),
+        },
     ];
     rows(table, &join);
     let sync = [

@@ -130,9 +130,9 @@ fn member_to_wire(member: JoinedMember) -> JoinGroupResponseMember {
 /// `asked` is the id that the member came with.
 fn refused_to_wire(error: &JoinError, asked: StrBytes) -> JoinGroupResponse {
     let member = match error {
-        JoinError::MemberIdRequired { member } => text(member),
-        // It keeps no id of a group that it is not let into.
-        JoinError::GroupFull => StrBytes::default(),
+        JoinError::MemberIdRequired { member } | JoinError::Replaced { member } => text(member),
+        // It keeps no id of a group that it is not let into, or is put out of.
+        JoinError::GroupFull | JoinError::Removed => StrBytes::default(),
         JoinError::InvalidGroupId
         | JoinError::InvalidSessionTimeout { .. }
         | JoinError::NameTooLong

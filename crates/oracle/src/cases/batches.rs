@@ -36,7 +36,12 @@ fn acks(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
     for acks in [1, -1, 2, -2, i16::MAX, i16::MIN] {
-        s.ask("a", "Produce", 9, append_by(acks, &name, vec![(0, values(&["a"]))]))?;
+        s.ask(
+            "a",
+            "Produce",
+            9,
+            append_by(acks, &name, vec![(0, values(&["a"]))]),
+        )?;
     }
     s.note("Without a time limit.");
     for acks in [1, -1] {
@@ -48,8 +53,18 @@ fn acks(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.ask("a", "Produce", 9, request)?;
     }
     s.note("Acks of 0 with nothing to write, and the connection goes on.");
-    s.send("a", "Produce", 9, msg! { Acks: 0, TimeoutMs: 1, TopicData: EMPTY })?;
-    s.ask("a", "Produce", 9, msg! { Acks: -1, TimeoutMs: 1, TopicData: EMPTY })?;
+    s.send(
+        "a",
+        "Produce",
+        9,
+        msg! { Acks: 0, TimeoutMs: 1, TopicData: EMPTY },
+    )?;
+    s.ask(
+        "a",
+        "Produce",
+        9,
+        msg! { Acks: -1, TimeoutMs: 1, TopicData: EMPTY },
+    )?;
     Ok(())
 }
 
@@ -58,7 +73,12 @@ fn acks_mixed(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     s.note("Whatever they wait for, they are written in the order in which they are sent.");
     for acks in [0, -1, 0, 1, 0, 0, -1] {
-        s.send("a", "Produce", 9, append_by(acks, &name, vec![(0, values(&["a"]))]))?;
+        s.send(
+            "a",
+            "Produce",
+            9,
+            append_by(acks, &name, vec![(0, values(&["a"]))]),
+        )?;
     }
     for expected in [1, 3, 6] {
         let answer = s.receive("a")?;
@@ -66,8 +86,18 @@ fn acks_mixed(s: &mut Session<'_>) -> anyhow::Result<()> {
     }
     s.ask("a", "ListOffsets", 7, offset_at(&name, 0, -1))?;
     s.note("One without acks that fails ends the connection, and what was sent behind it.");
-    s.send("a", "Produce", 9, append_by(-1, &name, vec![(0, values(&["a"]))]))?;
-    s.send("a", "Produce", 9, append_by(0, &name, vec![(9, values(&["a"]))]))?;
+    s.send(
+        "a",
+        "Produce",
+        9,
+        append_by(-1, &name, vec![(0, values(&["a"]))]),
+    )?;
+    s.send(
+        "a",
+        "Produce",
+        9,
+        append_by(0, &name, vec![(9, values(&["a"]))]),
+    )?;
     s.receive("a")?;
     let answer = s.ask("a", "ListOffsets", 7, offset_at(&name, 0, -1))?;
     ensure!(answer.is_null(), "the connection goes on: {answer}");
@@ -94,7 +124,12 @@ fn no_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     let half = batch.len() / 2;
     check(s, "Ten bytes.", &name, &Value::Bytes(batch[..10].to_vec()))?;
     check(s, "A half.", &name, &Value::Bytes(batch[..half].to_vec()))?;
-    check(s, "All but a byte.", &name, &Value::Bytes(batch[..batch.len() - 1].to_vec()))?;
+    check(
+        s,
+        "All but a byte.",
+        &name,
+        &Value::Bytes(batch[..batch.len() - 1].to_vec()),
+    )?;
     let more = [&batch[..], &batch[..half]].concat();
     check(s, "One and a half.", &name, &Value::Bytes(more))?;
     let more = [&batch[..], &batch[..10]].concat();
@@ -117,8 +152,18 @@ fn damaged(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.mask("Produce", "ErrorMessage");
     let batch = || values(&["a", "b"]);
     let last = batch().len() - 1;
-    check(s, "A wrong CRC.", &name, &broken(batch(), CRC, &[1, 2, 3, 4]))?;
-    check(s, "A record that was changed.", &name, &broken(batch(), last, &[9]))?;
+    check(
+        s,
+        "A wrong CRC.",
+        &name,
+        &broken(batch(), CRC, &[1, 2, 3, 4]),
+    )?;
+    check(
+        s,
+        "A record that was changed.",
+        &name,
+        &broken(batch(), last, &[9]),
+    )?;
     for length in [0_i32, -1, 10, 48, 49, i32::MAX, i32::MIN] {
         let batch = broken(batch(), LENGTH, &length.to_be_bytes());
         check(s, &format!("The length {length}."), &name, &batch)?;
@@ -132,7 +177,12 @@ fn damaged(s: &mut Session<'_>) -> anyhow::Result<()> {
         check(s, &format!("The base offset {base}."), &name, &batch)?;
     }
     let batch = broken(batch(), 12, &77_i32.to_be_bytes());
-    check(s, "Another leader epoch, which is the broker's to write.", &name, &batch)?;
+    check(
+        s,
+        "Another leader epoch, which is the broker's to write.",
+        &name,
+        &batch,
+    )?;
     s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
     Ok(())
 }
@@ -153,14 +203,21 @@ fn counts(s: &mut Session<'_>) -> anyhow::Result<()> {
         (i32::MAX, i32::MAX),
         (i32::MAX - 1, i32::MAX),
     ] {
-        let batch = patched(values(&["a", "b"]), LAST_OFFSET_DELTA, &i32::to_be_bytes(last));
+        let batch = patched(
+            values(&["a", "b"]),
+            LAST_OFFSET_DELTA,
+            &i32::to_be_bytes(last),
+        );
         let batch = patched(batch, RECORD_COUNT, &i32::to_be_bytes(count));
         let what = format!("Two records that say {count}, the last of which is {last}.");
         check(s, &what, &name, &Value::Bytes(batch))?;
     }
     s.note("The same, compressed.");
     for (last, count) in [(0, 1), (2, 3), (1, 1)] {
-        let batch = Batch::new().compressed(Compression::Gzip).values(&["a", "b"]).bytes();
+        let batch = Batch::new()
+            .compressed(Compression::Gzip)
+            .values(&["a", "b"])
+            .bytes();
         let batch = patched(batch, LAST_OFFSET_DELTA, &i32::to_be_bytes(last));
         let batch = patched(batch, RECORD_COUNT, &i32::to_be_bytes(count));
         let what = format!("Two records that say {count}, the last of which is {last}.");
@@ -176,7 +233,10 @@ fn attributes(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.mask("Produce", "ErrorMessage");
     s.mask("Produce", "BatchIndexErrorMessage");
     for (what, bits) in [
-        ("The time of append, which is the broker's to set.", 0x08_i16),
+        (
+            "The time of append, which is the broker's to set.",
+            0x08_i16,
+        ),
         ("Part of a transaction.", 0x10),
         ("Control.", 0x20),
         ("A delete horizon.", 0x40),
@@ -191,7 +251,11 @@ fn attributes(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Part of a transaction that is named, and of none.");
     let id = kit::producer(s)?;
     for transaction in [NULL, Value::from("")] {
-        let batch = Batch::new().producer(id, 0, 0).transactional().values(&["a"]).bytes();
+        let batch = Batch::new()
+            .producer(id, 0, 0)
+            .transactional()
+            .values(&["a"])
+            .bytes();
         let topic = msg! { Name: &name, PartitionData: [msg! { Index: 0, Records: batch }] };
         let request = msg! {
             TransactionalId: transaction,
@@ -233,10 +297,20 @@ fn undecodable(s: &mut Session<'_>) -> anyhow::Result<()> {
     let plain = values(&["a", "b"]);
     for (codec, what) in [(1_i16, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")] {
         let batch = kit::with_records(plain.clone(), codec, b"these are not compressed records");
-        check(s, &format!("Text that calls itself {what}."), &name, &Value::Bytes(batch))?;
+        check(
+            s,
+            &format!("Text that calls itself {what}."),
+            &name,
+            &Value::Bytes(batch),
+        )?;
     }
     let batch = kit::with_records(plain.clone(), 0, b"these are not records at all");
-    check(s, "Text that calls itself records.", &name, &Value::Bytes(batch))?;
+    check(
+        s,
+        "Text that calls itself records.",
+        &name,
+        &Value::Bytes(batch),
+    )?;
     let batch = kit::with_records(plain.clone(), 0, &[]);
     check(s, "Nothing.", &name, &Value::Bytes(batch))?;
     let longer = [&plain[kit::RECORDS..], &[0, 0, 0]].concat();
@@ -279,7 +353,10 @@ fn timestamps(s: &mut Session<'_>) -> anyhow::Result<()> {
             ("In half an hour.", vec![now() + HOUR / 2]),
             ("In two hours.", vec![now() + 2 * HOUR]),
             ("Two hours ago.", vec![now() - 2 * HOUR]),
-            ("One of three is wrong.", vec![now(), now() + 2 * HOUR, now()]),
+            (
+                "One of three is wrong.",
+                vec![now(), now() + 2 * HOUR, now()],
+            ),
             ("Never.", vec![i64::MAX]),
         ] {
             s.note(what);
@@ -299,10 +376,18 @@ fn timestamps_by_time_of_append(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     s.mask("Produce", "ErrorMessage");
     s.mask("Produce", "BatchIndexErrorMessage");
-    for times in [vec![5, 9], vec![-1], vec![i64::MAX], vec![now() + 1_000_000_000]] {
+    for times in [
+        vec![5, 9],
+        vec![-1],
+        vec![i64::MAX],
+        vec![now() + 1_000_000_000],
+    ] {
         s.ask("a", "Produce", 9, append(&name, 0, timed(&times)))?;
     }
-    let packed = Batch::new().compressed(Compression::Gzip).values(&["a", "b"]).bytes();
+    let packed = Batch::new()
+        .compressed(Compression::Gzip)
+        .values(&["a", "b"])
+        .bytes();
     s.ask("a", "Produce", 9, append(&name, 0, packed))?;
     let stamped = patched(timed(&[5]), ATTRIBUTES, &8_i16.to_be_bytes());
     s.ask("a", "Produce", 9, append(&name, 0, stamped))?;
@@ -319,7 +404,10 @@ fn limits(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     s.mask("Produce", "ErrorMessage");
     let long = "x".repeat(600);
-    let packed = Batch::new().compressed(Compression::Zstd).values(&[&long]).bytes();
+    let packed = Batch::new()
+        .compressed(Compression::Zstd)
+        .values(&[&long])
+        .bytes();
     for (what, batch) in [
         ("Too large.", values(&[&long])),
         ("Small again when packed.", packed),
@@ -331,10 +419,19 @@ fn limits(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("The limit is raised while the topic is in use.");
     let setting = msg! { Name: "max.message.bytes", ConfigOperation: 0, Value: "1000" };
     let resource = msg! { ResourceType: 2, ResourceName: &name, Configs: [setting] };
-    s.ask("a", "IncrementalAlterConfigs", 1, msg! { Resources: [resource] })?;
-    let answer = s.ask_until("a", "Produce", 9, append(&name, 0, values(&[&long])), |answer| {
-        produced(answer).is_ok_and(|code| code == 0)
-    })?;
+    s.ask(
+        "a",
+        "IncrementalAlterConfigs",
+        1,
+        msg! { Resources: [resource] },
+    )?;
+    let answer = s.ask_until(
+        "a",
+        "Produce",
+        9,
+        append(&name, 0, values(&[&long])),
+        |answer| produced(answer).is_ok_and(|code| code == 0),
+    )?;
     ensure!(produced(&answer)? == 0, "{answer}");
     s.note("As large as the broker takes by default, and a byte more.");
     s.topic("whole", 1)?;
@@ -358,7 +455,11 @@ fn several_topics(s: &mut Session<'_>) -> anyhow::Result<()> {
         });
         msg! { Name: name, PartitionData: partitions.collect::<Vec<_>>() }
     };
-    let topics = [topic(&t, &[0, 1, 2]), topic(&nobody, &[0]), topic(&u, &[0, -1])];
+    let topics = [
+        topic(&t, &[0, 1, 2]),
+        topic(&nobody, &[0]),
+        topic(&u, &[0, -1]),
+    ];
     let request = msg! { Acks: -1, TimeoutMs: 10_000, TopicData: topics };
     kit::append_each(s, request)?;
     s.note("An internal topic, which clients do not write to.");

@@ -18,7 +18,10 @@ const SMALL: &[Setting] = &[("group.max.size", "2"), ("offset.metadata.max.bytes
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = [
-        ("join_with_and_without_id", join_with_and_without_id as fn(&mut Session<'_>) -> _),
+        (
+            "join_with_and_without_id",
+            join_with_and_without_id as fn(&mut Session<'_>) -> _,
+        ),
         ("joins_that_are_refused", joins_that_are_refused),
         ("every_version_of_join", every_version_of_join),
         ("join_again", join_again),
@@ -32,7 +35,10 @@ pub(super) fn cases() -> Vec<Case> {
         ("static_members_while_joining", static_members_while_joining),
         ("static_members_fenced", static_members_fenced),
         ("sessions_expire", sessions_expire),
-        ("who_does_not_join_again_is_out", who_does_not_join_again_is_out),
+        (
+            "who_does_not_join_again_is_out",
+            who_does_not_join_again_is_out,
+        ),
         ("who_does_not_sync_is_out", who_does_not_sync_is_out),
         ("the_leader_leaves", the_leader_leaves),
         ("groups_deleted", groups_deleted),
@@ -45,11 +51,26 @@ pub(super) fn cases() -> Vec<Case> {
     .map(|(name, steps)| Case::new("classic_groups", name, steps))
     .into();
     cases.extend([
-        Case::new("classic_groups", "no_more_than_so_many", no_more_than_so_many).with(SMALL),
+        Case::new(
+            "classic_groups",
+            "no_more_than_so_many",
+            no_more_than_so_many,
+        )
+        .with(SMALL),
         // Its group would be among those of others.
         Case::new("classic_groups", "empty_ids", empty_ids).alone(),
-        Case::new("classic_groups", "metadata_of_a_length", metadata_of_a_length).with(SMALL),
-        Case::new("classic_groups", "the_first_join_phase", the_first_join_phase).with(PATIENT),
+        Case::new(
+            "classic_groups",
+            "metadata_of_a_length",
+            metadata_of_a_length,
+        )
+        .with(SMALL),
+        Case::new(
+            "classic_groups",
+            "the_first_join_phase",
+            the_first_join_phase,
+        )
+        .with(PATIENT),
     ]);
     cases
 }
@@ -59,7 +80,12 @@ fn join_with_and_without_id(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Up to version 3 a member is in the group at once.");
     let joined = s.ask("a", "JoinGroup", 3, Join::new(&group).request())?;
     let member = Member::of(&group, &joined)?;
-    s.ask("a", "LeaveGroup", 1, msg! { GroupId: &group, MemberId: &member.id })?;
+    s.ask(
+        "a",
+        "LeaveGroup",
+        1,
+        msg! { GroupId: &group, MemberId: &member.id },
+    )?;
     s.note("From 4 on it is told its id first.");
     let told = s.ask("a", "JoinGroup", 4, Join::new(&group).request())?;
     let id = told.text("MemberId")?;
@@ -70,7 +96,12 @@ fn join_with_and_without_id(s: &mut Session<'_>) -> anyhow::Result<()> {
     ensure!(Member::of(&group, &joined)?.id == id, "{joined}");
     s.note("Nor in a group that is not there.");
     let nobody = s.name("nobody");
-    s.ask("b", "JoinGroup", 4, Join::new(&nobody).member(&id).request())?;
+    s.ask(
+        "b",
+        "JoinGroup",
+        4,
+        Join::new(&nobody).member(&id).request(),
+    )?;
     Ok(())
 }
 
@@ -98,7 +129,10 @@ fn joins_that_are_refused(s: &mut Session<'_>) -> anyhow::Result<()> {
         let other = s.name("h");
         let mut join = Join::new(&other);
         (join.protocols, join.protocol_type) = (protocols, protocol_type);
-        s.note(&format!("{} protocols of the type {protocol_type:?}.", protocols.len()));
+        s.note(&format!(
+            "{} protocols of the type {protocol_type:?}.",
+            protocols.len()
+        ));
         s.ask("a", "JoinGroup", 3, join.request())?;
     }
     let mut join = Join::new("");
@@ -121,7 +155,12 @@ fn every_version_of_join(s: &mut Session<'_>) -> anyhow::Result<()> {
             joined = s.ask("a", "JoinGroup", version, join.member(&id).request())?;
         }
         let member = Member::of(&group, &joined)?;
-        let heard = s.ask("a", "SyncGroup", version.min(4), member.sync(&[(&member.id, b"all")]))?;
+        let heard = s.ask(
+            "a",
+            "SyncGroup",
+            version.min(4),
+            member.sync(&[(&member.id, b"all")]),
+        )?;
         ensure!(heard.bytes("Assignment")? == b"all", "{heard}");
         s.ask("a", "Heartbeat", version.min(4), member.heartbeat())?;
         let leave = match version {
@@ -140,7 +179,12 @@ fn join_again(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("While the leader assigns: the same, which may have missed its answer.");
     s.ask("b", "JoinGroup", 9, again(&follower).request())?;
     s.ask("a", "JoinGroup", 9, again(&leader).request())?;
-    s.ask("a", "SyncGroup", 4, leader.sync(&[(&leader.id, b"1"), (&follower.id, b"2")]))?;
+    s.ask(
+        "a",
+        "SyncGroup",
+        4,
+        leader.sync(&[(&leader.id, b"1"), (&follower.id, b"2")]),
+    )?;
     s.note("Stable: a follower that says the same.");
     s.ask("b", "JoinGroup", 9, again(&follower).request())?;
     s.note("One that says something else.");
@@ -151,7 +195,10 @@ fn join_again(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("a", "JoinGroup", 9, again(&leader).request())?;
     let joined = s.receive("b")?;
     let follower = Member::of(&group, &joined)?;
-    let leader = Member { generation: follower.generation, ..leader };
+    let leader = Member {
+        generation: follower.generation,
+        ..leader
+    };
     s.ask("a", "SyncGroup", 4, leader.sync(&[]))?;
     s.note("The leader always asks for a rebalance.");
     s.send("a", "JoinGroup", 9, again(&leader).request())?;
@@ -173,7 +220,12 @@ fn joining_twice(s: &mut Session<'_>) -> anyhow::Result<()> {
     kit::until_rebalancing(s, &follower)?;
     s.send("c", "JoinGroup", 9, again.request())?;
     s.receive_within("a", SOON)?;
-    s.ask("b", "JoinGroup", 9, Join::new(&group).member(&follower.id).request())?;
+    s.ask(
+        "b",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&follower.id).request(),
+    )?;
     s.receive("c")?;
     Ok(())
 }
@@ -191,11 +243,19 @@ fn sync(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("By someone else, and in another generation.");
     s.ask("c", "SyncGroup", 4, nobody.sync(&[]))?;
     for generation in [leader.generation - 1, leader.generation + 1, -1] {
-        let other = Member { generation, ..leader.clone() };
+        let other = Member {
+            generation,
+            ..leader.clone()
+        };
         s.ask("c", "SyncGroup", 4, other.sync(&[]))?;
     }
     s.note("A follower waits, and its assignments mean nothing.");
-    s.send("b", "SyncGroup", 4, follower.sync(&[(&follower.id, b"stolen")]))?;
+    s.send(
+        "b",
+        "SyncGroup",
+        4,
+        follower.sync(&[(&follower.id, b"stolen")]),
+    )?;
     s.receive_within("b", SOON)?;
     s.note("The leader names a stranger too.");
     let parts: [(&str, &[u8]); 3] = [(&leader.id, b"1"), (&follower.id, b"2"), ("x", b"3")];
@@ -273,7 +333,11 @@ fn heartbeats(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Empty.");
     for id in [&leader.id, &follower.id, &id] {
         let leaving = msg! { MemberId: id };
-        s.setup("LeaveGroup", 3, msg! { GroupId: &group, Members: [leaving] })?;
+        s.setup(
+            "LeaveGroup",
+            3,
+            msg! { GroupId: &group, Members: [leaving] },
+        )?;
     }
     s.receive("c")?;
     s.ask("b", "Heartbeat", 4, follower.heartbeat())?;
@@ -287,13 +351,28 @@ fn leave(s: &mut Session<'_>) -> anyhow::Result<()> {
     };
     let all = |members: Vec<Value>| msg! { GroupId: &group, Members: members };
     s.note("Before there is a group.");
-    s.ask("a", "LeaveGroup", 1, msg! { GroupId: &group, MemberId: "x" })?;
-    s.ask("a", "LeaveGroup", 3, all(vec![leaving("x", None), leaving("", Some("i"))]))?;
+    s.ask(
+        "a",
+        "LeaveGroup",
+        1,
+        msg! { GroupId: &group, MemberId: "x" },
+    )?;
+    s.ask(
+        "a",
+        "LeaveGroup",
+        3,
+        all(vec![leaving("x", None), leaving("", Some("i"))]),
+    )?;
     let (leader, follower) = two_joined(s, &group)?;
     s.ask("a", "SyncGroup", 4, leader.sync(&[]))?;
     s.note("Nobody, and members that are not there, or not by that instance.");
     s.ask("c", "LeaveGroup", 4, all(vec![]))?;
-    s.ask("c", "LeaveGroup", 1, msg! { GroupId: &group, MemberId: "x" })?;
+    s.ask(
+        "c",
+        "LeaveGroup",
+        1,
+        msg! { GroupId: &group, MemberId: "x" },
+    )?;
     let members = vec![
         leaving("x", None),
         leaving("", None),
@@ -303,21 +382,42 @@ fn leave(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("c", "LeaveGroup", 4, all(members))?;
     s.ask("a", "Heartbeat", 4, leader.heartbeat())?;
     s.note("One of two, and it again.");
-    s.ask("c", "LeaveGroup", 5, all(vec![leaving(&follower.id, None), leaving(&follower.id, None)]))?;
+    s.ask(
+        "c",
+        "LeaveGroup",
+        5,
+        all(vec![
+            leaving(&follower.id, None),
+            leaving(&follower.id, None),
+        ]),
+    )?;
     s.ask("a", "Heartbeat", 4, leader.heartbeat())?;
     s.ask("b", "Heartbeat", 4, follower.heartbeat())?;
-    let joined = s.ask("a", "JoinGroup", 9, Join::new(&group).member(&leader.id).request())?;
+    let joined = s.ask(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&leader.id).request(),
+    )?;
     ensure!(joined.array("Members")?.len() == 1, "{joined}");
     s.note("An id that was told and not used yet.");
     let id = member_id(s, &Join::new(&group))?;
-    s.ask("c", "LeaveGroup", 1, msg! { GroupId: &group, MemberId: &id })?;
+    s.ask(
+        "c",
+        "LeaveGroup",
+        1,
+        msg! { GroupId: &group, MemberId: &id },
+    )?;
     s.ask("c", "JoinGroup", 9, Join::new(&group).member(&id).request())?;
     Ok(())
 }
 
 /// A static member's join.
 fn fixed<'a>(group: &'a str, instance: &'a str) -> Join<'a> {
-    Join { instance: Some(instance), ..Join::new(group) }
+    Join {
+        instance: Some(instance),
+        ..Join::new(group)
+    }
 }
 
 fn static_members_replaced(s: &mut Session<'_>) -> anyhow::Result<()> {
@@ -332,7 +432,12 @@ fn static_members_replaced(s: &mut Session<'_>) -> anyhow::Result<()> {
     let follower = Member::of(&group, &s.receive("b")?)?;
     ensure!(two != follower.id, "an id of our own making");
     s.send("b", "SyncGroup", 4, follower.sync(&[]))?;
-    s.ask("a", "SyncGroup", 4, leader.sync(&[(&leader.id, b"1"), (&follower.id, b"2")]))?;
+    s.ask(
+        "a",
+        "SyncGroup",
+        4,
+        leader.sync(&[(&leader.id, b"1"), (&follower.id, b"2")]),
+    )?;
     s.receive("b")?;
     s.note("The follower comes back and finds its part.");
     let joined = s.ask("c", "JoinGroup", 9, fixed(&group, "two").request())?;
@@ -407,7 +512,11 @@ fn static_members_fenced(s: &mut Session<'_>) -> anyhow::Result<()> {
     let joined = s.ask("a", "JoinGroup", 9, fixed(&group, "one").request())?;
     let new = Member::of(&group, &joined)?;
     for (what, id, instance) in [
-        ("The id from before, with the instance.", &*old.id, Some("one")),
+        (
+            "The id from before, with the instance.",
+            &*old.id,
+            Some("one"),
+        ),
         ("Without it.", &old.id, None),
         ("The right id with another instance.", &new.id, Some("two")),
         ("Another id.", "x", Some("one")),
@@ -436,7 +545,12 @@ fn static_members_fenced(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Leaving by the id from before, and then by the instance alone.");
     for id in [&*old.id, ""] {
         let leaving = msg! { MemberId: id, GroupInstanceId: "one" };
-        s.ask("b", "LeaveGroup", 4, msg! { GroupId: &group, Members: [leaving] })?;
+        s.ask(
+            "b",
+            "LeaveGroup",
+            4,
+            msg! { GroupId: &group, Members: [leaving] },
+        )?;
     }
     Ok(())
 }
@@ -447,7 +561,11 @@ fn sessions_expire(s: &mut Session<'_>) -> anyhow::Result<()> {
     join.session_ms = 1000;
     let member = group_of_one(s, &join)?;
     s.note("Who is silent is out.");
-    let gone = |answer: &Value| answer.text("Groups[0].GroupState").is_ok_and(|it| it == "Empty");
+    let gone = |answer: &Value| {
+        answer
+            .text("Groups[0].GroupState")
+            .is_ok_and(|it| it == "Empty")
+    };
     let describe = msg! { Groups: [&*group] };
     let answer = s.ask_until("b", "DescribeGroups", 5, describe, gone)?;
     ensure!(gone(&answer), "{answer}");
@@ -492,7 +610,10 @@ fn who_does_not_join_again_is_out(s: &mut Session<'_>) -> anyhow::Result<()> {
     let mut join = fixed(&other, "two");
     join.rebalance_ms = 1000;
     let joined = s.ask("b", "JoinGroup", 9, join.request())?;
-    ensure!(joined.text("Leader")? == joined.text("MemberId")?, "{joined}");
+    ensure!(
+        joined.text("Leader")? == joined.text("MemberId")?,
+        "{joined}"
+    );
     ensure!(joined.array("Members")?.len() == 2, "{joined}");
     s.ask("a", "Heartbeat", 4, first.heartbeat())?;
     Ok(())
@@ -527,7 +648,12 @@ fn the_leader_leaves(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.receive_within("b", SOON)?;
     s.ask("a", "LeaveGroup", 4, leader.leave())?;
     s.receive("b")?;
-    let joined = s.ask("b", "JoinGroup", 9, Join::new(&group).member(&follower.id).request())?;
+    let joined = s.ask(
+        "b",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&follower.id).request(),
+    )?;
     ensure!(joined.text("Leader")? == follower.id, "{joined}");
     Ok(())
 }
@@ -565,7 +691,12 @@ fn commits_by_state(s: &mut Session<'_>) -> anyhow::Result<()> {
             (generation, "x"),
             (-1, "x"),
         ] {
-            s.ask("a", "OffsetCommit", 8, commit(&group, generation, member, &name, 7))?;
+            s.ask(
+                "a",
+                "OffsetCommit",
+                8,
+                commit(&group, generation, member, &name, 7),
+            )?;
         }
         Ok(())
     };
@@ -582,7 +713,12 @@ fn commits_by_state(s: &mut Session<'_>) -> anyhow::Result<()> {
     all(s, &member.id, member.generation)?;
     s.note("Waiting for members.");
     let other = member_id(s, &Join::new(&group))?;
-    s.send("c", "JoinGroup", 9, Join::new(&group).member(&other).request())?;
+    s.send(
+        "c",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&other).request(),
+    )?;
     kit::until_rebalancing(s, &member)?;
     all(s, &member.id, member.generation)?;
     all(s, &other, member.generation)?;
@@ -594,8 +730,18 @@ fn commits_of_nobody(s: &mut Session<'_>) -> anyhow::Result<()> {
     let (name, nobody) = (s.name("t"), s.name("nobody"));
     s.note("No group, and yet a generation.");
     for version in [2, 8, 9] {
-        s.ask("a", "OffsetCommit", version, commit(&nobody, 3, "x", &name, 1))?;
-        s.ask("a", "OffsetCommit", version, commit(&nobody, -1, "x", &name, 1))?;
+        s.ask(
+            "a",
+            "OffsetCommit",
+            version,
+            commit(&nobody, 3, "x", &name, 1),
+        )?;
+        s.ask(
+            "a",
+            "OffsetCommit",
+            version,
+            commit(&nobody, -1, "x", &name, 1),
+        )?;
     }
     let group = s.name("g");
     s.note("Topics and partitions that are not there, among one that is.");
@@ -609,10 +755,20 @@ fn commits_of_nobody(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.ask("a", "OffsetCommit", version, request.clone())?;
     }
     s.note("Nothing.");
-    s.ask("a", "OffsetCommit", 8, msg! { GroupId: &group, Topics: EMPTY })?;
+    s.ask(
+        "a",
+        "OffsetCommit",
+        8,
+        msg! { GroupId: &group, Topics: EMPTY },
+    )?;
     s.note("Offsets that are none.");
     for offset in [-1, -2, i64::MIN, i64::MAX] {
-        s.ask("a", "OffsetCommit", 8, commit(&group, -1, "", &name, offset))?;
+        s.ask(
+            "a",
+            "OffsetCommit",
+            8,
+            commit(&group, -1, "", &name, offset),
+        )?;
         s.ask("a", "OffsetFetch", 8, kit::committed_offset(&group, &name))?;
     }
     Ok(())
@@ -640,19 +796,30 @@ fn offsets_deleted(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("a", "OffsetDelete", 0, delete(&group, &[(&t, 1)]))?;
     s.ask("a", "OffsetDelete", 0, delete(&group, &[(&t, 7)]))?;
     s.ask("a", "OffsetDelete", 0, delete(&group, &[(&s.name("v"), 0)]))?;
-    s.ask("a", "OffsetFetch", 8, msg! { Groups: [msg! { GroupId: &group, Topics: NULL }] })?;
+    s.ask(
+        "a",
+        "OffsetFetch",
+        8,
+        msg! { Groups: [msg! { GroupId: &group, Topics: NULL }] },
+    )?;
     s.note("One with members that say what they read.");
     let length = u8::try_from(t.len())?;
     let subscription = [&[0, 0, 0, 0, 0, 1, 0, length][..], t.as_bytes(), &[0xff; 4]].concat();
     let protocols: [(&str, &[u8]); 1] = [("range", &subscription)];
-    let join = Join { protocols: &protocols, ..Join::new(&group) };
+    let join = Join {
+        protocols: &protocols,
+        ..Join::new(&group)
+    };
     let member = group_of_one(s, &join)?;
     s.setup("OffsetCommit", 8, member.commit(&t, 6))?;
     s.ask("a", "OffsetDelete", 0, delete(&group, &[(&t, 0)]))?;
     s.ask("a", "OffsetDelete", 0, delete(&group, &[(&u, 0)]))?;
     s.note("One of another type.");
     let other = s.name("h");
-    let join = Join { protocol_type: "connect", ..Join::new(&other) };
+    let join = Join {
+        protocol_type: "connect",
+        ..Join::new(&other)
+    };
     let member = group_of_one(s, &join)?;
     s.setup("OffsetCommit", 8, member.commit(&t, 6))?;
     s.ask("a", "OffsetDelete", 0, delete(&other, &[(&t, 0)]))?;
@@ -670,7 +837,8 @@ fn offsets_of_several_groups(s: &mut Session<'_>) -> anyhow::Result<()> {
     }
     for version in 8..=10 {
         let topic = msg! { Name: &name, TopicId: id, PartitionIndexes: [0, 1] };
-        let groups = [&group, &nobody].map(|group| msg! { GroupId: group, Topics: [topic.clone()] });
+        let groups =
+            [&group, &nobody].map(|group| msg! { GroupId: group, Topics: [topic.clone()] });
         s.ask("a", "OffsetFetch", version, msg! { Groups: groups })?;
     }
     s.note("By the id of a topic that is not there, and by none.");
@@ -741,7 +909,12 @@ fn no_more_than_so_many(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("b", "LeaveGroup", 4, follower.leave())?;
     let id = member_id(s, &Join::new(&group))?;
     s.send("c", "JoinGroup", 9, Join::new(&group).member(&id).request())?;
-    s.ask("a", "JoinGroup", 9, Join::new(&group).member(&leader.id).request())?;
+    s.ask(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&leader.id).request(),
+    )?;
     s.receive("c")?;
     s.note("More ids may be told than there is room for.");
     let other = s.name("h");
@@ -763,13 +936,27 @@ fn metadata_of_a_length(s: &mut Session<'_>) -> anyhow::Result<()> {
     let group = s.name("g");
     s.note("Each offset by itself.");
     let mut topics = Vec::new();
-    for (short, text) in [("t", "0123456789"), ("u", "0123456789a"), ("v", "äöüäöüäöü")] {
+    for (short, text) in [
+        ("t", "0123456789"),
+        ("u", "0123456789a"),
+        ("v", "äöüäöüäöü"),
+    ] {
         s.topic(short, 1)?;
         let partition = msg! { PartitionIndex: 0, CommittedOffset: 1, CommittedMetadata: text };
         topics.push(msg! { Name: &s.name(short), Partitions: [partition] });
     }
-    s.ask("a", "OffsetCommit", 8, msg! { GroupId: &group, Topics: topics })?;
-    s.ask("a", "OffsetFetch", 8, msg! { Groups: [msg! { GroupId: &group, Topics: NULL }] })?;
+    s.ask(
+        "a",
+        "OffsetCommit",
+        8,
+        msg! { GroupId: &group, Topics: topics },
+    )?;
+    s.ask(
+        "a",
+        "OffsetFetch",
+        8,
+        msg! { Groups: [msg! { GroupId: &group, Topics: NULL }] },
+    )?;
     Ok(())
 }
 
@@ -797,14 +984,22 @@ fn the_first_join_phase(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.send("b", "JoinGroup", 9, join.member(&ids[1]).request())?;
     let first = s.receive("a")?;
     let second = s.receive("b")?;
-    ensure!(first.int("GenerationId")? == second.int("GenerationId")?, "{first} {second}");
+    ensure!(
+        first.int("GenerationId")? == second.int("GenerationId")?,
+        "{first} {second}"
+    );
     s.note("All of them leave before it is over.");
     let other = s.name("h");
     let id = member_id(s, &Join::new(&other))?;
     s.send("d", "JoinGroup", 9, Join::new(&other).member(&id).request())?;
     s.receive_within("d", Duration::from_millis(100))?;
     let leaving = msg! { MemberId: &id };
-    s.ask("c", "LeaveGroup", 3, msg! { GroupId: &other, Members: [leaving] })?;
+    s.ask(
+        "c",
+        "LeaveGroup",
+        3,
+        msg! { GroupId: &other, Members: [leaving] },
+    )?;
     s.receive("d")?;
     s.ask("c", "DescribeGroups", 5, msg! { Groups: [&*other] })?;
     Ok(())

@@ -13,7 +13,10 @@ use crate::value::{EMPTY, Value};
 
 pub(super) fn cases() -> Vec<Case> {
     [
-        ("full_then_incremental", full_then_incremental as fn(&mut Session<'_>) -> _),
+        (
+            "full_then_incremental",
+            full_then_incremental as fn(&mut Session<'_>) -> _,
+        ),
         ("what_is_news", what_is_news),
         ("forgotten", forgotten),
         ("wrong_ids_and_epochs", wrong_ids_and_epochs),
@@ -21,7 +24,10 @@ pub(super) fn cases() -> Vec<Case> {
         ("nothing_asked_for", nothing_asked_for),
         ("errors_in_a_session", errors_in_a_session),
         ("topics_deleted_in_a_session", topics_deleted),
-        ("topics_deleted_in_a_session_by_name", topics_deleted_by_name),
+        (
+            "topics_deleted_in_a_session_by_name",
+            topics_deleted_by_name,
+        ),
         ("topics_unknown_to_a_session", topics_unknown),
         ("names_and_ids_mixed", names_and_ids_mixed),
         ("fairness", fairness),
@@ -64,7 +70,12 @@ fn full_then_incremental(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.note("It asks for what it did not move on from, again,");
         s.ask("a", "Fetch", version, within(session, 1, &name, vec![]))?;
         s.note("and then moves on.");
-        s.ask("a", "Fetch", version, within(session, 2, &name, vec![from(0, 1)]))?;
+        s.ask(
+            "a",
+            "Fetch",
+            version,
+            within(session, 2, &name, vec![from(0, 1)]),
+        )?;
         s.ask("a", "Fetch", version, within(session, 3, &name, vec![]))?;
     }
     Ok(())
@@ -82,7 +93,12 @@ fn what_is_news(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("a", "Fetch", 12, within(session, 2, &name, vec![]))?;
     s.note("They were told, and are told until it moves on.");
     s.ask("a", "Fetch", 12, within(session, 3, &name, vec![]))?;
-    s.ask("a", "Fetch", 12, within(session, 4, &name, vec![from(0, 3)]))?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, 4, &name, vec![from(0, 3)]),
+    )?;
     s.note("A new start of the log is, once.");
     s.ask("b", "DeleteRecords", 2, delete_records(&name, 0, 2))?;
     s.ask("a", "Fetch", 12, within(session, 5, &name, vec![]))?;
@@ -148,11 +164,21 @@ fn closed_and_replaced(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     let session = opened(s, &name, vec![from(0, 0)])?;
     s.note("The last request of a session.");
-    s.ask("a", "Fetch", 12, within(session, -1, &name, vec![from(0, 0)]))?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, -1, &name, vec![from(0, 0)]),
+    )?;
     s.ask("a", "Fetch", 12, within(session, 1, &name, vec![]))?;
     s.note("A session instead of another one.");
     let session = opened(s, &name, vec![from(0, 0)])?;
-    let answer = s.ask("a", "Fetch", 12, within(session, 0, &name, vec![from(0, 0)]))?;
+    let answer = s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, 0, &name, vec![from(0, 0)]),
+    )?;
     let next = answer.int("SessionId")?;
     ensure!(next != session, "{answer}");
     s.ask("a", "Fetch", 12, within(session, 1, &name, vec![]))?;
@@ -174,10 +200,20 @@ fn nothing_asked_for(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("A session of nothing, which is asked for something.");
     let answer = s.ask("a", "Fetch", 12, within(0, 0, &name, vec![]))?;
     let session = answer.int("SessionId")?;
-    s.ask("a", "Fetch", 12, within(session, 1, &name, vec![from(0, 0)]))?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, 1, &name, vec![from(0, 0)]),
+    )?;
     s.note("It waits for nothing.");
     let began = Instant::now();
-    s.ask("a", "Fetch", 12, msg! { MaxWaitMs: 5000, MinBytes: 1, Topics: EMPTY })?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        msg! { MaxWaitMs: 5000, MinBytes: 1, Topics: EMPTY },
+    )?;
     ensure!(began.elapsed() < Duration::from_secs(4), "it waits");
     Ok(())
 }
@@ -189,9 +225,19 @@ fn errors_in_a_session(s: &mut Session<'_>) -> anyhow::Result<()> {
     let session = opened(s, &name, vec![from(0, 1), from(7, 0)])?;
     s.note("An error is told each time.");
     s.ask("a", "Fetch", 12, within(session, 1, &name, vec![]))?;
-    s.ask("a", "Fetch", 12, within(session, 2, &name, vec![from(0, 5)]))?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, 2, &name, vec![from(0, 5)]),
+    )?;
     s.note("And all is told when it is over.");
-    s.ask("a", "Fetch", 12, within(session, 3, &name, vec![from(0, 1)]))?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        within(session, 3, &name, vec![from(0, 1)]),
+    )?;
     s.ask("a", "Fetch", 12, within(session, 4, &name, vec![]))?;
     s.note("Epochs of leaders are kept as they were given.");
     let ahead = msg! {
@@ -220,7 +266,11 @@ fn within_by_id(session: i64, epoch: i32, topics: Vec<([u8; 16], Vec<Value>)>) -
 /// Deletes a topic, and waits until nobody knows it.
 fn deleted(s: &mut Session<'_>, name: &str) -> anyhow::Result<()> {
     s.ask("b", "DeleteTopics", 5, kit::delete_topic(name))?;
-    let gone = |answer: &Value| answer.int("Topics[0].ErrorCode").is_ok_and(|code| code == 3);
+    let gone = |answer: &Value| {
+        answer
+            .int("Topics[0].ErrorCode")
+            .is_ok_and(|code| code == 3)
+    };
     let answer = s.ask_until("b", "Metadata", 12, kit::metadata(name), gone)?;
     ensure!(gone(&answer), "it is still there: {answer}");
     Ok(())
@@ -276,7 +326,10 @@ fn topics_unknown(s: &mut Session<'_>) -> anyhow::Result<()> {
     let known = s.topic("t", 1)?;
     let name = s.name("t");
     write(s, &name, 0, values(&["a"]))?;
-    let topics = vec![(kit::NOBODYS, vec![from(0, 0)]), (known, vec![from(0, 1), from(3, 0)])];
+    let topics = vec![
+        (kit::NOBODYS, vec![from(0, 0)]),
+        (known, vec![from(0, 1), from(3, 0)]),
+    ];
     for version in [13, 18] {
         let answer = s.ask("a", "Fetch", version, within_by_id(0, 0, topics.clone()))?;
         let session = answer.int("SessionId")?;
@@ -355,7 +408,12 @@ fn a_partition_twice(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("a", "Fetch", 12, within(session, 1, &name, twice))?;
     s.note("The topic twice.");
     let topic = |offset: i64| msg! { Topic: &name, Partitions: [from(0, offset)] };
-    s.ask("a", "Fetch", 12, msg! { MinBytes: 1, Topics: [topic(1), topic(0)] })?;
+    s.ask(
+        "a",
+        "Fetch",
+        12,
+        msg! { MinBytes: 1, Topics: [topic(1), topic(0)] },
+    )?;
     Ok(())
 }
 
@@ -378,7 +436,10 @@ fn waits(s: &mut Session<'_>) -> anyhow::Result<()> {
         let began = Instant::now();
         s.ask("a", "Fetch", 12, patient(&name, 0, ms, bytes))?;
         let took = began.elapsed().as_millis();
-        ensure!((shortest..shortest + 3000).contains(&took), "it took {took} ms");
+        ensure!(
+            (shortest..shortest + 3000).contains(&took),
+            "it took {took} ms"
+        );
     }
     s.note("Bytes of two partitions count together.");
     let topic = msg! { Topic: &name, Partitions: [from(0, 0), from(1, 0)] };

@@ -97,7 +97,10 @@ fn in_flight(s: &mut Session<'_>) -> anyhow::Result<()> {
     }
     s.note("Without waiting for the disk.");
     for acks in [1, -1, 1] {
-        let batch = Batch::new().producer(producer.0, 0, 8).values(&["a"]).bytes();
+        let batch = Batch::new()
+            .producer(producer.0, 0, 8)
+            .values(&["a"])
+            .bytes();
         s.send("a", "Produce", 9, append_by(acks, &name, vec![(0, batch)]))?;
     }
     for _ in 0..3 {
@@ -123,7 +126,12 @@ fn epochs(s: &mut Session<'_>) -> anyhow::Result<()> {
         ("And before.", i16::MAX - 1, 0),
     ] {
         s.note(what);
-        s.ask("a", "Produce", 9, sent(&name, (id, epoch), sequence, &["a"]))?;
+        s.ask(
+            "a",
+            "Produce",
+            9,
+            sent(&name, (id, epoch), sequence, &["a"]),
+        )?;
     }
     Ok(())
 }
@@ -133,11 +141,26 @@ fn the_last_sequence(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     let producer = (kit::producer(s)?, 0);
     s.note("It begins near the end of the numbers.");
-    s.ask("a", "Produce", 9, sent(&name, producer, i32::MAX - 3, &["a", "b"]))?;
+    s.ask(
+        "a",
+        "Produce",
+        9,
+        sent(&name, producer, i32::MAX - 3, &["a", "b"]),
+    )?;
     s.note("Across the end.");
-    s.ask("a", "Produce", 9, sent(&name, producer, i32::MAX - 1, &["c", "d", "e"]))?;
+    s.ask(
+        "a",
+        "Produce",
+        9,
+        sent(&name, producer, i32::MAX - 1, &["c", "d", "e"]),
+    )?;
     s.note("The same again, then what follows, and a gap.");
-    s.ask("a", "Produce", 9, sent(&name, producer, i32::MAX - 1, &["c", "d", "e"]))?;
+    s.ask(
+        "a",
+        "Produce",
+        9,
+        sent(&name, producer, i32::MAX - 1, &["c", "d", "e"]),
+    )?;
     s.ask("a", "Produce", 9, sent(&name, producer, 1, &["f"]))?;
     s.ask("a", "Produce", 9, sent(&name, producer, 3, &["g"]))?;
     let other = (kit::producer(s)?, 0);
@@ -167,7 +190,12 @@ fn unknown_producers(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Another one with such an epoch from the start.");
     let other = kit::producer(s)?;
     for sequence in [0, 1, 5] {
-        s.ask("a", "Produce", 9, sent(&name, (other, -1), sequence, &["a"]))?;
+        s.ask(
+            "a",
+            "Produce",
+            9,
+            sent(&name, (other, -1), sequence, &["a"]),
+        )?;
     }
     Ok(())
 }
@@ -176,10 +204,17 @@ fn several_partitions(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 3)?;
     let name = s.name("t");
     let (id, other) = (kit::producer(s)?, kit::producer(s)?);
-    let batch = |id, sequence| Batch::new().producer(id, 0, sequence).values(&["a"]).bytes();
+    let batch = |id, sequence| {
+        Batch::new()
+            .producer(id, 0, sequence)
+            .values(&["a"])
+            .bytes()
+    };
     s.note("Each partition has its own sequence; one that fails does not hold up the others.");
     for sequences in [[0, 0, 0], [1, 5, 0], [2, 1, 1]] {
-        let batches = (0..3).zip(sequences).map(|(index, sequence)| (index, batch(id, sequence)));
+        let batches = (0..3)
+            .zip(sequences)
+            .map(|(index, sequence)| (index, batch(id, sequence)));
         kit::append_each(s, append_by(-1, &name, batches.collect()))?;
     }
     s.note("Two producers in a request.");
@@ -199,7 +234,12 @@ fn half_a_producer(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     s.note("No id, and yet an epoch, a sequence, or both.");
     for (id, epoch, sequence) in [(-1, 0, 0), (-1, 0, -1), (-1, -1, 7), (-2, 0, 0)] {
-        s.ask("a", "Produce", 9, sent(&name, (id, epoch), sequence, &["a"]))?;
+        s.ask(
+            "a",
+            "Produce",
+            9,
+            sent(&name, (id, epoch), sequence, &["a"]),
+        )?;
     }
     s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
     Ok(())
@@ -212,7 +252,10 @@ fn repeated_with_other_content(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.ask("a", "Produce", 9, sent(&name, (id, 0), 0, &["a", "b"]))?;
     s.note("The numbers alone make it the same.");
     s.ask("a", "Produce", 9, sent(&name, (id, 0), 0, &["x", "y"]))?;
-    let packed = Batch::new().producer(id, 0, 0).compressed(Compression::Zstd).values(&["a", "b"]);
+    let packed = Batch::new()
+        .producer(id, 0, 0)
+        .compressed(Compression::Zstd)
+        .values(&["a", "b"]);
     s.ask("a", "Produce", 9, append(&name, 0, packed.bytes()))?;
     s.note("It is looked at first.");
     s.mask("Produce", "ErrorMessage");
@@ -226,17 +269,23 @@ fn repeated_with_other_content(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 fn repeats_by_time_of_append(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("created", 1)?;
-    s.topic_with("appended", 1, &[("message.timestamp.type", "LogAppendTime")])?;
+    s.topic_with(
+        "appended",
+        1,
+        &[("message.timestamp.type", "LogAppendTime")],
+    )?;
     for topic in ["created", "appended"] {
         let name = s.name(topic);
         let id = kit::producer(s)?;
         s.note("A repeat is answered with the time of the batch, whatever kind of time that is.");
         let first = s.ask("a", "Produce", 9, sent(&name, (id, 0), 0, &["a", "b"]))?;
         let again = s.ask("a", "Produce", 9, sent(&name, (id, 0), 0, &["a", "b"]))?;
-        let time = |answer: &Value| {
-            answer.int("Responses[0].PartitionResponses[0].LogAppendTimeMs")
-        };
-        ensure!(topic == "created" || time(&first)? == time(&again)?, "{first} {again}");
+        let time =
+            |answer: &Value| answer.int("Responses[0].PartitionResponses[0].LogAppendTimeMs");
+        ensure!(
+            topic == "created" || time(&first)? == time(&again)?,
+            "{first} {again}"
+        );
     }
     Ok(())
 }
@@ -246,7 +295,15 @@ fn repeats_below_the_log_start(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     let producer = (kit::producer(s)?, 0);
     for sequence in 0..3 {
-        write(s, &name, 0, Batch::new().producer(producer.0, 0, sequence).values(&["a"]).bytes())?;
+        write(
+            s,
+            &name,
+            0,
+            Batch::new()
+                .producer(producer.0, 0, sequence)
+                .values(&["a"])
+                .bytes(),
+        )?;
     }
     s.ask("a", "DeleteRecords", 2, delete_records(&name, 0, 2))?;
     s.note("What is deleted is known all the same.");

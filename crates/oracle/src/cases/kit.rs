@@ -37,7 +37,9 @@ pub(super) fn append(topic: &str, index: i32, records: Vec<u8>) -> Value {
 
 /// A produce to several partitions of one topic.
 pub(super) fn append_by(acks: i16, topic: &str, batches: Vec<(i32, Vec<u8>)>) -> Value {
-    let batches = batches.into_iter().map(|(index, records)| msg! { Index: index, Records: records });
+    let batches = batches
+        .into_iter()
+        .map(|(index, records)| msg! { Index: index, Records: records });
     let topic = msg! { Name: topic, PartitionData: batches.collect::<Vec<_>>() };
     msg! { Acks: acks, TimeoutMs: 10_000, TopicData: [topic] }
 }
@@ -65,7 +67,9 @@ pub(super) fn append_each(s: &mut Session<'_>, request: Value) -> anyhow::Result
             let (index, base) = (partition.int("Index")?, partition.int("BaseOffset")?);
             let code = partition.int("ErrorCode")?;
             let name = topic.text("Name")?;
-            lines.push(format!("Produced to {name} {index}: error {code}, offset {base}."));
+            lines.push(format!(
+                "Produced to {name} {index}: error {code}, offset {base}."
+            ));
         }
     }
     lines.sort();
@@ -238,7 +242,13 @@ impl Member {
 }
 
 /// A commit of an offset in partition 0 of a topic.
-pub(super) fn commit(group: &str, generation: i64, member: &str, topic: &str, offset: i64) -> Value {
+pub(super) fn commit(
+    group: &str,
+    generation: i64,
+    member: &str,
+    topic: &str,
+    offset: i64,
+) -> Value {
     let partition = msg! { PartitionIndex: 0, CommittedOffset: offset, CommittedMetadata: "m" };
     msg! {
         GroupId: group,
@@ -271,16 +281,16 @@ pub(super) fn group_of_one(s: &mut Session<'_>, join: &Join<'_>) -> anyhow::Resu
     };
     let member = Member::of(join.group, &joined)?;
     let synced = s.setup("SyncGroup", 4, member.sync(&[(&member.id, b"all")]))?;
-    ensure!(synced.int("ErrorCode")? == 0, "the assignment is refused: {synced}");
+    ensure!(
+        synced.int("ErrorCode")? == 0,
+        "the assignment is refused: {synced}"
+    );
     Ok(member)
 }
 
 /// Two members of a generation, on the connections `a` and `b`, the first of
 /// which leads and has to assign.
-pub(super) fn two_joined(
-    s: &mut Session<'_>,
-    group: &str,
-) -> anyhow::Result<(Member, Member)> {
+pub(super) fn two_joined(s: &mut Session<'_>, group: &str) -> anyhow::Result<(Member, Member)> {
     let join = Join::new(group);
     let first = group_of_one(s, &join)?;
     let id = member_id(s, &join)?;
@@ -288,22 +298,36 @@ pub(super) fn two_joined(
     let joined = s.ask("a", "JoinGroup", 9, join.member(&first.id).request())?;
     let leader = Member::of(group, &joined)?;
     let follower = Member::of(group, &s.receive("b")?)?;
-    ensure!(leader.generation == follower.generation, "two generations: {joined}");
+    ensure!(
+        leader.generation == follower.generation,
+        "two generations: {joined}"
+    );
     Ok((leader, follower))
 }
 
 /// The id that a new member of a group is told to use. No transcript shows it.
 pub(super) fn member_id(s: &mut Session<'_>, join: &Join<'_>) -> anyhow::Result<String> {
     let asked = s.setup("JoinGroup", 9, join.request())?;
-    ensure!(asked.int("ErrorCode")? == 79, "a new member gets no id: {asked}");
+    ensure!(
+        asked.int("ErrorCode")? == 79,
+        "a new member gets no id: {asked}"
+    );
     asked.text("MemberId")
 }
 
 /// Waits until a member is told to join again. No transcript shows it.
 pub(super) fn until_rebalancing(s: &mut Session<'_>, member: &Member) -> anyhow::Result<()> {
     let began = Instant::now();
-    while s.setup("Heartbeat", 4, member.heartbeat())?.int("ErrorCode")? != 27 {
-        ensure!(began.elapsed() < PATIENCE, "no rebalance of {}", member.group);
+    while s
+        .setup("Heartbeat", 4, member.heartbeat())?
+        .int("ErrorCode")?
+        != 27
+    {
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "no rebalance of {}",
+            member.group
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -371,6 +395,13 @@ mod tests {
     fn a_sealed_batch_is_as_it_was_built() {
         let built = values(&["a", "b"]);
         assert_eq!(sealed(built.clone()), built);
-        assert_eq!(patched(built.clone(), MAX_TIMESTAMP, &built[MAX_TIMESTAMP..MAX_TIMESTAMP + 8]), built);
+        assert_eq!(
+            patched(
+                built.clone(),
+                MAX_TIMESTAMP,
+                &built[MAX_TIMESTAMP..MAX_TIMESTAMP + 8]
+            ),
+            built
+        );
     }
 }

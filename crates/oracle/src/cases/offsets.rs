@@ -9,7 +9,10 @@ use crate::value::{EMPTY, Value};
 
 pub(super) fn cases() -> Vec<Case> {
     [
-        ("special_timestamps", special_timestamps as fn(&mut Session<'_>) -> _),
+        (
+            "special_timestamps",
+            special_timestamps as fn(&mut Session<'_>) -> _,
+        ),
         ("times_that_fall", times_that_fall),
         ("times_in_compressed_batches", times_in_compressed_batches),
         ("greatest_timestamp", greatest_timestamp),
@@ -17,7 +20,10 @@ pub(super) fn cases() -> Vec<Case> {
         ("offsets_of_several_partitions", several_partitions),
         ("leader_epochs_of_list_offsets", epochs_of_list_offsets),
         ("delete_records_to", delete_records_to),
-        ("delete_records_inside_batches", delete_records_inside_batches),
+        (
+            "delete_records_inside_batches",
+            delete_records_inside_batches,
+        ),
         ("delete_records_refused", delete_records_refused),
         ("deleted_and_written_again", deleted_and_written_again),
         ("ends_of_epochs", ends_of_epochs),
@@ -62,7 +68,12 @@ fn special_timestamps(s: &mut Session<'_>) -> anyhow::Result<()> {
     for replica in [-2, -3, 0, 1, 7] {
         let partition = msg! { PartitionIndex: 0, Timestamp: -1 };
         let topic = msg! { Name: &name, Partitions: [partition] };
-        s.ask("a", "ListOffsets", 7, msg! { ReplicaId: replica, Topics: [topic] })?;
+        s.ask(
+            "a",
+            "ListOffsets",
+            7,
+            msg! { ReplicaId: replica, Topics: [topic] },
+        )?;
     }
     Ok(())
 }
@@ -73,7 +84,25 @@ fn times_that_fall(s: &mut Session<'_>) -> anyhow::Result<()> {
     for times in [&[900, 100][..], &[500], &[300, 800], &[-1], &[950, 1]] {
         write(s, &name, 0, timed(times))?;
     }
-    look_up(s, &name, &[0, 1, 100, 101, 500, 501, 800, 801, 900, 901, 950, 951, i64::MAX])?;
+    look_up(
+        s,
+        &name,
+        &[
+            0,
+            1,
+            100,
+            101,
+            500,
+            501,
+            800,
+            801,
+            900,
+            901,
+            950,
+            951,
+            i64::MAX,
+        ],
+    )?;
     s.note("Without the first batch, and without half of the third.");
     s.ask("a", "DeleteRecords", 2, delete_records(&name, 0, 2))?;
     look_up(s, &name, &[0, 300, 501, 801, 900, 951])?;
@@ -95,9 +124,9 @@ fn times_in_compressed_batches(s: &mut Session<'_>) -> anyhow::Result<()> {
         Compression::Zstd,
     ] {
         let batch = Batch::new().compressed(codec);
-        let batch = [20, 10, 30, 30].iter().fold(batch, |batch, time| {
-            batch.record(*time, None, Some("a"))
-        });
+        let batch = [20, 10, 30, 30]
+            .iter()
+            .fold(batch, |batch, time| batch.record(*time, None, Some("a")));
         write(s, &name, 0, batch.bytes())?;
         look_up(s, &name, &[0, 10, 20, 21, 30, 31])?;
         s.ask("a", "DeleteRecords", 2, delete_records(&name, 0, -1))?;
@@ -141,13 +170,28 @@ fn several_partitions(s: &mut Session<'_>) -> anyhow::Result<()> {
     let partition = |index: i32| msg! { PartitionIndex: index, Timestamp: -1 };
     for partitions in [[partition(0), partition(1)], [partition(9), partition(-1)]] {
         let topic = msg! { Name: &name, Partitions: partitions };
-        s.ask("a", "ListOffsets", 7, msg! { ReplicaId: -1, Topics: [topic] })?;
+        s.ask(
+            "a",
+            "ListOffsets",
+            7,
+            msg! { ReplicaId: -1, Topics: [topic] },
+        )?;
     }
     s.note("A topic that is not there, and one without partitions.");
     let nobody = msg! { Name: &s.name("nobody"), Partitions: [partition(0)] };
-    s.ask("a", "ListOffsets", 7, msg! { ReplicaId: -1, Topics: [nobody] })?;
+    s.ask(
+        "a",
+        "ListOffsets",
+        7,
+        msg! { ReplicaId: -1, Topics: [nobody] },
+    )?;
     let topic = msg! { Name: &name, Partitions: EMPTY };
-    s.ask("a", "ListOffsets", 7, msg! { ReplicaId: -1, Topics: [topic] })?;
+    s.ask(
+        "a",
+        "ListOffsets",
+        7,
+        msg! { ReplicaId: -1, Topics: [topic] },
+    )?;
     Ok(())
 }
 
@@ -163,7 +207,12 @@ fn epochs_of_list_offsets(s: &mut Session<'_>) -> anyhow::Result<()> {
                 Timestamp: time,
             };
             let topic = msg! { Name: &name, Partitions: [partition] };
-            s.ask("a", "ListOffsets", 7, msg! { ReplicaId: -1, Topics: [topic] })?;
+            s.ask(
+                "a",
+                "ListOffsets",
+                7,
+                msg! { ReplicaId: -1, Topics: [topic] },
+            )?;
         }
     }
     Ok(())
@@ -178,7 +227,12 @@ fn delete_records_to(s: &mut Session<'_>) -> anyhow::Result<()> {
     write(s, &name, 0, values(&["0", "1", "2", "3"]))?;
     for before in [0, 2, 2, 1, 5, -2, i64::MAX, i64::MIN, 4, 3, -1] {
         for version in [0, 2] {
-            s.ask("a", "DeleteRecords", version, delete_records(&name, 0, before))?;
+            s.ask(
+                "a",
+                "DeleteRecords",
+                version,
+                delete_records(&name, 0, before),
+            )?;
         }
         look_up(s, &name, &[-2, -1])?;
     }
@@ -193,7 +247,9 @@ fn delete_records_inside_batches(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
     write(s, &name, 0, values(&["0", "1", "2", "3"]))?;
-    let packed = Batch::new().compressed(Compression::Gzip).values(&["4", "5", "6"]);
+    let packed = Batch::new()
+        .compressed(Compression::Gzip)
+        .values(&["4", "5", "6"]);
     write(s, &name, 0, packed.bytes())?;
     write(s, &name, 0, values(&["7", "8"]))?;
     for before in [1, 3, 5, 7, 8] {
@@ -219,8 +275,18 @@ fn delete_records_refused(s: &mut Session<'_>) -> anyhow::Result<()> {
     let (name, nobody) = (s.name("t"), s.name("nobody"));
     s.ask("a", "DeleteRecords", 2, delete_records(&nobody, 0, 0))?;
     s.ask("a", "DeleteRecords", 2, delete_records(&name, 9, 0))?;
-    s.ask("a", "DeleteRecords", 2, delete_records("__consumer_offsets", 0, 0))?;
-    s.ask("a", "DeleteRecords", 2, msg! { Topics: EMPTY, TimeoutMs: 5000 })?;
+    s.ask(
+        "a",
+        "DeleteRecords",
+        2,
+        delete_records("__consumer_offsets", 0, 0),
+    )?;
+    s.ask(
+        "a",
+        "DeleteRecords",
+        2,
+        msg! { Topics: EMPTY, TimeoutMs: 5000 },
+    )?;
     Ok(())
 }
 
@@ -254,7 +320,12 @@ fn ends_of_epochs(s: &mut Session<'_>) -> anyhow::Result<()> {
     for epoch in [0, 1, -1, -2, i32::MAX] {
         for current in [-1, 0, 1, -2] {
             for version in [2, 4] {
-                s.ask("a", "OffsetForLeaderEpoch", version, end_of(&name, current, epoch))?;
+                s.ask(
+                    "a",
+                    "OffsetForLeaderEpoch",
+                    version,
+                    end_of(&name, current, epoch),
+                )?;
             }
         }
     }

@@ -15,14 +15,20 @@ const BY_HAND: &[Setting] = &[("auto.create.topics.enable", "false")];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = [
-        ("deleted_and_made_again", deleted_and_made_again as fn(&mut Session<'_>) -> _),
+        (
+            "deleted_and_made_again",
+            deleted_and_made_again as fn(&mut Session<'_>) -> _,
+        ),
         ("deletions_refused", deletions_refused),
         ("deletions_by_id", deletions_by_id),
         ("made_by_a_question", made_by_a_question),
         ("made_by_hand", made_by_hand),
         ("grown", grown),
         ("assigned_by_hand", assigned_by_hand),
-        ("settings_of_a_topic_and_its_broker", settings_and_their_layers),
+        (
+            "settings_of_a_topic_and_its_broker",
+            settings_and_their_layers,
+        ),
         ("settings_that_take_effect", settings_that_take_effect),
         ("settings_refused", settings_refused),
         ("settings_of_the_broker_changed", settings_of_the_broker),
@@ -47,13 +53,23 @@ fn deleted_and_made_again(s: &mut Session<'_>) -> anyhow::Result<()> {
     let old = s.topic("t", 2)?;
     let name = s.name("t");
     let producer = kit::producer(s)?;
-    let batch = |sequence| Batch::new().producer(producer, 0, sequence).values(&["a"]).bytes();
+    let batch = |sequence| {
+        Batch::new()
+            .producer(producer, 0, sequence)
+            .values(&["a"])
+            .bytes()
+    };
     write(s, &name, 0, batch(0))?;
     write(s, &name, 0, batch(1))?;
-    s.ask("a", "DeleteTopics", 6, msg! {
-        Topics: [msg! { Name: &name }],
-        TimeoutMs: 10_000,
-    })?;
+    s.ask(
+        "a",
+        "DeleteTopics",
+        6,
+        msg! {
+            Topics: [msg! { Name: &name }],
+            TimeoutMs: 10_000,
+        },
+    )?;
     until(s, &name, 3)?;
     s.note("It is gone for everyone.");
     s.ask("a", "Produce", 9, append(&name, 0, values(&["a"])))?;
@@ -73,7 +89,12 @@ fn deleted_and_made_again(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("By the old id.");
     let partition = msg! { Index: 0, Records: values(&["a"]) };
     let topic = msg! { TopicId: old, PartitionData: [partition] };
-    s.ask("a", "Produce", 13, msg! { Acks: -1, TimeoutMs: 5000, TopicData: [topic] })?;
+    s.ask(
+        "a",
+        "Produce",
+        13,
+        msg! { Acks: -1, TimeoutMs: 5000, TopicData: [topic] },
+    )?;
     Ok(())
 }
 
@@ -87,8 +108,18 @@ fn deletions_refused(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.ask("a", "DeleteTopics", version, kit::delete_topic("bad/name!"))?;
     }
     let topics = |topics: Value| msg! { Topics: topics, TimeoutMs: 5000 };
-    s.ask("a", "DeleteTopics", 6, topics([msg! { Name: &nobody }].into()))?;
-    s.ask("a", "DeleteTopics", 6, topics([msg! { TopicId: kit::NOBODYS }].into()))?;
+    s.ask(
+        "a",
+        "DeleteTopics",
+        6,
+        topics([msg! { Name: &nobody }].into()),
+    )?;
+    s.ask(
+        "a",
+        "DeleteTopics",
+        6,
+        topics([msg! { TopicId: kit::NOBODYS }].into()),
+    )?;
     s.ask("a", "DeleteTopics", 6, topics([msg! { Name: NULL }].into()))?;
     s.note("Twice.");
     let twice = msg! { TopicNames: [&*name, &*name], TimeoutMs: 5000 };
@@ -103,7 +134,12 @@ fn deletions_by_id(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     let delete = |topic: Value| msg! { Topics: [topic], TimeoutMs: 10_000 };
     s.note("By both, which is a mistake.");
-    s.ask("a", "DeleteTopics", 6, delete(msg! { Name: &name, TopicId: id }))?;
+    s.ask(
+        "a",
+        "DeleteTopics",
+        6,
+        delete(msg! { Name: &name, TopicId: id }),
+    )?;
     s.ask("a", "DeleteTopics", 6, delete(msg! { TopicId: id }))?;
     until(s, &name, 3)?;
     s.ask("a", "DeleteTopics", 6, delete(msg! { TopicId: id }))?;
@@ -161,7 +197,11 @@ fn made_by_hand(s: &mut Session<'_>) -> anyhow::Result<()> {
     let (t, u) = (s.name("t"), s.name("u"));
     s.note("Some can be made.");
     let wrong = || Value::from([msg! { Name: "no.such.setting", Value: "1" }]);
-    let topics = [topic(&t, EMPTY), topic("bad/name!", EMPTY), topic(&u, wrong())];
+    let topics = [
+        topic(&t, EMPTY),
+        topic("bad/name!", EMPTY),
+        topic(&u, wrong()),
+    ];
     let request = msg! { Topics: topics, timeoutMs: 10_000 };
     for version in [2, 5, 7] {
         s.ask("a", "CreateTopics", version, request.clone())?;
@@ -173,8 +213,16 @@ fn made_by_hand(s: &mut Session<'_>) -> anyhow::Result<()> {
     ];
     let request = msg! { Topics: [topic(&u, twice.into())], timeoutMs: 10_000 };
     let answer = s.setup("CreateTopics", 7, request)?;
-    s.note(&format!("It is answered with {}.", answer.int("Topics[0].ErrorCode")?));
-    s.ask("a", "CreateTopics", 7, msg! { Topics: EMPTY, timeoutMs: 10_000 })?;
+    s.note(&format!(
+        "It is answered with {}.",
+        answer.int("Topics[0].ErrorCode")?
+    ));
+    s.ask(
+        "a",
+        "CreateTopics",
+        7,
+        msg! { Topics: EMPTY, timeoutMs: 10_000 },
+    )?;
     Ok(())
 }
 
@@ -205,7 +253,12 @@ fn grown(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.until_led(&name, 3)?;
     s.note("The new one is served like the others.");
     s.ask("a", "Metadata", 12, kit::metadata(&name))?;
-    s.ask("a", "Produce", 9, append_by(-1, &name, vec![(2, values(&["a"]))]))?;
+    s.ask(
+        "a",
+        "Produce",
+        9,
+        append_by(-1, &name, vec![(2, values(&["a"]))]),
+    )?;
     s.ask("a", "Fetch", 12, fetch(&name, 2, 0))?;
     s.note("Twice in a request.");
     let topic = msg! { Name: &name, Count: 5, Assignments: NULL };
@@ -221,11 +274,26 @@ fn assigned_by_hand(s: &mut Session<'_>) -> anyhow::Result<()> {
     for (what, partitions, replicas, assignments) in [
         ("Counts besides.", 1, 1, vec![on(0, one())]),
         ("One count besides.", -1, 1, vec![on(0, one())]),
-        ("A broker that is not there.", -1, -1, vec![on(0, [7].into())]),
+        (
+            "A broker that is not there.",
+            -1,
+            -1,
+            vec![on(0, [7].into())],
+        ),
         ("A broker twice.", -1, -1, vec![on(0, [1, 1].into())]),
         ("No broker.", -1, -1, vec![on(0, EMPTY)]),
-        ("A partition is missing.", -1, -1, vec![on(0, one()), on(2, one())]),
-        ("A partition twice.", -1, -1, vec![on(0, one()), on(0, one())]),
+        (
+            "A partition is missing.",
+            -1,
+            -1,
+            vec![on(0, one()), on(2, one())],
+        ),
+        (
+            "A partition twice.",
+            -1,
+            -1,
+            vec![on(0, one()), on(0, one())],
+        ),
         ("It does not begin at zero.", -1, -1, vec![on(1, one())]),
         ("All is well.", -1, -1, vec![on(1, one()), on(0, one())]),
     ] {
@@ -236,7 +304,12 @@ fn assigned_by_hand(s: &mut Session<'_>) -> anyhow::Result<()> {
             ReplicationFactor: replicas,
             Assignments: assignments,
         };
-        s.ask("a", "CreateTopics", 4, msg! { Topics: [topic], timeoutMs: 10_000 })?;
+        s.ask(
+            "a",
+            "CreateTopics",
+            4,
+            msg! { Topics: [topic], timeoutMs: 10_000 },
+        )?;
     }
     until(s, &s.name("t"), 0)?;
     Ok(())
@@ -288,8 +361,20 @@ fn settings_and_their_layers(s: &mut Session<'_>) -> anyhow::Result<()> {
     let broker_key = "log.roll.jitter.ms";
     let text = |value: &str| Value::from(value);
     s.note("A default of all brokers, one of this broker, and one of the topic.");
-    set(s, (4, ""), (broker_key, 0, text("111")), shown, (key, "111"))?;
-    set(s, (4, "1"), (broker_key, 0, text("222")), shown, (key, "222"))?;
+    set(
+        s,
+        (4, ""),
+        (broker_key, 0, text("111")),
+        shown,
+        (key, "111"),
+    )?;
+    set(
+        s,
+        (4, "1"),
+        (broker_key, 0, text("222")),
+        shown,
+        (key, "222"),
+    )?;
     set(s, (2, &name), (key, 0, text("333")), shown, (key, "333"))?;
     s.ask("a", "DescribeConfigs", 4, describe(4, "1", &[broker_key]))?;
     s.ask("a", "DescribeConfigs", 4, describe(4, "", &[broker_key]))?;
@@ -308,7 +393,13 @@ fn settings_that_take_effect(s: &mut Session<'_>) -> anyhow::Result<()> {
     write(s, &name, 0, values(&["a"]))?;
     s.note("The kind of time.");
     let key = "message.timestamp.type";
-    set(s, shown, (key, 0, text("LogAppendTime")), shown, (key, "LogAppendTime"))?;
+    set(
+        s,
+        shown,
+        (key, 0, text("LogAppendTime")),
+        shown,
+        (key, "LogAppendTime"),
+    )?;
     let stamped = |answer: &Value| {
         let time = answer.int("Responses[0].PartitionResponses[0].LogAppendTimeMs");
         time.is_ok_and(|time| time > 0)
@@ -323,7 +414,10 @@ fn settings_that_take_effect(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("The codec.");
     let key = "compression.type";
     set(s, shown, (key, 0, text("lz4")), shown, (key, "lz4"))?;
-    let packed = Batch::new().compressed(Compression::Gzip).values(&["c", "d"]).bytes();
+    let packed = Batch::new()
+        .compressed(Compression::Gzip)
+        .values(&["c", "d"])
+        .bytes();
     let mut codec = 0;
     for _ in 0..200 {
         let at = write(s, &name, 0, packed.clone())?;
@@ -341,7 +435,10 @@ fn settings_that_take_effect(s: &mut Session<'_>) -> anyhow::Result<()> {
     for acks in [-1, 1] {
         let request = append_by(acks, &name, vec![(0, values(&["e"]))]);
         let answer = s.ask("a", "Produce", 9, request)?;
-        ensure!(produced(&answer)? == 0, "one replica is all there is: {answer}");
+        ensure!(
+            produced(&answer)? == 0,
+            "one replica is all there is: {answer}"
+        );
     }
     Ok(())
 }
@@ -374,12 +471,19 @@ fn settings_refused(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.ask("a", "IncrementalAlterConfigs", 1, request)?;
     }
     s.note("The same resource twice, and nothing to do.");
-    let one = || msg! {
-        ResourceType: 2,
-        ResourceName: &name,
-        Configs: [msg! { Name: "retention.ms", ConfigOperation: 0, Value: "5" }],
+    let one = || {
+        msg! {
+            ResourceType: 2,
+            ResourceName: &name,
+            Configs: [msg! { Name: "retention.ms", ConfigOperation: 0, Value: "5" }],
+        }
     };
-    s.ask("a", "IncrementalAlterConfigs", 1, msg! { Resources: [one(), one()] })?;
+    s.ask(
+        "a",
+        "IncrementalAlterConfigs",
+        1,
+        msg! { Resources: [one(), one()] },
+    )?;
     s.ask("a", "IncrementalAlterConfigs", 1, alter(2, &name, &[]))?;
     s.ask("a", "IncrementalAlterConfigs", 1, msg! { Resources: EMPTY })?;
     s.note("To see whether it would do.");
@@ -410,14 +514,26 @@ fn settings_of_the_broker(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
     let key = "message.max.bytes";
-    set(s, (4, ""), (key, 0, text("300")), (2, &name), ("max.message.bytes", "300"))?;
+    set(
+        s,
+        (4, ""),
+        (key, 0, text("300")),
+        (2, &name),
+        ("max.message.bytes", "300"),
+    )?;
     let long = append(&name, 0, values(&[&"x".repeat(400)]));
     s.mask("Produce", "ErrorMessage");
     s.mask("Produce", "BaseOffset");
     let refused = |answer: &Value| produced(answer).is_ok_and(|code| code == 10);
     let answer = s.ask_until("a", "Produce", 9, long.clone(), refused)?;
     ensure!(refused(&answer), "{answer}");
-    set(s, (4, ""), (key, 1, NULL), (2, &name), ("max.message.bytes", "1048588"))?;
+    set(
+        s,
+        (4, ""),
+        (key, 1, NULL),
+        (2, &name),
+        ("max.message.bytes", "1048588"),
+    )?;
     let answer = s.ask_until("a", "Produce", 9, long, |answer| !refused(answer))?;
     ensure!(produced(&answer)? == 0, "{answer}");
     Ok(())

@@ -18,16 +18,28 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case("inc_088_creation_by_default", creation_by_default),
         case("inc_089_names_of_topics", names_of_topics),
-        case("inc_090_more_replicas_than_brokers", more_replicas_than_brokers),
+        case(
+            "inc_090_more_replicas_than_brokers",
+            more_replicas_than_brokers,
+        ),
         case("inc_091_settings_of_topics", settings_of_topics),
-        case("inc_092_every_key_with_its_source", every_key_with_its_source),
+        case(
+            "inc_092_every_key_with_its_source",
+            every_key_with_its_source,
+        ),
         case("inc_093_settings_of_the_broker", settings_of_the_broker),
         case("inc_094_altering_settings", altering_settings),
         case("inc_095_setting_what_was_read", setting_what_was_read),
-        case("inc_096_results_of_create_partitions", results_of_create_partitions),
+        case(
+            "inc_096_results_of_create_partitions",
+            results_of_create_partitions,
+        ),
         case("inc_097_log_dirs", log_dirs),
         case("inc_098_the_controller_is_named", the_controller_is_named),
-        case("inc_099_questions_that_create_nothing", questions_that_create_nothing),
+        case(
+            "inc_099_questions_that_create_nothing",
+            questions_that_create_nothing,
+        ),
         case("inc_100_a_changed_policy", changed_policy),
         case("inc_102_commas_in_a_client_id", commas_in_a_client_id),
         case("inc_103_the_advertised_address", the_advertised_address),
@@ -36,7 +48,9 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// A topic to be created.
 fn topic(name: &str, partitions: i32, replicas: i16, settings: &[(&str, &str)]) -> Value {
-    let settings = settings.iter().map(|(name, value)| msg! { Name: *name, Value: *value });
+    let settings = settings
+        .iter()
+        .map(|(name, value)| msg! { Name: *name, Value: *value });
     msg! {
         Name: name,
         NumPartitions: partitions,
@@ -94,7 +108,10 @@ fn names_of_topics(s: &mut Session<'_>) -> anyhow::Result<()> {
     ] {
         let request = create(vec![topic(name, 1, 1, &[])], false);
         let answer = s.ask("a", "CreateTopics", 7, request)?;
-        ensure!(answer.int("Topics[0].ErrorCode")? == code, "{name}: {answer}");
+        ensure!(
+            answer.int("Topics[0].ErrorCode")? == code,
+            "{name}: {answer}"
+        );
     }
     s.note("The same name twice in a request.");
     let twice = s.name("twice");
@@ -112,7 +129,9 @@ fn names_of_topics(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 fn more_replicas_than_brokers(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.mask("CreateTopics", "ErrorMessage");
-    for (partitions, replicas, code) in [(1, 3, 38), (1, 0, 38), (1, -2, 38), (0, 1, 37), (-2, 1, 37)] {
+    for (partitions, replicas, code) in
+        [(1, 3, 38), (1, 0, 38), (1, -2, 38), (0, 1, 37), (-2, 1, 37)]
+    {
         let request = create(vec![topic(&s.name("t"), partitions, replicas, &[])], false);
         let answer = s.ask("a", "CreateTopics", 7, request)?;
         let told = answer.int("Topics[0].ErrorCode")?;
@@ -180,7 +199,10 @@ fn settings_of_topics(s: &mut Session<'_>) -> anyhow::Result<()> {
     ] {
         let request = create(vec![topic(&s.name("t"), 1, 1, &[(name, value)])], false);
         let answer = s.ask("a", "CreateTopics", 7, request)?;
-        ensure!(answer.int("Topics[0].ErrorCode")? == 40, "{name}={value}: {answer}");
+        ensure!(
+            answer.int("Topics[0].ErrorCode")? == 40,
+            "{name}={value}: {answer}"
+        );
     }
     s.note("Null is no value.");
     let setting = msg! { Name: "retention.ms", Value: NULL };
@@ -220,7 +242,11 @@ fn every_key_with_its_source(s: &mut Session<'_>) -> anyhow::Result<()> {
             let told = setting(&answer, known)?;
             let source = told.int("ConfigSource")?;
             // From the topic, or from the broker, which may have a default of all.
-            let is_right = if *known == "retention.ms" { source == 1 } else { source > 1 };
+            let is_right = if *known == "retention.ms" {
+                source == 1
+            } else {
+                source > 1
+            };
             ensure!(is_right, "v{version}, {known}: {told}");
         }
     }
@@ -262,7 +288,12 @@ fn settings_of_the_broker(s: &mut Session<'_>) -> anyhow::Result<()> {
         "log.message.timestamp.type",
     ];
     let keys: Vec<Value> = READ.iter().map(|key| Value::from(*key)).collect();
-    let answer = s.ask("a", "DescribeConfigs", 4, describe(4, "1", Value::Array(keys)))?;
+    let answer = s.ask(
+        "a",
+        "DescribeConfigs",
+        4,
+        describe(4, "1", Value::Array(keys)),
+    )?;
     for key in READ {
         setting(&answer, key)?;
     }
@@ -273,8 +304,16 @@ fn settings_of_the_broker(s: &mut Session<'_>) -> anyhow::Result<()> {
     }
     s.note("Everything, of this broker, of all, and of another one.");
     let answer = s.setup("DescribeConfigs", 4, describe(4, "1", NULL))?;
-    ensure!(answer.array("Results[0].Configs")?.len() > 200, "few settings");
-    let answer = s.ask("a", "DescribeConfigs", 4, describe(4, "", [READ[0], READ[1]].into()))?;
+    ensure!(
+        answer.array("Results[0].Configs")?.len() > 200,
+        "few settings"
+    );
+    let answer = s.ask(
+        "a",
+        "DescribeConfigs",
+        4,
+        describe(4, "", [READ[0], READ[1]].into()),
+    )?;
     ensure!(answer.int("Results[0].ErrorCode")? == 0, "{answer}");
     s.mask("DescribeConfigs", "ErrorMessage");
     for other in ["2", "one"] {
@@ -295,7 +334,11 @@ fn alter(name: &str, alterations: &[(&str, i8, Value)]) -> Value {
 }
 
 fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
-    s.topic_with("t", 1, &[("retention.ms", "1000000"), ("max.message.bytes", "5000")])?;
+    s.topic_with(
+        "t",
+        1,
+        &[("retention.ms", "1000000"), ("max.message.bytes", "5000")],
+    )?;
     let name = s.name("t");
     s.mask("IncrementalAlterConfigs", "ErrorMessage");
     let keys = || Value::from(["retention.ms", "max.message.bytes", "cleanup.policy"]);
@@ -323,8 +366,20 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
     ensure!(answer.int("Responses[0].ErrorCode")? == 0, "{answer}");
     told(s, ["604800000", "6000", "delete"])?;
     for (key, operation, value, code, policy) in [
-        ("cleanup.policy", 2, Value::from("compact"), 0, "delete,compact"),
-        ("cleanup.policy", 2, Value::from("compact"), 0, "delete,compact"),
+        (
+            "cleanup.policy",
+            2,
+            Value::from("compact"),
+            0,
+            "delete,compact",
+        ),
+        (
+            "cleanup.policy",
+            2,
+            Value::from("compact"),
+            0,
+            "delete,compact",
+        ),
         ("cleanup.policy", 3, Value::from("delete"), 0, "compact"),
         ("cleanup.policy", 3, Value::from("delete"), 0, "compact"),
         ("max.message.bytes", 2, Value::from("1"), 40, "compact"),
@@ -338,12 +393,15 @@ fn altering_settings(s: &mut Session<'_>) -> anyhow::Result<()> {
         told(s, ["604800000", "6000", policy])?;
     }
     s.note("All of a resource, or nothing.");
-    let both = [("retention.ms", 0, Value::from("5")), ("no.such.setting", 0, Value::from("5"))];
-    let answer = s.ask("a", "IncrementalAlterConfigs", 1, alter(&name, &both))?;
-    ensure!(answer.int("Responses[0].ErrorCode")? == 40, "{answer}");
-    let twice = [("retention.ms", 0, Value::from("5")), ("retention.ms", 1, NULL)];
-    let answer = s.ask("a", "IncrementalAlterConfigs", 1, alter(&name, &twice))?;
-    ensure!(answer.int("Responses[0].ErrorCode")? == 42, "{answer}");
+    for (key, operation, value, code) in [
+        ("no.such.setting", 0, Value::from("5"), 40),
+        ("retention.ms", 1, NULL, 42),
+    ] {
+        let first = ("retention.ms", 0, Value::from("5"));
+        let both = alter(&name, &[first, (key, operation, value)]);
+        let answer = s.ask("a", "IncrementalAlterConfigs", 1, both)?;
+        ensure!(answer.int("Responses[0].ErrorCode")? == code, "{answer}");
+    }
     told(s, ["604800000", "6000", "delete"])
 }
 
@@ -365,7 +423,9 @@ fn setting_what_was_read(s: &mut Session<'_>) -> anyhow::Result<()> {
         let code = answer.int("Responses[0].ErrorCode")?;
         ensure!(code == 0, "{key}={value} is refused: {answer}");
     }
-    s.note(&format!("Each of {count} settings, and all of them at once."));
+    s.note(&format!(
+        "Each of {count} settings, and all of them at once."
+    ));
     let resource = msg! { ResourceType: 2, ResourceName: &name, Configs: all };
     let answer = s.setup("AlterConfigs", 2, msg! { Resources: [resource] })?;
     ensure!(answer.int("Responses[0].ErrorCode")? == 0, "{answer}");
@@ -396,7 +456,10 @@ fn results_of_create_partitions(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("repartition");
     write(s, &name, 0, values(&["a", "b"]))?;
     let answer = s.ask("a", "DeleteRecords", 2, kit::delete_records(&name, 0, 2))?;
-    ensure!(answer.int("Topics[0].Partitions[0].LowWatermark")? == 2, "{answer}");
+    ensure!(
+        answer.int("Topics[0].Partitions[0].LowWatermark")? == 2,
+        "{answer}"
+    );
     Ok(())
 }
 
@@ -410,15 +473,26 @@ fn log_dirs(s: &mut Session<'_>) -> anyhow::Result<()> {
         let asked = msg! { Topic: &name, Partitions: [0, 1] };
         let request = msg! { Topics: [asked] };
         let answer = s.ask("a", "DescribeLogDirs", version, request)?;
-        ensure!(answer.array("Results[0].Topics[0].Partitions")?.len() == 2, "{answer}");
+        ensure!(
+            answer.array("Results[0].Topics[0].Partitions")?.len() == 2,
+            "{answer}"
+        );
     }
     let answer = s.setup("DescribeLogDirs", 4, msg! { Topics: NULL })?;
     let topics = answer.array("Results[0].Topics")?;
-    let mut ours = topics.iter().filter(|it| it.text("Name").is_ok_and(|it| it == name));
-    let partitions = ours.next().context("it is not among all")?.array("Partitions")?;
+    let mut ours = topics
+        .iter()
+        .filter(|it| it.text("Name").is_ok_and(|it| it == name));
+    let partitions = ours
+        .next()
+        .context("it is not among all")?
+        .array("Partitions")?;
     let mut first = partitions.iter();
     let first = first.find(|it| it.int("PartitionIndex").is_ok_and(|index| index == 0));
-    ensure!(first.context("no partition")?.int("PartitionSize")? > 0, "it has no size");
+    ensure!(
+        first.context("no partition")?.int("PartitionSize")? > 0,
+        "it has no size"
+    );
     s.note("Among all topics it is there too, and takes room.");
     Ok(())
 }
@@ -427,7 +501,10 @@ fn the_controller_is_named(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in 0..=2 {
         let answer = s.ask("a", "DescribeCluster", version, msg! {})?;
         ensure!(answer.int("ControllerId")? == 1, "v{version}: {answer}");
-        ensure!(answer.int("Brokers[0].BrokerId")? == 1, "v{version}: {answer}");
+        ensure!(
+            answer.int("Brokers[0].BrokerId")? == 1,
+            "v{version}: {answer}"
+        );
     }
     let answer = s.ask("a", "Metadata", 9, msg! { Topics: EMPTY })?;
     ensure!(answer.int("ControllerId")? == 1, "{answer}");
@@ -439,7 +516,10 @@ fn questions_that_create_nothing(s: &mut Session<'_>) -> anyhow::Result<()> {
     let nobody = s.name("nobody");
     for version in [4, 9, 12] {
         let answer = s.ask("a", "Metadata", version, kit::metadata(&nobody))?;
-        ensure!(answer.int("Topics[0].ErrorCode")? == 3, "v{version}: {answer}");
+        ensure!(
+            answer.int("Topics[0].ErrorCode")? == 3,
+            "v{version}: {answer}"
+        );
     }
     s.ask("a", "Produce", 9, append(&nobody, 0, values(&["a"])))?;
     s.ask("a", "Fetch", 12, fetch(&nobody, 0, 0))?;
@@ -510,11 +590,20 @@ fn commas_in_a_client_id(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 fn the_advertised_address(s: &mut Session<'_>) -> anyhow::Result<()> {
     let answer = s.ask("a", "Metadata", 12, msg! { Topics: EMPTY })?;
-    let (host, port) = (answer.text("Brokers[0].Host")?, answer.int("Brokers[0].Port")?);
+    let (host, port) = (
+        answer.text("Brokers[0].Host")?,
+        answer.int("Brokers[0].Port")?,
+    );
     let found = s.ask("a", "FindCoordinator", 2, msg! { Key: &s.name("g") })?;
-    ensure!(found.text("Host")? == host && found.int("Port")? == port, "{found}");
+    ensure!(
+        found.text("Host")? == host && found.int("Port")? == port,
+        "{found}"
+    );
     let found = s.ask("a", "DescribeCluster", 0, msg! {})?;
-    let told = (found.text("Brokers[0].Host")?, found.int("Brokers[0].Port")?);
+    let told = (
+        found.text("Brokers[0].Host")?,
+        found.int("Brokers[0].Port")?,
+    );
     ensure!(told == (host.clone(), port), "{found}");
     let mut addresses = (&*host, u16::try_from(port)?).to_socket_addrs()?;
     let address = addresses.next().context("the host has no address")?;

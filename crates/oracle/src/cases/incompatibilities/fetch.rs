@@ -21,8 +21,14 @@ pub(super) fn cases() -> Vec<Case> {
         case("inc_045_fetch_tells_the_log_start", tells_the_log_start),
         case("inc_046_waiting_for_bytes", waiting_for_bytes),
         case("inc_047_limits_of_bytes", limits_of_bytes),
-        case("inc_048_aborted_transactions_are_listed_for_some", aborted_transactions),
-        case("inc_051_an_empty_log_read_committed", empty_log_read_committed),
+        case(
+            "inc_048_aborted_transactions_are_listed_for_some",
+            aborted_transactions,
+        ),
+        case(
+            "inc_051_an_empty_log_read_committed",
+            empty_log_read_committed,
+        ),
         case("inc_054_a_thousand_partitions", a_thousand_partitions),
     ]
 }
@@ -34,7 +40,10 @@ fn offset_inside_a_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     write(s, &name, 0, values(&["5", "6"]))?;
     for (offset, base) in [(0, 0_i64), (1, 0), (3, 0), (4, 0), (5, 5), (6, 5)] {
         let answer = s.ask("a", "Fetch", 12, fetch(&name, 0, offset))?;
-        ensure!(fetched(&answer)?[..8] == base.to_be_bytes(), "{offset}: {answer}");
+        ensure!(
+            fetched(&answer)?[..8] == base.to_be_bytes(),
+            "{offset}: {answer}"
+        );
     }
     let answer = s.ask("a", "Fetch", 12, fetch(&name, 0, 7))?;
     ensure!(fetched(&answer)?.is_empty(), "{answer}");
@@ -66,7 +75,10 @@ fn flexible_fetches(s: &mut Session<'_>) -> anyhow::Result<()> {
         let request = msg! { MinBytes: 1, SessionEpoch: 0, Topics: [topic] };
         let answer = s.ask("a", "Fetch", version, request)?;
         let session = answer.int("SessionId")?;
-        ensure!(session != 0 && !fetched(&answer)?.is_empty(), "v{version}: {answer}");
+        ensure!(
+            session != 0 && !fetched(&answer)?.is_empty(),
+            "v{version}: {answer}"
+        );
         let topic = msg! { Topic: &name, TopicId: id, Partitions: [from(0, 1)] };
         let request = msg! {
             MinBytes: 1,
@@ -75,7 +87,10 @@ fn flexible_fetches(s: &mut Session<'_>) -> anyhow::Result<()> {
             Topics: [topic],
         };
         let answer = s.ask("a", "Fetch", version, request)?;
-        ensure!(answer.array("Responses")?.is_empty(), "v{version}: {answer}");
+        ensure!(
+            answer.array("Responses")?.is_empty(),
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -85,8 +100,16 @@ fn tells_the_log_start(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     write(s, &name, 0, values(&["a", "b", "c", "d"]))?;
     for (before, start) in [(0, 0), (2, 2), (4, 4)] {
-        let answer = s.ask("a", "DeleteRecords", 2, kit::delete_records(&name, 0, before))?;
-        ensure!(answer.int("Topics[0].Partitions[0].ErrorCode")? == 0, "{answer}");
+        let answer = s.ask(
+            "a",
+            "DeleteRecords",
+            2,
+            kit::delete_records(&name, 0, before),
+        )?;
+        ensure!(
+            answer.int("Topics[0].Partitions[0].ErrorCode")? == 0,
+            "{answer}"
+        );
         for version in [5, 12] {
             let answer = s.ask("a", "Fetch", version, fetch(&name, 0, 4))?;
             let told = answer.int("Responses[0].Partitions[0].LogStartOffset")?;
@@ -106,7 +129,10 @@ fn waiting_for_bytes(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Nothing comes, so the answer is empty, and late.");
     let began = Instant::now();
     let answer = s.ask("a", "Fetch", 12, wait(500, 1))?;
-    ensure!(fetched(&answer)?.is_empty() && fetch_error(&answer)? == 0, "{answer}");
+    ensure!(
+        fetched(&answer)?.is_empty() && fetch_error(&answer)? == 0,
+        "{answer}"
+    );
     let late = began.elapsed();
     ensure!((500..3000).contains(&late.as_millis()), "it took {late:?}");
     s.note("Records come, so the answer does not wait for its time.");
@@ -159,7 +185,9 @@ fn limits_of_bytes(s: &mut Session<'_>) -> anyhow::Result<()> {
         let answer = s.setup("Fetch", 12, ask(each, all))?;
         let of = |index: usize| answer.bytes(&format!("Responses[0].Partitions[{index}].Records"));
         let given = [whole(of(0)?), whole(of(1)?)];
-        s.note(&format!("{each} bytes each, {all} in all: {given:?} batches."));
+        s.note(&format!(
+            "{each} bytes each, {all} in all: {given:?} batches."
+        ));
         ensure!(given == expected, "{each} and {all} give {given:?}");
     }
     Ok(())
@@ -189,14 +217,20 @@ fn empty_log_read_committed(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
     let answer = s.ask("a", "Fetch", 12, isolated(&name, 1))?;
-    ensure!(fetch_error(&answer)? == 0 && fetched(&answer)?.is_empty(), "{answer}");
+    ensure!(
+        fetch_error(&answer)? == 0 && fetched(&answer)?.is_empty(),
+        "{answer}"
+    );
     s.note("Emptied.");
     write(s, &name, 0, values(&["a"]))?;
     s.ask("a", "DeleteRecords", 2, kit::delete_records(&name, 0, -1))?;
     let topic = msg! { Topic: &name, Partitions: [from(0, 1)] };
     let request = msg! { MinBytes: 1, IsolationLevel: 1, Topics: [topic] };
     let answer = s.ask("a", "Fetch", 12, request)?;
-    ensure!(fetch_error(&answer)? == 0 && fetched(&answer)?.is_empty(), "{answer}");
+    ensure!(
+        fetch_error(&answer)? == 0 && fetched(&answer)?.is_empty(),
+        "{answer}"
+    );
     Ok(())
 }
 
@@ -214,13 +248,20 @@ fn a_thousand_partitions(s: &mut Session<'_>) -> anyhow::Result<()> {
     let partitions = (0..MANY).map(|index| from(index, 0)).collect();
     let answer = s.setup("Fetch", 12, fetch_these(&name, partitions))?;
     let given = answer.array("Responses[0].Partitions")?;
-    ensure!(given.len() == usize::try_from(MANY)?, "{} partitions", given.len());
+    ensure!(
+        given.len() == usize::try_from(MANY)?,
+        "{} partitions",
+        given.len()
+    );
     for partition in given {
         ensure!(!partition.bytes("Records")?.is_empty(), "{partition}");
     }
     ensure!(began.elapsed() < PATIENCE, "it took {:?}", began.elapsed());
     let answer = s.setup("Metadata", 12, kit::metadata(&name))?;
-    ensure!(answer.array("Topics[0].Partitions")?.len() == given.len(), "Metadata knows fewer");
+    ensure!(
+        answer.array("Topics[0].Partitions")?.len() == given.len(),
+        "Metadata knows fewer"
+    );
     s.note("Each gets a record by one produce, and one fetch reads them all.");
     Ok(())
 }

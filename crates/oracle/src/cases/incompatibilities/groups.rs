@@ -18,7 +18,10 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case("inc_067_static_members", static_members),
         case("inc_068_a_second_member", second_member),
-        case("inc_069_an_assignment_for_everyone", assignment_for_everyone),
+        case(
+            "inc_069_an_assignment_for_everyone",
+            assignment_for_everyone,
+        ),
         case("inc_070_a_pending_member", pending_member),
         case("inc_071_the_first_rebalance_waits", first_rebalance_waits).with(kit::PATIENT),
         case("inc_072_commits_in_a_rebalance", commits_in_a_rebalance),
@@ -40,7 +43,10 @@ fn static_members(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.note("It comes back without its id, to another one and the same generation.");
         let joined = s.ask("b", "JoinGroup", version, join.request())?;
         let new = Member::of(&group, &joined)?;
-        ensure!(new.id != old.id && new.generation == old.generation, "{joined}");
+        ensure!(
+            new.id != old.id && new.generation == old.generation,
+            "{joined}"
+        );
         s.note("Whoever has the old id is fenced.");
         let fenced = msg! {
             GroupId: &group,
@@ -51,11 +57,19 @@ fn static_members(s: &mut Session<'_>) -> anyhow::Result<()> {
         let answer = s.ask("a", "Heartbeat", 3, fenced)?;
         ensure!(answer.int("ErrorCode")? == 82, "{answer}");
         let leaving = msg! { MemberId: "", GroupInstanceId: "i" };
-        let answer = s.ask("b", "LeaveGroup", 3, msg! { GroupId: &group, Members: [leaving] })?;
+        let answer = s.ask(
+            "b",
+            "LeaveGroup",
+            3,
+            msg! { GroupId: &group, Members: [leaving] },
+        )?;
         ensure!(answer.int("Members[0].ErrorCode")? == 0, "{answer}");
         s.note("The group is empty, and it comes again.");
         let joined = s.ask("b", "JoinGroup", version, join.request())?;
-        ensure!(Member::of(&group, &joined)?.generation > new.generation, "{joined}");
+        ensure!(
+            Member::of(&group, &joined)?.generation > new.generation,
+            "{joined}"
+        );
     }
     Ok(())
 }
@@ -70,13 +84,21 @@ fn second_member(s: &mut Session<'_>) -> anyhow::Result<()> {
         answer.int("ErrorCode").is_ok_and(|code| code == 27)
     })?;
     ensure!(answer.int("ErrorCode")? == 27, "{answer}");
-    let joined = s.ask("a", "JoinGroup", 9, Join::new(&group).member(&first.id).request())?;
+    let joined = s.ask(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&first.id).request(),
+    )?;
     let leader = Member::of(&group, &joined)?;
     ensure!(joined.array("Members")?.len() == 2, "{joined}");
     ensure!(leader.generation == first.generation + 1, "{joined}");
     let joined = s.receive("b")?;
     let follower = Member::of(&group, &joined)?;
-    ensure!(follower.generation == leader.generation && follower.id == id, "{joined}");
+    ensure!(
+        follower.generation == leader.generation && follower.id == id,
+        "{joined}"
+    );
     ensure!(joined.array("Members")?.is_empty(), "{joined}");
     s.note("The old generation is over.");
     let answer = s.ask("a", "Heartbeat", 4, first.heartbeat())?;
@@ -105,9 +127,15 @@ fn assignment_for_everyone(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Again, in every version.");
     for version in 0..=4 {
         let answer = s.ask("b", "SyncGroup", version, follower.sync(&[]))?;
-        ensure!(answer.bytes("Assignment")?.is_empty(), "v{version}: {answer}");
+        ensure!(
+            answer.bytes("Assignment")?.is_empty(),
+            "v{version}: {answer}"
+        );
         let answer = s.ask("a", "SyncGroup", version, leader.sync(&[]))?;
-        ensure!(answer.bytes("Assignment")? == b"all", "v{version}: {answer}");
+        ensure!(
+            answer.bytes("Assignment")? == b"all",
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -124,7 +152,12 @@ fn pending_member(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("Nobody hears of that before the others join again,");
     let answer = s.ask("a", "Heartbeat", 4, member.heartbeat())?;
     ensure!(answer.int("ErrorCode")? == 0, "{answer}");
-    s.send("a", "JoinGroup", 9, Join::new(&group).member(&member.id).request())?;
+    s.send(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&member.id).request(),
+    )?;
     s.note("and then they wait until its session is over.");
     let answer = s.receive_within("a", SOON)?;
     ensure!(answer.is_null(), "{answer}");
@@ -139,15 +172,31 @@ fn pending_member(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 fn first_rebalance_waits(s: &mut Session<'_>) -> anyhow::Result<()> {
     let group = s.name("g");
-    let ids = [member_id(s, &Join::new(&group))?, member_id(s, &Join::new(&group))?];
-    s.send("a", "JoinGroup", 9, Join::new(&group).member(&ids[0]).request())?;
+    let ids = [
+        member_id(s, &Join::new(&group))?,
+        member_id(s, &Join::new(&group))?,
+    ];
+    s.send(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&ids[0]).request(),
+    )?;
     let answer = s.receive_within("a", SOON)?;
     ensure!(answer.is_null(), "{answer}");
-    s.send("b", "JoinGroup", 9, Join::new(&group).member(&ids[1]).request())?;
+    s.send(
+        "b",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&ids[1]).request(),
+    )?;
     s.note("Both are in the first generation, and it was worth waiting.");
     let (joined, is_late) = took(s, "a", Duration::from_millis(300))?;
     ensure!(is_late, "the join phase was over at once: {joined}");
-    ensure!(joined.int("GenerationId")? == 1 && joined.array("Members")?.len() == 2, "{joined}");
+    ensure!(
+        joined.int("GenerationId")? == 1 && joined.array("Members")?.len() == 2,
+        "{joined}"
+    );
     let joined = s.receive("b")?;
     ensure!(joined.int("GenerationId")? == 1, "{joined}");
     Ok(())
@@ -166,9 +215,19 @@ fn commits_in_a_rebalance(s: &mut Session<'_>) -> anyhow::Result<()> {
     let answer = s.ask("a", "OffsetCommit", 8, first.commit(&name, 1))?;
     ensure!(committed(&answer)? == 0, "{answer}");
     s.note("Who has not joined yet does not.");
-    let answer = s.ask("a", "OffsetCommit", 8, commit(&group, first.generation, &id, &name, 1))?;
+    let answer = s.ask(
+        "a",
+        "OffsetCommit",
+        8,
+        commit(&group, first.generation, &id, &name, 1),
+    )?;
     ensure!(!answer.is_null(), "no answer");
-    let joined = s.ask("a", "JoinGroup", 9, Join::new(&group).member(&first.id).request())?;
+    let joined = s.ask(
+        "a",
+        "JoinGroup",
+        9,
+        Join::new(&group).member(&first.id).request(),
+    )?;
     let leader = Member::of(&group, &joined)?;
     s.receive("b")?;
     s.note("While the leader assigns, nobody does.");
@@ -318,9 +377,15 @@ fn log_of_offsets(s: &mut Session<'_>) -> anyhow::Result<()> {
         }
     }
     let expected = (group, name, 0, 42);
-    ensure!(found.contains(&expected), "{expected:?} is not among {found:?}");
+    ensure!(
+        found.contains(&expected),
+        "{expected:?} is not among {found:?}"
+    );
     s.note("The commit lies in __consumer_offsets as Kafka writes it.");
     let answer: Value = s.ask("a", "Metadata", 12, kit::metadata("__consumer_offsets"))?;
-    ensure!(answer.at("Topics[0].IsInternal")? == &Value::Bool(true), "{answer}");
+    ensure!(
+        answer.at("Topics[0].IsInternal")? == &Value::Bool(true),
+        "{answer}"
+    );
     Ok(())
 }

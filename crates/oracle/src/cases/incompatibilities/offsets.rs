@@ -60,7 +60,17 @@ fn time_inside_a_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     check_times(
         s,
         &name,
-        &[(0, 0), (10, 0), (11, 1), (25, 2), (30, 2), (31, 3), (41, 4), (50, 4), (60, 5)],
+        &[
+            (0, 0),
+            (10, 0),
+            (11, 1),
+            (25, 2),
+            (30, 2),
+            (31, 3),
+            (41, 4),
+            (50, 4),
+            (60, 5),
+        ],
     )
 }
 
@@ -71,8 +81,14 @@ fn time_after_the_last(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in [1, 2, 4, 7] {
         let answer = s.ask("a", "ListOffsets", version, offset_at(&name, 0, 21))?;
         ensure!(offset(&answer)? == -1, "v{version}: {answer}");
-        ensure!(answer.int("Topics[0].Partitions[0].Timestamp")? == -1, "v{version}: {answer}");
-        ensure!(answer.int("Topics[0].Partitions[0].ErrorCode")? == 0, "v{version}: {answer}");
+        ensure!(
+            answer.int("Topics[0].Partitions[0].Timestamp")? == -1,
+            "v{version}: {answer}"
+        );
+        ensure!(
+            answer.int("Topics[0].Partitions[0].ErrorCode")? == 0,
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -86,7 +102,10 @@ fn list_offsets_0(s: &mut Session<'_>) -> anyhow::Result<()> {
     let answer = s.setup("ApiVersions", 0, msg! {})?;
     let mut keys = answer.array("ApiKeys")?.iter();
     let lowest = keys.find(|key| key.int("ApiKey").is_ok_and(|key| key == 2));
-    ensure!(lowest.is_some_and(|key| key.int("MinVersion").is_ok_and(|low| low == 1)), "{answer}");
+    ensure!(
+        lowest.is_some_and(|key| key.int("MinVersion").is_ok_and(|low| low == 1)),
+        "{answer}"
+    );
     Ok(())
 }
 
@@ -119,7 +138,17 @@ fn times_that_do_not_rise(s: &mut Session<'_>) -> anyhow::Result<()> {
     check_times(
         s,
         &name,
-        &[(0, 0), (10, 0), (30, 0), (50, 0), (51, 4), (60, 4), (70, 4), (71, -1), (-3, 4)],
+        &[
+            (0, 0),
+            (10, 0),
+            (30, 0),
+            (50, 0),
+            (51, 4),
+            (60, 4),
+            (70, 4),
+            (71, -1),
+            (-3, 4),
+        ],
     )?;
     s.note("What is deleted is not found.");
     s.ask("a", "DeleteRecords", 2, delete_records(&name, 0, 1))?;
@@ -131,9 +160,17 @@ fn times_that_do_not_rise(s: &mut Session<'_>) -> anyhow::Result<()> {
 fn deletion_inside_a_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
-    write(s, &name, 0, values(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]))?;
+    write(
+        s,
+        &name,
+        0,
+        values(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+    )?;
     let answer = s.ask("a", "DeleteRecords", 2, delete_records(&name, 0, 5))?;
-    ensure!(answer.int("Topics[0].Partitions[0].LowWatermark")? == 5, "{answer}");
+    ensure!(
+        answer.int("Topics[0].Partitions[0].LowWatermark")? == 5,
+        "{answer}"
+    );
     check_times(s, &name, &[(-2, 5), (-1, 10), (0, 5), (1007, 7)])?;
     s.note("The whole batch comes, from which a client takes what it asked for.");
     for at in [5, 7] {
@@ -148,9 +185,18 @@ fn deletion_inside_a_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
 fn metadata_of_commits(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let (name, group) = (s.name("t"), s.name("g"));
-    for metadata in [Value::from("about this"), Value::from("ünï-cødé"), Value::from(""), NULL] {
+    for metadata in [
+        Value::from("about this"),
+        Value::from("ünï-cødé"),
+        Value::from(""),
+        NULL,
+    ] {
         let is_null = metadata.is_null();
-        let expected = if is_null { String::new() } else { msg! { It: &metadata }.text("It")? };
+        let expected = if is_null {
+            String::new()
+        } else {
+            msg! { It: &metadata }.text("It")?
+        };
         let partition = msg! {
             PartitionIndex: 0,
             CommittedOffset: 7,
@@ -190,9 +236,18 @@ fn all_offsets(s: &mut Session<'_>) -> anyhow::Result<()> {
         });
         let request = msg! { Groups: groups, RequireStable: true };
         let answer = s.ask("a", "OffsetFetch", version, request)?;
-        ensure!(answer.array("Groups[0].Topics")?.len() == 2, "v{version}: {answer}");
-        ensure!(answer.array("Groups[1].Topics")?.is_empty(), "v{version}: {answer}");
-        ensure!(answer.int("Groups[0].ErrorCode")? == 0, "v{version}: {answer}");
+        ensure!(
+            answer.array("Groups[0].Topics")?.len() == 2,
+            "v{version}: {answer}"
+        );
+        ensure!(
+            answer.array("Groups[1].Topics")?.is_empty(),
+            "v{version}: {answer}"
+        );
+        ensure!(
+            answer.int("Groups[0].ErrorCode")? == 0,
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -248,7 +303,13 @@ fn commits_beside_members(s: &mut Session<'_>) -> anyhow::Result<()> {
 /// A subscription as consumers send it, to one topic.
 fn subscription(topic: &str) -> Vec<u8> {
     let length = i16::try_from(topic.len()).expect("a short name");
-    [&[0, 0, 0, 0, 0, 1][..], &length.to_be_bytes(), topic.as_bytes(), &[0xff; 4]].concat()
+    [
+        &[0, 0, 0, 0, 0, 1][..],
+        &length.to_be_bytes(),
+        topic.as_bytes(),
+        &[0xff; 4],
+    ]
+    .concat()
 }
 
 /// A commit that expires in a millisecond.
@@ -281,7 +342,12 @@ fn offsets_expire(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.setup("SyncGroup", 3, member.sync(&[]))?;
     let generation = member.generation;
     let both = [&*name, &*unread];
-    let answer = s.ask("a", "OffsetCommit", 4, short_lived(&active, generation, &member.id, &both))?;
+    let answer = s.ask(
+        "a",
+        "OffsetCommit",
+        4,
+        short_lived(&active, generation, &member.id, &both),
+    )?;
     ensure!(committed(&answer)? == 0, "{answer}");
     let answer = s.ask("a", "OffsetCommit", 4, short_lived(&simple, -1, "", &both))?;
     ensure!(committed(&answer)? == 0, "{answer}");

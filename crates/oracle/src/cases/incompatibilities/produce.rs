@@ -27,7 +27,10 @@ pub(super) fn cases() -> Vec<Case> {
         case("inc_035_an_unknown_producer", unknown_producer),
         case("inc_036_control_batches_of_clients", control_batches),
         case("inc_038_the_compression_of_a_topic", compression_of_a_topic),
-        case("inc_039_every_partition_has_a_leader", every_partition_has_a_leader),
+        case(
+            "inc_039_every_partition_has_a_leader",
+            every_partition_has_a_leader,
+        ),
         case("inc_040_idempotence_by_default", idempotence_by_default),
         case("inc_041_auto_creation_is_quick", auto_creation_is_quick),
     ]
@@ -41,8 +44,17 @@ fn stamps(batch: &[u8]) -> (u8, i64, i64) {
 
 fn timestamps_by_type(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("created", 1)?;
-    s.topic_with("appended", 1, &[("message.timestamp.type", "LogAppendTime")])?;
-    let batch = || Batch::new().record(5, None, Some("a")).record(9, None, Some("b")).bytes();
+    s.topic_with(
+        "appended",
+        1,
+        &[("message.timestamp.type", "LogAppendTime")],
+    )?;
+    let batch = || {
+        Batch::new()
+            .record(5, None, Some("a"))
+            .record(9, None, Some("b"))
+            .bytes()
+    };
     let created = s.name("created");
     let answer = s.ask("a", "Produce", 9, append(&created, 0, batch()))?;
     ensure!(
@@ -71,7 +83,10 @@ fn bytes_are_kept(s: &mut Session<'_>) -> anyhow::Result<()> {
         Compression::Lz4,
         Compression::Zstd,
     ] {
-        let batch = Batch::new().compressed(codec).values(&["a", "b", "c"]).bytes();
+        let batch = Batch::new()
+            .compressed(codec)
+            .values(&["a", "b", "c"])
+            .bytes();
         let at = write(s, &name, 0, batch.clone())?;
         let answer = s.setup("Fetch", 12, fetch(&name, 0, at))?;
         let kept = fetched(&answer)?;
@@ -94,7 +109,10 @@ fn every_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     for (at, batch) in [
         values(&["0", "1", "2"]),
-        Batch::new().compressed(Compression::Gzip).values(&["3", "4"]).bytes(),
+        Batch::new()
+            .compressed(Compression::Gzip)
+            .values(&["3", "4"])
+            .bytes(),
         values(&["5"]),
     ]
     .into_iter()
@@ -120,7 +138,11 @@ fn every_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 /// A message of the formats before record batches.
 fn old_message(magic: u8) -> Vec<u8> {
-    let time: &[u8] = if magic == 0 { &[] } else { &[0, 0, 0, 0, 0, 0, 3, 0xe8] };
+    let time: &[u8] = if magic == 0 {
+        &[]
+    } else {
+        &[0, 0, 0, 0, 0, 0, 3, 0xe8]
+    };
     let key_and_value: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, b'a'];
     let message = [&[0, 0, 0, 0, magic, 0][..], time, key_and_value].concat();
     let size = u8::try_from(message.len()).expect("a small message");
@@ -137,7 +159,12 @@ fn several_batches(s: &mut Session<'_>) -> anyhow::Result<()> {
         ensure!(produced(&answer)? == 87, "{answer}");
         for magic in [0, 1] {
             s.note(&format!("Magic {magic}."));
-            let answer = s.ask("a", "Produce", version, append(&name, 0, old_message(magic)))?;
+            let answer = s.ask(
+                "a",
+                "Produce",
+                version,
+                append(&name, 0, old_message(magic)),
+            )?;
             ensure!(produced(&answer)? == 87, "{answer}");
         }
     }
@@ -158,7 +185,12 @@ fn no_key(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in [7, 8, 9] {
         s.mask("Produce", "BatchIndexErrorMessage");
         s.mask("Produce", "ErrorMessage");
-        let answer = s.ask("a", "Produce", version, append(&name, 0, batch.clone().bytes()))?;
+        let answer = s.ask(
+            "a",
+            "Produce",
+            version,
+            append(&name, 0, batch.clone().bytes()),
+        )?;
         ensure!(produced(&answer)? == 87, "{answer}");
         if version > 7 {
             let errors = answer.array("Responses[0].PartitionResponses[0].RecordErrors")?;
@@ -166,7 +198,9 @@ fn no_key(s: &mut Session<'_>) -> anyhow::Result<()> {
             ensure!(blamed? == [1, 3], "{answer}");
         }
     }
-    let keyed = Batch::new().record(1000, Some("k"), None).record(1001, Some(""), None);
+    let keyed = Batch::new()
+        .record(1000, Some("k"), None)
+        .record(1001, Some(""), None);
     let answer = s.ask("a", "Produce", 9, append(&name, 0, keyed.bytes()))?;
     ensure!(produced(&answer)? == 0, "{answer}");
     Ok(())
@@ -197,11 +231,17 @@ fn limit_of_a_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     }
     s.note("What counts is the compressed batch,");
     let long = "x".repeat(5000);
-    let packed = Batch::new().compressed(Compression::Gzip).values(&[&long]).bytes();
+    let packed = Batch::new()
+        .compressed(Compression::Gzip)
+        .values(&[&long])
+        .bytes();
     let answer = s.ask("a", "Produce", 9, append(&name, 0, packed.clone()))?;
     ensure!(produced(&answer)? == 0, "{answer}");
     s.note("and again what the broker makes of it.");
-    let settings = [("max.message.bytes", "1000"), ("compression.type", "uncompressed")];
+    let settings = [
+        ("max.message.bytes", "1000"),
+        ("compression.type", "uncompressed"),
+    ];
     s.topic_with("plain", 1, &settings)?;
     let answer = s.ask("a", "Produce", 9, append(&s.name("plain"), 0, packed))?;
     ensure!(produced(&answer)? == 10, "{answer}");
@@ -212,7 +252,12 @@ fn repeated_batch(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 1)?;
     let name = s.name("t");
     let id = kit::producer(s)?;
-    let batch = |sequence| Batch::new().producer(id, 0, sequence).values(&["a", "b"]).bytes();
+    let batch = |sequence| {
+        Batch::new()
+            .producer(id, 0, sequence)
+            .values(&["a", "b"])
+            .bytes()
+    };
     for sequence in [0, 2, 4] {
         let answer = s.ask("a", "Produce", 9, append(&name, 0, batch(sequence)))?;
         ensure!(base_offset(&answer)? == i64::from(sequence), "{answer}");
@@ -254,7 +299,11 @@ fn control_batches(s: &mut Session<'_>) -> anyhow::Result<()> {
     let id = kit::producer(s)?;
     for batch in [
         Batch::new().control().values(&["a"]),
-        Batch::new().control().transactional().producer(id, 0, 0).values(&["a"]),
+        Batch::new()
+            .control()
+            .transactional()
+            .producer(id, 0, 0)
+            .values(&["a"]),
         Batch::new().control().producer(id, 0, -1).values(&["a"]),
     ] {
         let answer = s.ask("a", "Produce", 9, append(&name, 0, batch.bytes()))?;
@@ -277,14 +326,20 @@ fn compression_of_a_topic(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.topic_with(codec, 1, &[("compression.type", codec)])?;
         let name = s.name(codec);
         write(s, &name, 0, values(&["a", "b"]))?;
-        let packed = Batch::new().compressed(Compression::Lz4).values(&["c", "d"]).bytes();
+        let packed = Batch::new()
+            .compressed(Compression::Lz4)
+            .values(&["c", "d"])
+            .bytes();
         write(s, &name, 0, packed)?;
         let answer = s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
         for batch in ottla_protocol::records::batches(fetched(&answer)?.into()) {
             let batch = batch?;
             ensure!(batch.header().attributes.0 == number, "{codec}: {answer}");
             ensure!(batch.verify_crc(), "{codec}: a wrong CRC");
-            ensure!(batch.records()?.count() == 2, "{codec}: records are missing");
+            ensure!(
+                batch.records()?.count() == 2,
+                "{codec}: records are missing"
+            );
         }
     }
     Ok(())
@@ -297,7 +352,9 @@ fn every_partition_has_a_leader(s: &mut Session<'_>) -> anyhow::Result<()> {
     let nodes = answer.array("Brokers")?;
     for partition in answer.array("Topics[0].Partitions")? {
         let leader = partition.int("LeaderId")?;
-        let is_there = nodes.iter().any(|node| node.int("NodeId").is_ok_and(|id| id == leader));
+        let is_there = nodes
+            .iter()
+            .any(|node| node.int("NodeId").is_ok_and(|id| id == leader));
         ensure!(is_there, "nobody leads: {partition}");
     }
     let batches = (0..4).map(|index| (index, values(&["a"]))).collect();
@@ -316,7 +373,10 @@ fn idempotence_by_default(s: &mut Session<'_>) -> anyhow::Result<()> {
     let (id, epoch) = (answer.int("ProducerId")?, answer.int("ProducerEpoch")?);
     ensure!(id >= 0 && epoch == 0, "{answer}");
     for sequence in 0..3 {
-        let batch = Batch::new().producer(id, 0, sequence).values(&["a"]).bytes();
+        let batch = Batch::new()
+            .producer(id, 0, sequence)
+            .values(&["a"])
+            .bytes();
         let answer = s.ask("a", "Produce", 9, append(&name, 0, batch))?;
         ensure!(produced(&answer)? == 0, "{answer}");
     }
@@ -328,7 +388,9 @@ fn auto_creation_is_quick(s: &mut Session<'_>) -> anyhow::Result<()> {
     let request = msg! { Topics: [msg! { Name: &name }], AllowAutoTopicCreation: true };
     let began = Instant::now();
     let answer = s.ask_until("a", "Metadata", 12, request, |answer| {
-        answer.int("Topics[0].ErrorCode").is_ok_and(|code| code == 0)
+        answer
+            .int("Topics[0].ErrorCode")
+            .is_ok_and(|code| code == 0)
     })?;
     ensure!(answer.int("Topics[0].ErrorCode")? == 0, "{answer}");
     ensure!(answer.array("Topics[0].Partitions")?.len() == 2, "{answer}");

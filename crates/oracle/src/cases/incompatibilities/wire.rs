@@ -7,20 +7,26 @@ use crate::case::Case;
 use crate::cases::kit::{self, ATTRIBUTES, SOON, append, fetch, fetched, produced};
 use crate::codec::put_varint;
 use crate::connection::{CLIENT, decode, framed, header};
+use crate::msg;
 use crate::records::values;
 use crate::schema::{APIS, Api};
 use crate::session::Session;
 use crate::value::{EMPTY, NULL, Value};
-use crate::msg;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case("inc_001_api_versions_has_the_old_header", old_header),
-        case("inc_002_an_unknown_version_of_api_versions", unknown_version),
+        case(
+            "inc_002_an_unknown_version_of_api_versions",
+            unknown_version,
+        ),
         case("inc_003_api_versions_4", api_versions_4),
         case("inc_004_the_body_of_api_versions_3", body_of_api_versions_3),
         case("inc_005_null_client_id", null_client_id),
-        case("inc_006_senseless_length_of_a_client_id", senseless_client_id),
+        case(
+            "inc_006_senseless_length_of_a_client_id",
+            senseless_client_id,
+        ),
         case("inc_007_null_arrays", null_arrays),
         case("inc_008_empty_flexible_structs", empty_flexible_structs),
         case("inc_009_nullable_tagged_fields", nullable_tagged_fields),
@@ -30,7 +36,10 @@ pub(super) fn cases() -> Vec<Case> {
         case("inc_013_answers_in_order", answers_in_order),
         case("inc_014_no_answer_without_acks", no_answer_without_acks),
         case("inc_015_versions_pinned_by_sarama", pinned_by_sarama),
-        case("inc_016_metadata_in_every_version", metadata_in_every_version),
+        case(
+            "inc_016_metadata_in_every_version",
+            metadata_in_every_version,
+        ),
         case("inc_017_init_producer_id", init_producer_id),
         case("inc_018_one_key_or_several", one_key_or_several),
         case("inc_019_metadata_gives_ids", metadata_gives_ids),
@@ -47,16 +56,29 @@ fn who_asks() -> Value {
 
 fn old_header(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in 0..=4 {
-        let request = if version < 3 { msg! {} } else { who_asks() };
+        let request = if version < 3 {
+            msg! {}
+        } else {
+            who_asks()
+        };
         let frame = s.frame("ApiVersions", version, &request)?;
         let answer = kit::exchange(s, &frame)?.context("no answer")?;
         let (correlation, body) = answer.split_at(4);
         ensure!(correlation == [0, 0, 0, 1], "correlation {correlation:?}");
-        ensure!(body[..2] == [0, 0], "v{version} begins with the bytes {body:?}");
+        ensure!(
+            body[..2] == [0, 0],
+            "v{version} begins with the bytes {body:?}"
+        );
         // With a byte for tags in the header, the array would have no element.
-        ensure!(body[2] != 0 || body[5] != 0, "v{version} has a newer header");
+        ensure!(
+            body[2] != 0 || body[5] != 0,
+            "v{version} has a newer header"
+        );
         let decoded = decode(Api::named("ApiVersions"), version, 1, &answer)?;
-        ensure!(!decoded.array("ApiKeys")?.is_empty(), "v{version} names no API");
+        ensure!(
+            !decoded.array("ApiKeys")?.is_empty(),
+            "v{version} names no API"
+        );
     }
     s.note("The body follows the correlation id at once in versions 0 to 4.");
     Ok(())
@@ -70,9 +92,15 @@ fn unknown_version(s: &mut Session<'_>) -> anyhow::Result<()> {
         let what = format!("ApiVersions in version {version}");
         let answer = Some(("ApiVersions", 0));
         let answer = s.ask_bytes("a", &what, &framed(&bytes), answer, SOON)?;
-        ensure!(answer.int("ErrorCode")? == 35, "no UNSUPPORTED_VERSION: {answer}");
+        ensure!(
+            answer.int("ErrorCode")? == 35,
+            "no UNSUPPORTED_VERSION: {answer}"
+        );
         let keys = answer.array("ApiKeys")?;
-        ensure!(keys.len() == 1 && keys[0].int("ApiKey")? == 18, "the range is missing: {answer}");
+        ensure!(
+            keys.len() == 1 && keys[0].int("ApiKey")? == 18,
+            "the range is missing: {answer}"
+        );
     }
     s.note("The connection is still of use.");
     let highest = keys_max(s)?;
@@ -86,7 +114,10 @@ fn keys_max(s: &mut Session<'_>) -> anyhow::Result<i16> {
     let answer = s.setup("ApiVersions", 0, msg! {})?;
     let mut keys = answer.array("ApiKeys")?.iter();
     let own = keys.find(|key| key.int("ApiKey").is_ok_and(|key| key == 18));
-    Ok(i16::try_from(own.context("ApiVersions does not name itself")?.int("MaxVersion")?)?)
+    Ok(i16::try_from(
+        own.context("ApiVersions does not name itself")?
+            .int("MaxVersion")?,
+    )?)
 }
 
 fn api_versions_4(s: &mut Session<'_>) -> anyhow::Result<()> {
@@ -101,14 +132,31 @@ fn body_of_api_versions_3(s: &mut Session<'_>) -> anyhow::Result<()> {
     let asked = |name: &str, version: &str| {
         msg! { ClientSoftwareName: name, ClientSoftwareVersion: version }
     };
-    for (name, version) in [("a", "1"), ("kafka-python", "2.0.2"), ("apache.kafka-java", "4.3.1-x")] {
+    for (name, version) in [
+        ("a", "1"),
+        ("kafka-python", "2.0.2"),
+        ("apache.kafka-java", "4.3.1-x"),
+    ] {
         let answer = s.setup("ApiVersions", 3, asked(name, version))?;
-        ensure!(answer.int("ErrorCode")? == 0, "{name} {version} is refused: {answer}");
+        ensure!(
+            answer.int("ErrorCode")? == 0,
+            "{name} {version} is refused: {answer}"
+        );
     }
     s.note("Other names are refused, and the connection stays.");
-    for (name, version) in [("", ""), ("a", ""), ("", "1"), ("-a", "1"), ("a b", "1"), ("a", "1_0")] {
+    for (name, version) in [
+        ("", ""),
+        ("a", ""),
+        ("", "1"),
+        ("-a", "1"),
+        ("a b", "1"),
+        ("a", "1_0"),
+    ] {
         let answer = s.ask("a", "ApiVersions", 3, asked(name, version))?;
-        ensure!(answer.int("ErrorCode")? == 42, "{name:?} {version:?} is taken");
+        ensure!(
+            answer.int("ErrorCode")? == 42,
+            "{name:?} {version:?} is taken"
+        );
     }
     Ok(())
 }
@@ -344,7 +392,9 @@ fn response_headers(s: &mut Session<'_>) -> anyhow::Result<()> {
             asked += 1;
         }
     }
-    s.note(&format!("Empty requests of {asked} versions are answered in their form."));
+    s.note(&format!(
+        "Empty requests of {asked} versions are answered in their form."
+    ));
     Ok(())
 }
 
@@ -424,10 +474,15 @@ fn pinned_by_sarama(s: &mut Session<'_>) -> anyhow::Result<()> {
     let keys = answer.array("ApiKeys")?;
     for (name, version) in SARAMA {
         let (key, version) = (i64::from(Api::named(name).key), i64::from(*version));
-        let row = keys.iter().find(|row| row.int("ApiKey").is_ok_and(|it| it == key));
+        let row = keys
+            .iter()
+            .find(|row| row.int("ApiKey").is_ok_and(|it| it == key));
         let row = row.with_context(|| format!("{name} is missing"))?;
         let (low, high) = (row.int("MinVersion")?, row.int("MaxVersion")?);
-        ensure!((low..=high).contains(&version), "{name} is served from {low} to {high}");
+        ensure!(
+            (low..=high).contains(&version),
+            "{name} is served from {low} to {high}"
+        );
     }
     s.note("Every API is served in the version that Sarama pins for Kafka 2.8.");
     Ok(())
@@ -437,10 +492,19 @@ fn metadata_in_every_version(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.topic("t", 2)?;
     for version in 0..=13 {
         let answer = s.ask("a", "Metadata", version, kit::metadata(&s.name("t")))?;
-        ensure!(answer.int("Topics[0].ErrorCode")? == 0, "v{version}: {answer}");
-        ensure!(answer.int("Topics[0].Partitions[1].LeaderId")? == 1, "v{version}: {answer}");
+        ensure!(
+            answer.int("Topics[0].ErrorCode")? == 0,
+            "v{version}: {answer}"
+        );
+        ensure!(
+            answer.int("Topics[0].Partitions[1].LeaderId")? == 1,
+            "v{version}: {answer}"
+        );
         let leads = |node: &Value| node.int("NodeId").is_ok_and(|id| id == 1);
-        ensure!(answer.array("Brokers")?.iter().any(leads), "v{version}: {answer}");
+        ensure!(
+            answer.array("Brokers")?.iter().any(leads),
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -449,10 +513,19 @@ fn init_producer_id(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in 0..=5 {
         let request = msg! { TransactionalId: NULL, TransactionTimeoutMs: i32::MAX };
         let answer = s.ask("a", "InitProducerId", version, request)?;
-        ensure!(answer.int("ErrorCode")? == 0 && answer.int("ProducerId")? >= 0, "{answer}");
+        ensure!(
+            answer.int("ErrorCode")? == 0 && answer.int("ProducerId")? >= 0,
+            "{answer}"
+        );
     }
     s.note("An id to go on with, and no transactional id.");
-    for (id, epoch) in [(4711_i64, 3_i16), (4711, -1), (-1, 3), (-2, -2), (i64::MAX, i16::MAX)] {
+    for (id, epoch) in [
+        (4711_i64, 3_i16),
+        (4711, -1),
+        (-1, 3),
+        (-2, -2),
+        (i64::MAX, i16::MAX),
+    ] {
         for version in [3, 5] {
             let request = msg! { TransactionalId: NULL, ProducerId: id, ProducerEpoch: epoch };
             let answer = s.ask("a", "InitProducerId", version, request)?;
@@ -471,13 +544,27 @@ fn one_key_or_several(s: &mut Session<'_>) -> anyhow::Result<()> {
     for version in 4..=6 {
         let request = msg! { CoordinatorKeys: [&*one, &*other] };
         let answer = s.ask("a", "FindCoordinator", version, request)?;
-        ensure!(answer.array("Coordinators")?.len() == 2, "v{version}: {answer}");
-        ensure!(answer.text("Coordinators[1].Key")? == other, "v{version}: {answer}");
+        ensure!(
+            answer.array("Coordinators")?.len() == 2,
+            "v{version}: {answer}"
+        );
+        ensure!(
+            answer.text("Coordinators[1].Key")? == other,
+            "v{version}: {answer}"
+        );
     }
     s.note("No key at all.");
     for version in 4..=6 {
-        let answer = s.ask("a", "FindCoordinator", version, msg! { CoordinatorKeys: EMPTY })?;
-        ensure!(answer.array("Coordinators")?.is_empty(), "v{version}: {answer}");
+        let answer = s.ask(
+            "a",
+            "FindCoordinator",
+            version,
+            msg! { CoordinatorKeys: EMPTY },
+        )?;
+        ensure!(
+            answer.array("Coordinators")?.is_empty(),
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -486,7 +573,10 @@ fn metadata_gives_ids(s: &mut Session<'_>) -> anyhow::Result<()> {
     let id = s.topic("t", 1)?;
     for version in 10..=13 {
         let answer = s.ask("a", "Metadata", version, kit::metadata(&s.name("t")))?;
-        ensure!(answer.uuid("Topics[0].TopicId")? == id, "v{version}: {answer}");
+        ensure!(
+            answer.uuid("Topics[0].TopicId")? == id,
+            "v{version}: {answer}"
+        );
     }
     ensure!(id != [0; 16], "the topic has no id");
     let partition = msg! { Index: 0, Records: values(&["a"]) };
@@ -504,7 +594,11 @@ fn a_topic_keeps_its_id(s: &mut Session<'_>) -> anyhow::Result<()> {
     let id = s.topic("t", 1)?;
     let name = s.name("t");
     let topic = msg! { Name: &name, Count: 3, Assignments: NULL };
-    s.setup("CreatePartitions", 1, msg! { Topics: [topic], TimeoutMs: 10_000 })?;
+    s.setup(
+        "CreatePartitions",
+        1,
+        msg! { Topics: [topic], TimeoutMs: 10_000 },
+    )?;
     s.until_led(&name, 3)?;
     for (version, request) in [
         (10, kit::metadata(&name)),
@@ -512,7 +606,10 @@ fn a_topic_keeps_its_id(s: &mut Session<'_>) -> anyhow::Result<()> {
         (12, kit::metadata(&name)),
     ] {
         let answer = s.ask("a", "Metadata", version, request)?;
-        ensure!(answer.uuid("Topics[0].TopicId")? == id, "v{version}: {answer}");
+        ensure!(
+            answer.uuid("Topics[0].TopicId")? == id,
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -533,14 +630,23 @@ fn bytes_never_null(s: &mut Session<'_>) -> anyhow::Result<()> {
     s.note("A leader that assigns nothing, to itself neither.");
     for version in [0, 4] {
         let answer = s.ask("a", "SyncGroup", version, member.sync(&[]))?;
-        ensure!(answer.bytes("Assignment")?.is_empty(), "v{version}: {answer}");
+        ensure!(
+            answer.bytes("Assignment")?.is_empty(),
+            "v{version}: {answer}"
+        );
     }
     for version in [0, 5, 6] {
         let request = msg! { Groups: [&*group] };
         let answer = s.ask("a", "DescribeGroups", version, request)?;
         let told = &answer.array("Groups[0].Members")?[0];
-        ensure!(told.bytes("MemberAssignment")?.is_empty(), "v{version}: {answer}");
-        ensure!(told.bytes("MemberMetadata")?.is_empty(), "v{version}: {answer}");
+        ensure!(
+            told.bytes("MemberAssignment")?.is_empty(),
+            "v{version}: {answer}"
+        );
+        ensure!(
+            told.bytes("MemberMetadata")?.is_empty(),
+            "v{version}: {answer}"
+        );
     }
     Ok(())
 }
@@ -555,13 +661,22 @@ fn leader_epochs_are_given(s: &mut Session<'_>) -> anyhow::Result<()> {
     ensure!(epoch >= 0, "Metadata knows no epoch");
     for timestamp in [-1, -2, 1000] {
         let answer = s.ask("a", "ListOffsets", 7, kit::offset_at(&name, 0, timestamp))?;
-        ensure!(answer.int("Topics[0].Partitions[0].LeaderEpoch")? == epoch, "{answer}");
+        ensure!(
+            answer.int("Topics[0].Partitions[0].LeaderEpoch")? == epoch,
+            "{answer}"
+        );
     }
     let partition = msg! { Partition: 0, LeaderEpoch: epoch };
     let request = msg! { Topics: [msg! { Topic: &name, Partitions: [partition] }] };
     let answer = s.ask("a", "OffsetForLeaderEpoch", 4, request)?;
-    ensure!(answer.int("Topics[0].Partitions[0].LeaderEpoch")? == epoch, "{answer}");
-    ensure!(answer.int("Topics[0].Partitions[0].EndOffset")? == 2, "{answer}");
+    ensure!(
+        answer.int("Topics[0].Partitions[0].LeaderEpoch")? == epoch,
+        "{answer}"
+    );
+    ensure!(
+        answer.int("Topics[0].Partitions[0].EndOffset")? == 2,
+        "{answer}"
+    );
     let partition = msg! { PartitionIndex: 0, CommittedOffset: 1, CommittedLeaderEpoch: epoch };
     let topic = msg! { Name: &name, Partitions: [partition] };
     let request = msg! { GroupId: &group, Topics: [topic] };
@@ -591,11 +706,16 @@ fn xerial_snappy(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("t");
     let batch = values(&["a", "b"]);
     let records = batch[kit::RECORDS..].to_vec();
-    ensure!(batch[ATTRIBUTES..ATTRIBUTES + 2] == [0, 0], "the batch has attributes");
+    ensure!(
+        batch[ATTRIBUTES..ATTRIBUTES + 2] == [0, 0],
+        "the batch has attributes"
+    );
     for (version, compatible) in [(1, 1), (1, 0), (3, 2), (1, 16_777_216)] {
         let framed = xerial(version, compatible, &records);
         let batch = kit::with_records(batch.clone(), 2, &framed);
-        s.note(&format!("Version {version}, compatible since {compatible}."));
+        s.note(&format!(
+            "Version {version}, compatible since {compatible}."
+        ));
         let answer = s.ask("a", "Produce", 9, append(&name, 0, batch))?;
         ensure!(produced(&answer)? == 0, "{answer}");
     }

@@ -143,3 +143,21 @@ fn split_string(bytes: &[u8]) -> (&[u8], &[u8]) {
         .expect("a string has its length in front");
     rest.split_at(u32::from_be_bytes(*length) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_taken_over_once_and_only_the_last_word_on_a_row_is_kept() {
+        let (mut changes, mut collected) = (Changes::default(), Collected::default());
+        for value in [b"a", b"b"] {
+            changes.put([1, value[0]], value);
+            changes.set([2], value);
+            collected.add(&mut changes);
+            collected.add(&mut changes);
+        }
+        assert_eq!(collected.to_batch().len(), 3);
+        assert_eq!(collected.last[&vec![2]], Some(b"b".to_vec()));
+    }
+}

@@ -456,11 +456,11 @@ impl PartitionResult {
     }
 }
 
-fn to_wire<'a>(
+fn to_wire(
     cx: &Cx,
     terms: Terms,
     session_id: i32,
-    results: Vec<(&'a Target, PartitionResult)>,
+    results: Vec<(&Target, PartitionResult)>,
 ) -> FetchResponse {
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut last_topic: Option<&TopicKey> = None;

@@ -535,7 +535,7 @@ mod tests {
             &[
                 "Leader = \"c-<uuid-1>\"",
                 "MemberId = \"c-<uuid-2>\"",
-                "Members[0].MemberId = \"c-<uuid-1>\"",
+                "Members[c-<uuid-1>].MemberId = \"c-<uuid-1>\"",
             ],
         );
     }

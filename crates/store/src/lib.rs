@@ -17,6 +17,8 @@ pub mod meta_properties;
 mod names;
 mod queue;
 #[cfg(feature = "rocksdb")]
+mod rewrite;
+#[cfg(feature = "rocksdb")]
 pub mod rocks;
 mod store;
 #[cfg(any(feature = "testing", test))]

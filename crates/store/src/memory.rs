@@ -268,6 +268,8 @@ fn apply(logs: &mut Logs, command: &Command) {
             return;
         }
         Command::Op(op) => op,
+        #[cfg(feature = "rocksdb")]
+        Command::Job(_) => return,
     };
     if let Op::Drop { log } = op {
         logs.remove(log);

@@ -51,6 +51,19 @@ impl CommitFile {
         Ok(Self::of(number, file, path))
     }
 
+    /// A new file that grows as it is written.
+    pub(crate) fn create_growing(dir: &Path, number: FileNumber) -> io::Result<Self> {
+        let path = path_of(dir, number);
+        let file = options().create_new(true).open(&path)?;
+        File::open(dir)?.sync_all()?;
+        Ok(Self::of(number, file, path))
+    }
+
+    /// Gives back what was allocated behind `end`.
+    pub(crate) fn shorten(&self, end: u32) -> io::Result<()> {
+        self.file.set_len(u64::from(end))
+    }
+
     pub(crate) fn open(dir: &Path, number: FileNumber) -> io::Result<Self> {
         let path = path_of(dir, number);
         let file = options().open(&path)?;
@@ -216,6 +229,7 @@ impl Listing {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             match (extension, stem.and_then(|stem| stem.parse().ok())) {
                 (Some("log"), Some(number)) => listing.files.push(FileNumber(number)),
+                (Some("sorted"), Some(number)) => listing.files.push(FileNumber::sorted(number)),
                 (Some("spare"), _) => listing.spares.push(path),
                 _ => {}
             }

@@ -21,6 +21,9 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<Names>,
     files: RwLock<BTreeMap<FileNumber, Arc<CommitFile>>>,
     failure: Mutex<Option<StoreFailure>>,
+    /// A file that whoever looks for it next just misses.
+    #[cfg(test)]
+    pub(crate) goes_once: Mutex<Option<FileNumber>>,
 }
 
 impl Shared {
@@ -39,10 +42,22 @@ impl Shared {
             names: Mutex::new(names),
             files: RwLock::new(files),
             failure: Mutex::new(None),
+            #[cfg(test)]
+            goes_once: Mutex::new(None),
         }
     }
 
     pub(crate) fn file(&self, number: FileNumber) -> Option<Arc<CommitFile>> {
+        #[cfg(test)]
+        if self
+            .goes_once
+            .lock()
+            .expect("no holder panics")
+            .take_if(|gone| *gone == number)
+            .is_some()
+        {
+            return None;
+        }
         let files = self.files.read().expect("no holder panics");
         files.get(&number).cloned()
     }
@@ -57,6 +72,20 @@ impl Shared {
             .write()
             .expect("no holder panics")
             .remove(&number)
+    }
+
+    /// Whether the rewrite job holds a sorted file, to which it moves batches; or a
+    /// reader does.
+    pub(crate) fn is_being_filled(&self, number: FileNumber) -> bool {
+        let files = self.files.read().expect("no holder panics");
+        let file = files.get(&number);
+        number.is_sorted() && file.is_some_and(|file| Arc::strong_count(file) > 1)
+    }
+
+    pub(crate) fn sorted_files(&self) -> Vec<FileNumber> {
+        let files = self.files.read().expect("no holder panics");
+        let sorted = files.keys().filter(|number| number.is_sorted());
+        sorted.copied().collect()
     }
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {

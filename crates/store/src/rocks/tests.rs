@@ -1,5 +1,6 @@
 //! The suite on disk, and what only a disk can do to a store.
 
+mod rewriting;
 mod who_writes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ const KIB: usize = 1024;
 fn options() -> Options {
     Options {
         commit_file: ByteSize(1024 * 1024),
+        rewrites: Rewrites::Never,
         ..Options::new(BrokerId(1), ClusterId::from("test-cluster"))
     }
 }

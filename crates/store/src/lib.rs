@@ -8,6 +8,8 @@
 mod audience;
 #[cfg(feature = "rocksdb")]
 mod commit;
+#[cfg(feature = "rocksdb")]
+mod compaction;
 #[cfg(any(feature = "testing", test))]
 pub mod conformance;
 #[cfg(feature = "rocksdb")]
@@ -25,6 +27,6 @@ mod store;
 pub mod testing;
 
 pub use store::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };

@@ -579,6 +579,11 @@ impl Writer {
         if self.dirty_since.is_none_or(|since| since.elapsed() < delay) {
             return Ok(());
         }
+        self.begin_sync()
+    }
+
+    /// What was written becomes durable, soon at least.
+    fn begin_sync(&mut self) -> Result<(), Fatal> {
         match self.options.durability {
             Durability::Fsync => self.sync_all()?,
             Durability::PageCache { .. } => {

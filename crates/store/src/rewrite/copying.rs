@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ottla_base::Offset;
-use ottla_protocol::records::RecordBatch;
+use ottla_protocol::records::{BatchError, RecordBatch};
 
 use super::target::{Target, entry_bytes};
-use super::{Destination, MovedRow, Moves};
+use super::{Destination, Landing, MovedRow, Moves, Purpose};
 use crate::commit::entry::FileNumber;
 use crate::commit::file::CommitFile;
+use crate::compaction::{Pass, Verdict, judge};
 use crate::keys::{self, IndexRow, Piece, Table};
 use crate::rocks::index::IndexError;
 use crate::rocks::reader;
@@ -71,6 +72,7 @@ pub(crate) fn parcels(
 pub(crate) struct Copying {
     target: Target,
     bytes_max: u64,
+    purpose: Purpose,
     rows: usize,
     chunks: Vec<Moves>,
     /// Of the first parcel; ends where that begins now.
@@ -101,24 +103,30 @@ pub(crate) enum CopyError {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Index(#[from] IndexError),
+    /// Its CRC is right, so it came like that.
+    #[error("a batch that is to be compacted is malformed: {0}")]
+    Batch(#[from] BatchError),
 }
 
 impl Copying {
-    pub(crate) const fn new(target: Target, bytes_max: u64) -> Self {
+    pub(crate) const fn new(target: Target, bytes_max: u64, purpose: Purpose) -> Self {
         Self {
             target,
             bytes_max,
+            purpose,
             rows: 0,
             chunks: Vec::new(),
             open: None,
         }
     }
 
-    /// Copies some of the first parcel, which then begins behind that, or is gone.
+    /// Copies some of the first parcel, which then begins behind that, or is gone. Of a
+    /// log that is compacted only what the pass leaves is copied.
     pub(crate) fn step(
         &mut self,
         shared: &Shared,
         parcels: &mut VecDeque<Parcel>,
+        pass: Option<&Pass>,
     ) -> Result<Progress, CopyError> {
         let Some(parcel) = parcels.front_mut() else {
             return Ok(Progress::Full);
@@ -141,11 +149,16 @@ impl Copying {
                 return Ok(Progress::Full);
             }
             bytes += 2 * entry_bytes(&batch);
-            self.add(*parcel, row, batch)?;
+            let verdict = match pass {
+                Some(pass) => judge(pass, &batch)?,
+                None => Verdict::Stays,
+            };
+            let to = self.place(parcel.log, batch, verdict)?;
+            self.add(*parcel, row, to);
             parcel.first = row.header.next_offset();
         }
         if rows.is_empty() || parcel.first > parcel.last {
-            self.finish(*parcel);
+            self.finish(*parcel, pass);
             parcels.pop_front();
         }
         Ok(Progress::Copied(bytes))
@@ -177,32 +190,52 @@ impl Copying {
         self.rows == 0 || (fits && self.rows < TARGET_ROWS)
     }
 
-    fn add(&mut self, parcel: Parcel, row: &IndexRow, batch: RecordBatch) -> std::io::Result<()> {
-        let at = self.target.push(parcel.log, batch)?;
+    fn place(
+        &mut self,
+        log: LogId,
+        batch: RecordBatch,
+        verdict: Verdict,
+    ) -> std::io::Result<Destination> {
+        Ok(match verdict {
+            Verdict::Stays => Destination::Verbatim {
+                at: self.target.push(log, batch)?,
+            },
+            Verdict::Becomes(batch) => {
+                let header = *batch.header();
+                let at = self.target.push(log, batch)?;
+                Destination::Rebuilt(Box::new(Landing { at, header }))
+            }
+            Verdict::Goes => Destination::Nowhere,
+        })
+    }
+
+    fn add(&mut self, parcel: Parcel, row: &IndexRow, to: Destination) {
         self.rows += 1;
         let chunk = self.open(parcel);
         chunk.through = row.header.last_offset();
         chunk.rows.push(MovedRow {
             base: row.header.base_offset,
             from: row.position,
-            to: Destination::Verbatim { at },
+            to,
         });
         if chunk.rows.len() == CHUNK_ROWS {
             self.close();
         }
-        Ok(())
     }
 
     /// What is left of the parcel holds no batch any more, and is covered too.
-    fn finish(&mut self, parcel: Parcel) {
+    fn finish(&mut self, parcel: Parcel, pass: Option<&Pass>) {
         if parcel.first <= parcel.last {
             self.open(parcel).through = parcel.last;
         }
         self.close();
+        if let (Some(pass), Some(last)) = (pass, self.chunks.last_mut()) {
+            last.purpose = Purpose::CompactedTo(pass.latest.end());
+        }
     }
 
     fn open(&mut self, parcel: Parcel) -> &mut Moves {
-        let target = self.target.number();
+        let (target, purpose) = (self.target.number(), self.purpose);
         self.open.get_or_insert_with(|| Moves {
             log: parcel.log,
             first: parcel.first,
@@ -210,6 +243,7 @@ impl Copying {
             target,
             target_length: 0,
             rows: Vec::new(),
+            purpose,
         })
     }
 
@@ -219,7 +253,7 @@ impl Copying {
 }
 
 /// The rows at the front of a parcel: as many as are read at once.
-fn some_rows(shared: &Shared, parcel: Parcel) -> Result<Vec<IndexRow>, IndexError> {
+pub(crate) fn some_rows(shared: &Shared, parcel: Parcel) -> Result<Vec<IndexRow>, IndexError> {
     let first = keys::offset_key(Table::Index, parcel.log, parcel.first);
     let end = keys::offset_key(Table::Index, parcel.log, parcel.last.plus(1));
     let mut rows = shared.index.rows(&first, &end, ReadMode::Blocking)?;

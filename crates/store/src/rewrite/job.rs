@@ -7,13 +7,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use ottla_base::Offset;
+
 use super::choice::{Choice, choose, should_rest};
+use super::compacting::{Candidates, Due, Learned, Learning};
 use super::copying::{Copied, CopyError, Copying, Parcel, Progress, parcels};
 use super::target::Target;
-use super::{JobCommand, Survey};
+use super::{JobCommand, Purpose, Survey};
+use crate::LogId;
 use crate::commit::entry::{FileNumber, Position};
 use crate::commit::file::is_full;
 use crate::commit::space::Space;
+use crate::compaction::Pass;
 use crate::queue::Command;
 use crate::rocks::index::IndexError;
 use crate::rocks::shared::Shared;
@@ -44,12 +49,19 @@ pub(crate) struct Job {
     stubborn: BTreeSet<FileNumber>,
     /// What the last round was to empty.
     tried: Vec<FileNumber>,
+    candidates: Candidates,
+    /// Whether the last round compacted a log.
+    has_compacted: bool,
+    /// Size of a whole file.
+    file_bytes: u32,
 }
 
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
     Choosing,
+    /// A log that is to be compacted: its keys are read.
+    Learning(Learning),
     Copying(Round, Copying),
     Moving(Round, Copied),
 }
@@ -57,12 +69,17 @@ enum Stage {
 /// What is being rewritten together.
 #[derive(Debug)]
 struct Round {
-    choice: Choice,
+    purpose: Rewrite,
     /// What was not copied yet.
     parcels: VecDeque<Parcel>,
-    file_bytes: u32,
     bytes: u64,
     began: Instant,
+}
+
+#[derive(Debug)]
+enum Rewrite {
+    Files(Choice),
+    Log(LogId, Box<Pass>),
 }
 
 /// What a step did.
@@ -107,6 +124,9 @@ impl Job {
             next_sorted: 1,
             stubborn: BTreeSet::new(),
             tried: Vec::new(),
+            candidates: Candidates::default(),
+            has_compacted: false,
+            file_bytes: 0,
         }
     }
 
@@ -114,6 +134,7 @@ impl Job {
     pub(crate) fn step(&mut self) -> Result<Step, JobError> {
         match std::mem::take(&mut self.stage) {
             Stage::Choosing => self.begin(),
+            Stage::Learning(learning) => self.learn(learning),
             Stage::Copying(round, copying) => self.copy(round, copying),
             Stage::Moving(round, copied) => self.change_index(round, copied),
         }
@@ -122,25 +143,101 @@ impl Job {
     fn begin(&mut self) -> Result<Step, JobError> {
         let survey = self.ask(JobCommand::Survey)?;
         self.next_sorted = self.next_sorted.max(survey.next_sorted);
+        self.file_bytes = survey.file_bytes;
         self.forget_unused(&survey)?;
         let is_left = |number: &FileNumber| {
             let row = survey.files.get(number);
             row.is_some_and(|row| row.live_pieces > 0)
         };
         self.stubborn.extend(self.tried.drain(..).filter(is_left));
-        if let Some(choice) = choose(&survey, &self.stubborn) {
-            self.tried.clone_from(&choice.files);
-            let files: BTreeSet<FileNumber> = choice.files.iter().copied().collect();
-            let round = Round {
-                parcels: parcels(&self.shared, &files)?,
-                choice,
-                file_bytes: survey.file_bytes,
-                bytes: 0,
-                began: Instant::now(),
-            };
-            return self.next_target(round);
+        let due = self.candidates.dirtiest(&self.shared)?;
+        let last_file = match &due {
+            Some(due) => due.last_file(&self.shared)?,
+            None => None,
+        };
+        let is_ready = last_file.is_some_and(|file| file < survey.flushed);
+        let choice = choose(&survey, &self.stubborn);
+        // Compaction makes garbage, so the two take turns.
+        let compacts = is_ready && (choice.is_none() || !self.has_compacted);
+        self.has_compacted = compacts;
+        match (due, choice) {
+            (Some(due), _) if compacts => Ok(self.begin_learning(due)),
+            (_, Some(choice)) => self.begin_files(choice),
+            (Some(_), None) => {
+                // What is to be compacted lies in the file that is being written, or in
+                // one that a replay may read for a little while.
+                if last_file.is_some_and(|file| file == survey.end.file) {
+                    self.ask(JobCommand::Seal)?;
+                }
+                Ok(Step::Waiting)
+            }
+            (None, None) => self.rest_if_idle(&survey),
         }
-        self.rest_if_idle(&survey)
+    }
+
+    fn begin_files(&mut self, choice: Choice) -> Result<Step, JobError> {
+        self.tried.clone_from(&choice.files);
+        let files: BTreeSet<FileNumber> = choice.files.iter().copied().collect();
+        let parcels = parcels(&self.shared, &files)?;
+        self.next_target(Round {
+            purpose: Rewrite::Files(choice),
+            parcels,
+            bytes: 0,
+            began: Instant::now(),
+        })
+    }
+
+    fn begin_learning(&mut self, due: Due) -> Step {
+        let memory = self.shared.rewriting().keys_memory.0;
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+        self.stage = Stage::Learning(Learning::new(due, memory));
+        Step::Worked { bytes: 0 }
+    }
+
+    fn learn(&mut self, mut learning: Learning) -> Result<Step, JobError> {
+        let log = learning.due.log;
+        match learning.step(&self.shared) {
+            Ok(Learned::Some(bytes)) => {
+                self.stage = Stage::Learning(learning);
+                Ok(Step::Worked { bytes })
+            }
+            Ok(Learned::All) => match learning.finish(&self.shared)? {
+                Some(pass) => self.begin_compacting(log, pass),
+                None => {
+                    tracing::warn!(
+                        log = log.0,
+                        "a batch has more keys than log.cleaner.dedupe.buffer.size has room for, so its log is not compacted"
+                    );
+                    self.candidates.give_up(log);
+                    Ok(Step::Worked { bytes: 0 })
+                }
+            },
+            Ok(Learned::Failed) => Ok(Step::Worked { bytes: 0 }),
+            Err(error) => Err(self.on_copy_error(Some(log), error)),
+        }
+    }
+
+    fn begin_compacting(&mut self, log: LogId, pass: Pass) -> Result<Step, JobError> {
+        let parcel = Parcel {
+            log,
+            first: Offset::ZERO,
+            last: pass.latest.end().plus(-1),
+        };
+        self.next_target(Round {
+            purpose: Rewrite::Log(log, Box::new(pass)),
+            parcels: VecDeque::from([parcel]),
+            bytes: 0,
+            began: Instant::now(),
+        })
+    }
+
+    /// A log whose batches cannot be understood is left alone, and the others go on.
+    fn on_copy_error(&mut self, log: Option<LogId>, error: CopyError) -> JobError {
+        match (&error, log) {
+            (CopyError::Batch(_), Some(log)) => self.candidates.give_up(log),
+            (CopyError::Batch(_) | CopyError::Io(_) | CopyError::Index(_), _) => {}
+        }
+        error.into()
     }
 
     /// Targets that no batch came to rest in.
@@ -179,7 +276,7 @@ impl Job {
     }
 
     fn next_target(&mut self, round: Round) -> Result<Step, JobError> {
-        let size = round.file_bytes;
+        let size = self.file_bytes;
         if self.options.space.fitting(size, size)?.is_none() {
             tracing::debug!("the disk has no room for a copy of what is live");
             return Ok(Step::Waiting);
@@ -187,13 +284,17 @@ impl Job {
         let number = FileNumber::sorted(self.next_sorted);
         self.next_sorted += 1;
         let target = Target::create(&self.shared.commit_dir, number)?;
-        let copying = Copying::new(target, size.into());
+        let copying = Copying::new(target, size.into(), round.purpose());
         self.stage = Stage::Copying(round, copying);
         Ok(Step::Worked { bytes: 0 })
     }
 
     fn copy(&mut self, mut round: Round, mut copying: Copying) -> Result<Step, JobError> {
-        match copying.step(&self.shared, &mut round.parcels) {
+        let pass = match &round.purpose {
+            Rewrite::Log(_, pass) => Some(&**pass),
+            Rewrite::Files(_) => None,
+        };
+        match copying.step(&self.shared, &mut round.parcels, pass) {
             Ok(Progress::Copied(bytes)) => {
                 round.bytes += bytes;
                 self.stage = Stage::Copying(round, copying);
@@ -210,7 +311,7 @@ impl Job {
             }
             Err(error) => {
                 copying.discard()?;
-                Err(error.into())
+                Err(self.on_copy_error(round.log(), error))
             }
         }
     }
@@ -220,7 +321,7 @@ impl Job {
             self.ask(|answer| JobCommand::Move(moves, answer))?;
             self.stage = Stage::Moving(round, copied);
         } else if round.parcels.is_empty() {
-            round.report();
+            round.report(&self.shared);
         } else {
             return self.next_target(round);
         }
@@ -239,13 +340,42 @@ impl Job {
 }
 
 impl Round {
-    fn report(&self) {
-        tracing::info!(
-            reason = self.choice.reason.name(),
-            files = self.choice.files.len(),
-            bytes = self.bytes,
-            took_ms = self.began.elapsed().as_millis(),
-            "files of the log were rewritten"
-        );
+    const fn log(&self) -> Option<LogId> {
+        match &self.purpose {
+            Rewrite::Log(log, _) => Some(*log),
+            Rewrite::Files(_) => None,
+        }
+    }
+
+    const fn purpose(&self) -> Purpose {
+        match &self.purpose {
+            Rewrite::Log(..) => Purpose::Compact,
+            Rewrite::Files(_) => Purpose::Copy,
+        }
+    }
+
+    fn report(&self, shared: &Shared) {
+        let (bytes, took_ms) = (self.bytes, self.began.elapsed().as_millis());
+        match &self.purpose {
+            Rewrite::Files(choice) => tracing::info!(
+                reason = choice.reason.name(),
+                files = choice.files.len(),
+                bytes,
+                took_ms,
+                "files of the log were rewritten"
+            ),
+            Rewrite::Log(id, pass) => {
+                let row = shared.logs.get(*id).map(|log| log.state().row);
+                tracing::info!(
+                    log = id.0,
+                    partition = row.map(|row| row.tp.to_string()),
+                    up_to = pass.latest.end().0,
+                    bytes,
+                    left = row.map(|row| row.size().0),
+                    took_ms,
+                    "a log was compacted"
+                );
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! instruction: what it wrote is unknown to the index until the writer says so.
 
 mod choice;
+mod compacting;
 mod copying;
 mod job;
 mod runner;
@@ -25,7 +26,7 @@ use crate::keys::FileRow;
 #[cfg(test)]
 pub(crate) use self::job::Step;
 pub(crate) use self::job::{Job, JobOptions};
-pub(crate) use self::runner::{Pace, Runner};
+pub(crate) use self::runner::Runner;
 
 /// What the job asks of the writer. Whoever asks waits for the answer.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(crate) enum JobCommand {
     Survey(Sender<Survey>),
     /// Let these rows point elsewhere.
     Move(Arc<Moves>, Sender<()>),
+    /// What was written is to be rewritten: go on in another file.
+    Seal(Sender<()>),
     /// Nothing is written at present: give back what is kept for it.
     Rest(Sender<()>),
 }
@@ -67,10 +70,22 @@ pub(crate) struct Moves {
     pub(crate) target_length: u32,
     /// In the order of their offsets.
     pub(crate) rows: Vec<MovedRow>,
+    pub(crate) purpose: Purpose,
+}
+
+/// Why batches are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They are needed, and what lay beside them is not.
+    Copy,
+    /// Some of their records are superseded.
+    Compact,
+    /// The same, and with these ones the log is compacted up to here.
+    CompactedTo(Offset),
 }
 
 /// One batch of [`Moves`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct MovedRow {
     pub(crate) base: Offset,
     pub(crate) from: Position,
@@ -78,14 +93,12 @@ pub(crate) struct MovedRow {
 }
 
 /// What became of a batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Destination {
     /// As it was, in the entry at this place of the target.
     Verbatim { at: u32 },
-    #[expect(dead_code, reason = "only compaction changes batches")]
     /// With fewer records.
-    Rebuilt(Landing),
-    #[expect(dead_code, reason = "only compaction removes batches")]
+    Rebuilt(Box<Landing>),
     /// Nothing of it is left.
     Nowhere,
 }

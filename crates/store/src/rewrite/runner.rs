@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::job::{Job, JobError, Step};
+use crate::rocks::shared::Shared;
 
 /// Between two looks while something is not ready yet.
 const SOON: Duration = Duration::from_secs(1);
@@ -22,32 +23,23 @@ pub(crate) struct Runner {
 
 #[derive(Debug)]
 struct Control {
+    shared: Arc<Shared>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     is_stopping: bool,
-    pace: Pace,
-}
-
-/// How much the job may do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pace {
-    /// Read and written.
-    pub(crate) bytes_per_second: f64,
-    /// Between two looks at a store in which nothing was to be done.
-    pub(crate) pause: Duration,
+    /// There is news: no reason to sleep on.
+    is_nudged: bool,
 }
 
 impl Runner {
-    pub(crate) fn start(job: Job, pace: Pace) -> std::io::Result<Self> {
+    pub(crate) fn start(job: Job, shared: Arc<Shared>) -> std::io::Result<Self> {
         let control = Arc::new(Control {
-            state: Mutex::new(State {
-                is_stopping: false,
-                pace,
-            }),
+            shared,
+            state: Mutex::default(),
             changed: Condvar::new(),
         });
         let thread = std::thread::Builder::new().name("ottla-rewrite".into());
@@ -61,9 +53,9 @@ impl Runner {
         })
     }
 
-    #[expect(dead_code, reason = "the broker's settings will")]
-    pub(crate) fn set_pace(&self, pace: Pace) {
-        self.control.state().pace = pace;
+    /// The job looks at once whether there is something to do.
+    pub(crate) fn nudge(&self) {
+        self.control.state().is_nudged = true;
         self.control.changed.notify_all();
     }
 
@@ -127,9 +119,16 @@ impl Control {
             if state.is_stopping {
                 return Wish::Stop;
             }
-            let pace = state.pace;
+            let pace = self.shared.rewriting();
+            let sleeps = match until {
+                Until::Paid(_) => false,
+                Until::After(_) | Until::Pause => true,
+            };
+            if sleeps && std::mem::take(&mut state.is_nudged) {
+                return Wish::GoOn;
+            }
             let length = match until {
-                Until::Paid(bytes) => pace.time_for(bytes),
+                Until::Paid(bytes) => time_for(bytes, pace.bytes_per_second),
                 Until::After(length) => length.min(pace.pause),
                 Until::Pause => pace.pause,
             };
@@ -143,21 +142,10 @@ impl Control {
     }
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            bytes_per_second: f64::MAX,
-            pause: Duration::from_secs(15),
-        }
-    }
-}
-
-impl Pace {
-    fn time_for(self, bytes: u64) -> Duration {
-        #[expect(clippy::cast_precision_loss, reason = "a pace is no account")]
-        let seconds = bytes as f64 / self.bytes_per_second.max(1.0);
-        Duration::try_from_secs_f64(seconds)
-            .unwrap_or(LATER)
-            .min(LATER)
-    }
+fn time_for(bytes: u64, bytes_per_second: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a pace is no account")]
+    let seconds = bytes as f64 / bytes_per_second.max(1.0);
+    Duration::try_from_secs_f64(seconds)
+        .unwrap_or(LATER)
+        .min(LATER)
 }

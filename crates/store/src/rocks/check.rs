@@ -213,7 +213,8 @@ impl Check<'_> {
             if !is_next || !reaches {
                 self.fault(place, FaultKind::Gap);
             }
-            if base >= row.clean && preceding != batch.preceding {
+            let follows_compacted = row.clean > Offset::ZERO && base <= row.clean;
+            if !follows_compacted && preceding != batch.preceding {
                 self.fault(place, FaultKind::Size);
             }
             if self.damaged.contains(&batch.position) {

@@ -16,7 +16,7 @@ use super::tail_cache::TailCache;
 use crate::audience::Call;
 use crate::commit::entry::{Entry, FileNumber, Position, batch_entry_size};
 use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Run, Table, TimeRow};
-use crate::rewrite::{Destination, Landing, Moves};
+use crate::rewrite::{Destination, Landing, Moves, Purpose};
 use crate::{LogId, ReadMode};
 
 /// Batches of a log that share a row in `Time`.
@@ -365,6 +365,7 @@ impl Fold {
         };
         let mut bytes_left: BTreeMap<FileNumber, u64> = BTreeMap::new();
         let mut bytes_moved = 0;
+        let mut fresh = Vec::new();
         for (old, to) in matched {
             let key = keys::offset_key(Table::Index, log.id, old.header.base_offset);
             *bytes_left.entry(old.position.file).or_default() += batch_entry_size(&old.header);
@@ -376,6 +377,7 @@ impl Fold {
             };
             row.compacted += difference(old.header.size.0, header.size.0);
             bytes_moved += batch_entry_size(&header);
+            fresh.push(header);
             let position = Position {
                 file: moves.target,
                 at,
@@ -403,9 +405,50 @@ impl Fold {
         if bytes_moved > 0 {
             self.add_moved_piece(index, log.id, moves, bytes_moved)?;
         }
+        if moves.purpose != Purpose::Copy {
+            self.time_anew(index, log.id, moves, &fresh)?;
+        }
         let touched = self.touch(log);
+        match moves.purpose {
+            Purpose::Copy => {}
+            Purpose::Compact => touched.compacted_to = moves.through.plus(1),
+            Purpose::CompactedTo(clean) => {
+                touched.compacted_to = moves.through.plus(1);
+                row.clean = row.clean.max(clean.min(row.bounds.end));
+            }
+        }
         touched.row = row;
         touched.is_cut = true;
+        Ok(())
+    }
+
+    /// Rows of `Time` within what was compacted give way to one for what is left.
+    fn time_anew(
+        &mut self,
+        index: &Index,
+        log: LogId,
+        moves: &Moves,
+        left: &[BatchHeader],
+    ) -> Result<(), IndexError> {
+        let first = keys::offset_key(Table::Time, log, moves.first);
+        let end = keys::offset_key(Table::Time, log, moves.through.plus(1));
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
+        let mut current = rows.first()?;
+        while let Some((key, value)) = current {
+            if TimeRow::parse(value)?.last <= moves.through {
+                self.changes.delete(key);
+            }
+            current = rows.next()?;
+        }
+        let greatest = left.iter().map(|header| header.max_timestamp).max();
+        if let (Some(front), Some(max_timestamp)) = (left.first(), greatest) {
+            let run = TimeRow {
+                last: moves.through,
+                max_timestamp,
+            };
+            let key = keys::offset_key(Table::Time, log, front.base_offset);
+            self.changes.put(key, run.write());
+        }
         Ok(())
     }
 
@@ -736,12 +779,12 @@ fn matching(index: &Index, log: LogId, moves: &Moves) -> Result<Option<Vec<Match
         let Some(seen) = seen.filter(|seen| seen.from == row.position) else {
             return Ok(None);
         };
-        let to = match seen.to {
+        let to = match &seen.to {
             Destination::Verbatim { at } => Some(Landing {
-                at,
+                at: *at,
                 header: row.header,
             }),
-            Destination::Rebuilt(landing) => Some(landing),
+            Destination::Rebuilt(landing) => Some(**landing),
             Destination::Nowhere => None,
         };
         matched.push((row, to));

@@ -39,10 +39,10 @@ use crate::keys;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
 use crate::queue::Command;
-use crate::rewrite::{Job, JobOptions, Pace, Runner};
+use crate::rewrite::{Job, JobOptions, Runner};
 use crate::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };
 
 /// The format of the index and of the commit log together.
@@ -162,7 +162,7 @@ fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore,
     let mut store = store.map_err(|error| opening.io(&error))?;
     if options.rewrites == Rewrites::InBackground {
         let job = store.job(IDLE_AFTER);
-        let runner = Runner::start(job, Pace::default());
+        let runner = Runner::start(job, store.shared.clone());
         store.runner = Some(runner.map_err(|error| opening.io(&error))?);
     }
     Ok(store)
@@ -468,6 +468,20 @@ impl LogStore for RocksStore {
         let log = self.log(log)?;
         let value = self.shared.index.get(&keys::state_key(log.id, key))?;
         Ok(value.map(Bytes::from))
+    }
+
+    fn set_compaction(&self, log: LogId, compaction: Option<Compaction>) {
+        self.shared.set_compaction(log, compaction);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
+    }
+
+    fn set_rewriting(&self, rewriting: Rewriting) {
+        self.shared.set_rewriting(rewriting);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
     }
 
     fn drain(&self) {

@@ -1,5 +1,6 @@
 //! The suite on disk, and what only a disk can do to a store.
 
+mod compacting;
 mod rewriting;
 mod who_writes;
 

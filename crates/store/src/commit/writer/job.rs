@@ -22,6 +22,10 @@ impl Writer {
                 self.relocate(&moves)?;
                 let _gone = answer.send(());
             }
+            JobCommand::Seal(answer) => {
+                self.go_on_elsewhere()?;
+                let _gone = answer.send(());
+            }
             JobCommand::Rest(answer) => {
                 self.rest()?;
                 let _gone = answer.send(());
@@ -33,6 +37,9 @@ impl Writer {
     /// How things stand. What is sealed becomes ready for rewriting by a flush of the
     /// index, which is begun here if need be.
     fn survey(&mut self) -> Result<Survey, Fatal> {
+        if self.synced.file < self.active.file.number {
+            self.begin_sync()?;
+        }
         if self.flushed.file < self.synced.file && self.flushing.is_none() {
             self.begin_flush()?;
         }
@@ -71,8 +78,19 @@ impl Writer {
         if self.active.at == 0 || self.active.capacity <= small {
             return Ok(());
         }
+        self.seal(small)
+    }
+
+    /// The next file has room for as much as came to this one.
+    fn go_on_elsewhere(&mut self) -> Result<(), Fatal> {
+        let small = FILE_BYTES_RESTED.min(self.options.file_bytes);
+        let size = self.active.at.saturating_mul(2);
+        self.seal(size.clamp(small, self.options.file_bytes))
+    }
+
+    fn seal(&mut self, next_file_bytes: u32) -> Result<(), Fatal> {
         self.finish_group()?;
-        self.next_file_bytes = small;
+        self.next_file_bytes = next_file_bytes;
         let sealed = self.active.file.clone();
         let end = self.active.at + SEAL_BYTES;
         if self.roll(SEAL_BYTES)? == Room::Found {

@@ -12,12 +12,12 @@ const RESTED: u64 = 128 * 1024;
 
 type Contents = BTreeMap<LogId, Vec<RecordBatch>>;
 
-fn job(disk: &Disk) -> Job {
+pub(super) fn job(disk: &Disk) -> Job {
     disk.store.job(Duration::ZERO)
 }
 
 /// Lets the job work until nothing is left to be done.
-fn finish(job: &mut Job) {
+pub(super) fn finish(job: &mut Job) {
     wait_until(|| {
         for _ in 0..100_000 {
             match job.step().unwrap() {
@@ -31,7 +31,7 @@ fn finish(job: &mut Job) {
 }
 
 /// At most so many steps; whether there were that many.
-fn steps(job: &mut Job, count: usize) -> bool {
+pub(super) fn steps(job: &mut Job, count: usize) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut done = 0;
     while done < count {
@@ -86,7 +86,7 @@ fn mixed(options: Options) -> (Disk, Contents) {
 }
 
 /// Bytes on disk of the commit log's directory.
-fn disk_bytes(disk: &Disk) -> u64 {
+pub(super) fn disk_bytes(disk: &Disk) -> u64 {
     let files = fs::read_dir(disk.dir.path().join("commit")).unwrap();
     let sizes = files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512);
     sizes.sum()
@@ -99,7 +99,7 @@ fn live_bytes(contents: &Contents) -> u64 {
         .sum()
 }
 
-fn sound(disk: Disk) {
+pub(super) fn sound(disk: Disk) {
     disk.store.close();
     let Disk { store, dir, .. } = disk;
     drop(store);

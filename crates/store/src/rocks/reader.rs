@@ -305,7 +305,8 @@ pub(crate) fn first_since(
 }
 
 /// The first batch from the one that holds `from` on to the one that holds `last`
-/// that has a timestamp at or behind `timestamp`.
+/// that has a timestamp at or behind `timestamp`. One that compaction left without
+/// records has none.
 fn first_in(
     index: &Index,
     log: LogId,
@@ -318,7 +319,7 @@ fn first_in(
         if row.header.base_offset > last {
             return false;
         }
-        if row.header.max_timestamp >= timestamp {
+        if row.header.max_timestamp >= timestamp && row.header.record_count > 0 {
             found = Some(row.header);
         }
         found.is_none()
@@ -362,7 +363,7 @@ fn greatest_in(
     let mut best: Option<BatchHeader> = None;
     each_row(index, log, from, ReadMode::Blocking, |row| {
         let is_below = row.header.next_offset() <= until;
-        if is_below {
+        if is_below && row.header.record_count > 0 {
             best = Some(best.map_or(row.header, |best| greater(best, row.header)));
         }
         is_below

@@ -59,6 +59,11 @@ impl CommitFile {
         Ok(Self::of(number, file, path))
     }
 
+    /// What lies between these places exists on disk from now on.
+    pub(crate) fn extend(&self, from: u32, to: u32) -> io::Result<()> {
+        allocate(&self.file, u64::from(from), u64::from(to - from))
+    }
+
     /// Gives back what was allocated behind `end`.
     pub(crate) fn shorten(&self, end: u32) -> io::Result<()> {
         self.file.set_len(u64::from(end))

@@ -177,8 +177,9 @@ fn start(
 ) -> Result<RocksStore, RecoveryError> {
     // On a small disk the first file is smaller. On a full one an old file stays as it
     // is, and for a new one the file system has the last word.
-    let fitting = options.space.fitting(options.file_bytes, FILE_BYTES_MIN)?;
-    let file_bytes = fitting.unwrap_or(options.file_bytes);
+    let wanted = options.file_bytes.min(writer::FILE_BYTES_LEAST);
+    let fitting = options.space.fitting(wanted, FILE_BYTES_MIN)?;
+    let file_bytes = fitting.unwrap_or(wanted);
     let recovered = recovery::recover(&commit_dir, &index, file_bytes)?;
     let logs = recovered.logs.all();
     let named = logs.iter().map(|log| (log.state().row.tp, log.id));

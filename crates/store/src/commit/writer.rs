@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
+use super::remover::Remover;
 use super::syncer::Syncer;
 use crate::audience::Call;
 use crate::queue::{Command, Outlook, Wake};
@@ -69,6 +70,7 @@ pub(crate) struct Writer {
     dirty: Vec<Arc<CommitFile>>,
     dirty_since: Option<Instant>,
     syncer: Option<Syncer>,
+    remover: Option<Remover>,
     /// When what is due beside the operations was last looked for.
     house_kept: Instant,
     /// Where it happened was not the place to end the store.
@@ -127,6 +129,12 @@ enum Room {
 pub(crate) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
     // Whoever waits for the writer must not wait for ever should it die.
     let _guard = Abandon(shared.clone());
+    work(shared, writer);
+    // Whoever ends the store finds its directory at rest.
+    locked(writer).remover = None;
+}
+
+fn work(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
     let mut commands = Vec::new();
     loop {
         let outlook = locked(writer).outlook();
@@ -184,6 +192,7 @@ impl Writer {
             dirty: Vec::new(),
             dirty_since: None,
             syncer: None,
+            remover: None,
             house_kept: Instant::now(),
             fatal: None,
             spares: start.spares,
@@ -664,8 +673,13 @@ impl Writer {
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
         let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
-        self.spares.extend(file.retire(keep)?);
-        tracing::debug!(file = number.0, keep, "a dead commit file was removed");
+        if keep {
+            self.spares.extend(file.retire(true)?);
+        } else {
+            let remover = self.remover.get_or_insert_with(Remover::start);
+            remover.remove(file);
+        }
+        tracing::debug!(file = %number, keep, "a dead file was removed");
         Ok(())
     }
 

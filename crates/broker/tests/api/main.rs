@@ -34,4 +34,4 @@ mod requests;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ottla_allocator::MiMalloc = ottla_allocator::MiMalloc;

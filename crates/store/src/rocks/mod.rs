@@ -72,7 +72,7 @@ impl Options {
             cluster,
             durability: Durability::Fsync,
             commit_file: ByteSize(256 * MIB),
-            tail_cache: ByteSize(32 * MIB),
+            tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
         }

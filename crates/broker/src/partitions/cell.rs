@@ -256,6 +256,11 @@ impl Cell {
             state.incarnation += 1;
             let listener: Arc<dyn LogListener> = self.clone();
             self.store.attach(self.log, state.incarnation, listener);
+            // What the machine before had asked for may have been done since this one
+            // was recovered.
+            if let Ok(bounds) = self.store.bounds(self.log) {
+                state.step(now, Input::StartMoved { to: bounds.start });
+            }
             if let Some(lead) = state.lead.clone() {
                 state.step(now, Input::Lead(lead));
             }
@@ -420,6 +425,10 @@ impl LogListener for Cell {
                 state.step(now, Input::Flushed { end });
             }
         });
+    }
+
+    fn on_start_moved(&self, start: Offset) {
+        self.with(|state, now| state.step(now, Input::StartMoved { to: start }));
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {

@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(test)]
 mod directories;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod groups;

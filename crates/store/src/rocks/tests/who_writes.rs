@@ -46,6 +46,8 @@ impl LogListener for Witness {
         self.moved.notify_all();
     }
 
+    fn on_start_moved(&self, _: Offset) {}
+
     fn on_failed(&self, _: u64, failure: StoreFailure) {
         panic!("an append failed: {failure}");
     }

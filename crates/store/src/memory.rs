@@ -220,6 +220,8 @@ impl Inner {
             if self.options.stepping == Stepping::Manual {
                 state.unsynced.push(command.clone());
             }
+            // At once is in time.
+            sync |= matches!(command, Command::Op(Op::Flush { .. }));
             if let Command::Op(Op::Drop { log }) = command {
                 state.audiences.remove(log);
             }
@@ -305,7 +307,7 @@ fn apply(logs: &mut Logs, command: &Command) {
         Op::State { key, value, .. } => {
             log.state.insert(key.clone(), value.clone());
         }
-        Op::Drop { .. } => {}
+        Op::Drop { .. } | Op::Flush { .. } => {}
     }
 }
 

@@ -131,6 +131,9 @@ pub enum Op {
     StartOffset { log: LogId, to: Offset },
     /// Removes the log with everything it holds. Its listener hears nothing more.
     Drop { log: LogId },
+    /// What was submitted before is durable within this time, if the store's policy
+    /// leaves it longer.
+    Flush { log: LogId, within: Duration },
     /// Keeps `value` under `key`; an empty value removes the key.
     State {
         log: LogId,
@@ -146,6 +149,7 @@ impl Op {
             | Self::Truncate { log, .. }
             | Self::StartOffset { log, .. }
             | Self::Drop { log }
+            | Self::Flush { log, .. }
             | Self::State { log, .. } => *log,
         }
     }

@@ -94,10 +94,11 @@ config_keys! {
         /// Whether the topic uses tiered storage. Refused unless the cluster has it.
         remote_storage_enable: bool = "false" as "remote.storage.enable",
             Medium, Dynamic, Ignored, Any;
-        /// Bytes that a partition may hold before its oldest records are dropped; -1 for no limit.
+        /// Bytes that a partition may hold before its oldest batches are dropped; -1 for no limit.
         retention_bytes: i64 = "-1" as "retention.bytes" or "log.retention.bytes",
             Medium, Dynamic, Applied, Any;
-        /// How long a record is kept at least; -1 for ever.
+        /// How long a record is kept at least; -1 for ever. The oldest batch goes when its latest
+        /// record is older, where Kafka waits until a whole segment is.
         retention_ms: i64 = "604800000" as "retention.ms" or "log.retention.ms",
             Medium, Dynamic, Applied, AtLeast(-1);
         /// Size of a segment file. Ottla has no segment files.

@@ -17,6 +17,7 @@ mod net;
 pub mod offline;
 mod partitions;
 mod producer_ids;
+mod retention;
 pub mod serve;
 mod tasks;
 mod topics;

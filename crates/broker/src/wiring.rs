@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
-use ottla_base::config::{ConfigError, Layers, Overrides, Start};
+use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
@@ -262,13 +262,19 @@ fn open_metadata_log(
     let partition =
         recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
     let layers = Layers::at_start(&parts.settings.fixed);
+    // What the cluster has agreed on is flushed, whatever becomes of records; so does
+    // Kafka.
+    let config = TopicConfig {
+        flush_messages: 1,
+        ..TopicConfig::clone(layers.topic_defaults()?.config())
+    };
     let cell = Cell::new(CellParts {
         topic_partition,
         topic: TopicName::from(METADATA_TOPIC),
         log,
         store: parts.store.clone(),
         partition,
-        config: layers.topic_defaults()?.config().clone(),
+        config: Arc::new(config),
         clock,
         timers: timers.clone(),
         failures: failures.clone(),

@@ -40,6 +40,7 @@ impl Command {
             Self::Op(Op::Append {
                 batch, sync: false, ..
             }) => Some(OVERHEAD + batch.size().0),
+            Self::Op(Op::Flush { .. }) => Some(0),
             Self::Op(Op::State { key, value, .. }) => {
                 Some(OVERHEAD + key.len() as u64 + value.len() as u64)
             }

@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(test)]
 mod directories;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod groups;
@@ -31,6 +33,8 @@ mod produce;
 mod produce_fetch;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod retention;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

@@ -64,6 +64,8 @@ pub(crate) struct Writer {
     /// Files with bytes that may not be.
     dirty: Vec<Arc<CommitFile>>,
     dirty_since: Option<Instant>,
+    /// Somebody wants all that is dirty durable by then.
+    sync_by: Option<Instant>,
     syncer: Option<Syncer>,
     /// When what is due beside the operations was last looked for.
     house_kept: Instant,
@@ -172,6 +174,7 @@ impl Writer {
             synced: start.end,
             dirty: Vec::new(),
             dirty_since: None,
+            sync_by: None,
             syncer: None,
             house_kept: Instant::now(),
             fatal: None,
@@ -250,6 +253,11 @@ impl Writer {
             Command::Op(Op::Truncate { to, .. }) => self.cut(&log, Entry::Truncate(to)),
             Command::Op(Op::StartOffset { to, .. }) => self.cut(&log, Entry::StartOffset(to)),
             Command::Op(Op::Drop { .. }) => self.cut(&log, Entry::Drop),
+            Command::Op(Op::Flush { within, .. }) => {
+                let by = Instant::now().checked_add(within);
+                self.sync_by = self.sync_by.into_iter().chain(by).min();
+                Ok(())
+            }
         }
     }
 
@@ -502,7 +510,7 @@ impl Writer {
         for file in self.dirty.drain(..) {
             file.sync()?;
         }
-        self.dirty_since = None;
+        self.forget_dirt();
         self.synced = self.end();
         Ok(())
     }
@@ -513,7 +521,7 @@ impl Writer {
         let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
         let sync = match self.dirty_since {
             Some(_) if is_busy => Some(soon),
-            Some(since) => Some(since + self.sync_delay()),
+            Some(since) => Some(self.sync_due(since)),
             None => None,
         };
         let sealed = ..self.active.file.number;
@@ -525,11 +533,19 @@ impl Writer {
         }
     }
 
-    const fn sync_delay(&self) -> Duration {
-        match self.options.durability {
+    /// When something that was written at `since` is to be durable.
+    fn sync_due(&self, since: Instant) -> Instant {
+        let delay = match self.options.durability {
             Durability::Fsync => IDLE_SYNC,
             Durability::PageCache { flush_interval } => flush_interval,
-        }
+        };
+        let due = since + delay;
+        self.sync_by.map_or(due, |by| due.min(by))
+    }
+
+    const fn forget_dirt(&mut self) {
+        self.dirty_since = None;
+        self.sync_by = None;
     }
 
     /// What is due beside the operations themselves.
@@ -551,8 +567,8 @@ impl Writer {
         {
             self.synced = self.synced.max(synced);
         }
-        let delay = self.sync_delay();
-        if self.dirty_since.is_none_or(|since| since.elapsed() < delay) {
+        let due = self.dirty_since.map(|since| self.sync_due(since));
+        if due.is_none_or(|due| Instant::now() < due) {
             return Ok(());
         }
         match self.options.durability {
@@ -562,7 +578,7 @@ impl Writer {
                 let syncer = self.syncer.get_or_insert_with(Syncer::start);
                 if !syncer.is_busy() {
                     syncer.begin(std::mem::take(&mut self.dirty), end);
-                    self.dirty_since = None;
+                    self.forget_dirt();
                 }
             }
         }

@@ -28,8 +28,8 @@ impl Backing {
     /// As much as a broker can write within `duration`, if half of what is
     /// available is that much.
     pub(crate) fn for_so_long(duration: Duration) -> Self {
-        let wanted = duration.as_secs_f64() * f64::from(PIECES_PER_SECOND);
-        let wanted = AHEAD + wanted.ceil() as usize;
+        let wanted = duration.as_millis() * u128::from(PIECES_PER_SECOND) / 1000;
+        let wanted = AHEAD + usize::try_from(wanted).unwrap_or(usize::MAX / 2);
         let pieces = wanted.min(available_bytes() / 2 / PIECE_BYTES);
         // Written to, so that there is memory behind every page.
         let mut held: Vec<Vec<u8>> = (0..pieces).map(|_| vec![1; PIECE_BYTES]).collect();

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{self, Serve};
 use crate::data_dir::{self, fresh_id};
+use crate::format::{Bootstrap, metadata_directory};
 use crate::logging;
 use crate::wiring::{self, StartParts};
 
@@ -81,12 +82,18 @@ fn try_run(serve: &Serve) -> anyhow::Result<()> {
 async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> {
     let node = start.listeners.node;
     let (store, cluster_id) = open_store(serve, &start)?;
+    let bootstrap = if serve.memory {
+        Bootstrap::default()
+    } else {
+        Bootstrap::read(&metadata_directory(&start))?
+    };
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be caught")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
     let running = wiring::start(StartParts {
         host_default: host_default(serve),
         settings: start,
         cluster_id,
+        bootstrap,
         store,
     })
     .await?;

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
+use crate::format::Bootstrap;
 use crate::metadata::{ControllerHandle, Follower};
 use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
@@ -37,6 +38,8 @@ pub use crate::partitions::RecoverError;
 pub struct StartParts {
     pub settings: Start,
     pub cluster_id: ClusterId,
+    /// What a cluster begins with that starts for the first time.
+    pub bootstrap: Bootstrap,
     pub store: Arc<dyn LogStore>,
     /// What clients are told where a listener names no host.
     pub host_default: String,
@@ -290,9 +293,14 @@ fn open_metadata_log(
 /// Makes the cluster know this broker by its addresses.
 async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
     let cluster = broker.cluster_id.clone();
-    let bootstrapped = broker
-        .controller
-        .ask(|token| Input::Bootstrap { token, cluster });
+    let credentials = parts.bootstrap.scram.iter().cloned();
+    let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
+    let credentials = credentials.collect();
+    let bootstrapped = broker.controller.ask(|token| Input::Bootstrap {
+        token,
+        cluster,
+        credentials,
+    });
     match bootstrapped.await? {
         Reply::Bootstrap(result) => result?,
         other @ (Reply::RegisterBroker(_)
@@ -300,6 +308,7 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         | Reply::DeleteTopics(_)
         | Reply::CreatePartitions(_)
         | Reply::AlterConfigs(_)
+        | Reply::AlterScram(_)
         | Reply::AllocateProducerIds(_)) => {
             unreachable!("the controller answered with {other:?}")
         }

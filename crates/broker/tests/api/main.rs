@@ -35,6 +35,8 @@ mod produce_fetch;
 mod requests;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod scram;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

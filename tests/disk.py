@@ -79,6 +79,9 @@ class Disk:
         self.loop = run(['losetup', '--find', '--show', self.file]).stdout.strip()
         run(['mount', self.loop, self.place])
 
+    def sync(self) -> None:
+        run(['sync', '--file-system', self.place])
+
     def lose_power(self, after: int, seed: int) -> None:
         """Makes the disk lose its power after so many more writes and flushes,
         or after a while if nobody asks for so many."""

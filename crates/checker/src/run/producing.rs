@@ -15,7 +15,7 @@ use crate::history::{Offset, Process, Producer, Value, What};
 /// How long acknowledgements are waited for between two sends.
 const PAUSE: Duration = Duration::from_millis(2);
 /// What may wait in librdkafka: when the broker is away, the producer waits too.
-const QUEUE_MOST: &str = "2000";
+const QUEUE_MOST: i32 = 2_000;
 
 /// Sends until the run is over, then waits for what is on its way. A producer
 /// that librdkafka gives up is replaced.
@@ -43,7 +43,7 @@ impl<'a> Producing<'a> {
             .set("linger.ms", chance.pick(&["0", "2", "10"]))
             .set("compression.type", chance.pick(&["none", "none", "lz4"]))
             .set("batch.num.messages", chance.pick(&["10", "100", "10000"]))
-            .set("queue.buffering.max.messages", QUEUE_MOST)
+            .set("queue.buffering.max.messages", QUEUE_MOST.to_string())
             .set("message.timeout.ms", "120000");
         for setting in &run.options.producer_settings {
             let Some((key, value)) = setting.split_once('=') else {
@@ -88,6 +88,9 @@ impl<'a> Producing<'a> {
 
     /// False if there is no room.
     fn send(&mut self, chance: &mut Chance) -> Result<bool> {
+        if self.producer.in_flight_count() >= QUEUE_MOST {
+            return Ok(false);
+        }
         let logs = self.run.topics.logs();
         let log = chance.pick(&logs);
         let (topic, partition) = self.run.topics.place(log);

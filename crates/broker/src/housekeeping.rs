@@ -31,7 +31,7 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
         }
         wait = interval;
         for topic in broker.registry.topics() {
-            for cell in &topic.cells {
+            for cell in topic.cells() {
                 let (cell, now) = (cell.clone(), broker.clock.now());
                 broker.read_pool.run(move || retain(&cell, now)).await;
             }

@@ -30,7 +30,6 @@ def small_disk():
 @pytest.mark.ours
 def test_a_full_disk_loses_nothing_that_was_acknowledged(make_broker, clients, small_disk):
     broker = make_broker({'log.dirs': str(small_disk / 'data'), 'ottla.commit.file.bytes': str(16 << 20)})
-    broker.data = small_disk / 'data'
     broker.start()
     producer = clients.producer(broker, acks='all', enable_idempotence=False, retries=0, request_timeout_ms=5000,
                                 delivery_timeout_ms=6000, max_block_ms=5000, linger_ms=5)

@@ -170,7 +170,7 @@ impl Running {
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
             if let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) {
-                offsets.cells.iter().for_each(|cell| cell.dismiss_host());
+                offsets.cells().for_each(|cell| cell.dismiss_host());
             }
             if !self.drained(limits::DRAIN_MS_MAX).await {
                 warn!("some clients are still owed answers, and are cut off");
@@ -179,7 +179,7 @@ impl Running {
         let broker = self.broker.clone();
         let close = move || {
             for topic in broker.registry.topics() {
-                topic.cells.iter().for_each(|cell| cell.checkpoint());
+                topic.cells().for_each(|cell| cell.checkpoint());
             }
             broker.controller.cell().checkpoint();
             broker.store.close();

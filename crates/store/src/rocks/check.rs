@@ -86,7 +86,10 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, O
         damaged: BTreeSet::new(),
         live: BTreeMap::new(),
     };
-    let done = check.entries(progress).and_then(|()| check.logs());
+    let done = check
+        .rows()
+        .and_then(|()| check.entries(progress))
+        .and_then(|()| check.logs());
     done.map_err(|error| OpenError::Io {
         dir: dir.into(),
         reason: error.to_string(),
@@ -118,6 +121,20 @@ struct Check<'a> {
 impl Check<'_> {
     fn fault(&mut self, place: Place, what: FaultKind) {
         self.report.faults.push(Fault { place, what });
+    }
+
+    /// RocksDB verifies what it reads, also the rows that are not looked at below.
+    fn rows(&self) -> Result<(), CheckError> {
+        let all = (&[][..], &[u8::MAX][..]);
+        let mut rows = self
+            .inspected
+            .index
+            .rows(all.0, all.1, ReadMode::Blocking)?;
+        let mut row = rows.first()?;
+        while row.is_some() {
+            row = rows.next()?;
+        }
+        Ok(())
     }
 
     fn entries(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), CheckError> {

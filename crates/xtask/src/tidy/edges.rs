@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("oracle", &["base", "protocol"]),
+    ("checker", &[]),
     ("xtask", &[]),
     ("bench", &[]),
     ("protocol-fuzz", &["base", "protocol"]),

@@ -227,6 +227,24 @@ impl Queue {
         self.progress.notify_all();
     }
 
+    /// Everything that was pushed is wanted durable by the next turn.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn want_durable(&self) {
+        let mut inner = self.lock();
+        inner.wanted = inner.pushed;
+    }
+
+    /// What there is to do, without sleeping.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn take_now(&self, into: &mut Vec<Command>) -> Option<Wake> {
+        let mut inner = self.lock();
+        let wake = inner.reason_to_wake()?;
+        inner.take(into);
+        Some(wake)
+    }
+
     /// Returns once everything that was pushed is durable, or never will be.
     pub(crate) fn wait_durable(&self) {
         let mut inner = self.lock();

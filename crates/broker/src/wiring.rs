@@ -27,7 +27,7 @@ use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
 use crate::tasks::Tasks;
 use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
-use crate::{housekeeping, limits};
+use crate::{compaction, housekeeping, limits};
 
 pub use crate::metadata::{ControllerError, LoadError};
 pub use crate::net::BindError;
@@ -124,6 +124,10 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     tasks.spawn(
         "housekeeping",
         housekeeping::run(broker.clone(), tasks.stopping()),
+    );
+    tasks.spawn(
+        "compaction",
+        compaction::run(broker.clone(), tasks.stopping()),
     );
 
     let addresses = bound

@@ -6,6 +6,8 @@ mod admin;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod directories;
 #[cfg(test)]
 mod durable;

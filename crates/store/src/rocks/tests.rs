@@ -1,5 +1,7 @@
 //! The suite on disk, and what only a disk can do to a store.
 
+mod compacting;
+mod rewriting;
 mod who_writes;
 
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ const KIB: usize = 1024;
 fn options() -> Options {
     Options {
         commit_file: ByteSize(1024 * 1024),
+        rewrites: Rewrites::Never,
         ..Options::new(BrokerId(1), ClusterId::from("test-cluster"))
     }
 }

@@ -179,6 +179,8 @@ pub static ROUTES: &[Route] = &[
     Route::of::<admin::AlterPartitionReassignments>(),
     Route::of::<admin::ListPartitionReassignments>(),
     Route::of::<group::OffsetDelete>(),
+    Route::of::<admin::DescribeUserScramCredentials>(),
+    Route::of::<admin::AlterUserScramCredentials>(),
     Route::of::<admin::DescribeQuorum>(),
     Route::of::<admin::DescribeCluster>(),
     Route::of::<describe_producers::DescribeProducers>(),

@@ -97,6 +97,7 @@ impl Follower {
                 | Change::Broker(_)
                 | Change::ProducerIds
                 | Change::Feature
+                | Change::Scram
                 | Change::Cluster
                 | Change::Nothing => (),
             }

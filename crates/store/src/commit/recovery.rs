@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Found, NoEntry, Position};
 use super::file::{CommitFile, Listing};
 use super::scan::{Scanner, is_seal};
@@ -93,15 +94,16 @@ fn position(index: &Index, key: &[u8]) -> Result<Option<Position>, IndexError> {
 }
 
 pub(crate) fn recover(
+    disk: &Disk,
     dir: &Path,
     index: &Index,
     file_bytes: u32,
 ) -> Result<Recovered, RecoveryError> {
     let known = Known::load(index)?;
-    let listing = Listing::of(dir)?;
+    let listing = Listing::of(disk, dir)?;
     let mut files = BTreeMap::new();
     for number in &listing.files {
-        files.insert(*number, Arc::new(CommitFile::open(dir, *number)?));
+        files.insert(*number, Arc::new(CommitFile::open(disk, dir, *number)?));
     }
     let begins_late = listing.files.first().is_some_and(|first| first.0 > 1);
     if known.position.is_none() && begins_late {
@@ -117,6 +119,7 @@ pub(crate) fn recover(
         logs.insert(Arc::new(Log::new(id, row, true)));
     }
     let mut replay = Replay {
+        disk,
         index,
         logs: &logs,
         fold: Fold::new(known.files, known.next_log),
@@ -150,6 +153,7 @@ pub(crate) fn recover(
 
 /// Owned by `recover`.
 struct Replay<'a> {
+    disk: &'a Disk,
     index: &'a Index,
     logs: &'a Logs,
     fold: Fold,
@@ -340,7 +344,7 @@ impl Replay<'_> {
         let gone: Vec<_> = files.keys().copied().filter(behind).collect();
         for number in gone {
             if let Some(file) = files.remove(&number) {
-                spares.extend(file.retire(false)?);
+                spares.extend(file.retire(self.disk, false)?);
             }
             if number > end.file {
                 self.fold.forget_file(number);
@@ -359,7 +363,7 @@ impl Replay<'_> {
         file_bytes: u32,
     ) -> Result<(), RecoveryError> {
         let Some(active) = files.get(&end.file) else {
-            let file = CommitFile::create(dir, end.file, file_bytes, None)?;
+            let file = CommitFile::create(self.disk, dir, end.file, file_bytes, None)?;
             files.insert(end.file, Arc::new(file));
             return Ok(());
         };

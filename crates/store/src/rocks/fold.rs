@@ -46,6 +46,7 @@ struct Touched {
     /// them in before the next look at it.
     is_cut: bool,
     is_dropped: bool,
+    start_moved: bool,
     fresh: Vec<RecordBatch>,
     flushed: Option<u64>,
 }
@@ -232,6 +233,7 @@ impl Fold {
         let touched = self.touch(log);
         touched.row = row;
         touched.is_cut = true;
+        touched.start_moved = true;
         Ok(())
     }
 
@@ -308,6 +310,10 @@ impl Fold {
             if touched.is_cut {
                 state.trim_tail();
             }
+            if touched.start_moved {
+                let start = state.row.bounds.start;
+                calls.extend(state.audience.start_moved(start));
+            }
             if let Some(incarnation) = touched.flushed {
                 let end = state.row.bounds.end;
                 calls.extend(state.audience.flushed(incarnation, end));
@@ -338,6 +344,7 @@ impl Fold {
             row: log.state().row,
             is_cut: false,
             is_dropped: false,
+            start_moved: false,
             fresh: Vec::new(),
             flushed: None,
         })

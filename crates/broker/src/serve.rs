@@ -34,11 +34,15 @@ const CLUSTER_ID: &str = "CLUSTER_ID";
 /// long as Linux leaves them by itself.
 const PAGE_CACHE_FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A buffer that is wanted again so soon is not given back in between.
+const FREED_MEMORY_KEPT: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Runs a broker until SIGTERM or Ctrl-C.
 pub fn run(serve: &Serve) -> ExitCode {
     // The allocator asks for huge pages, which make an idle broker half as large
     // again and were measured to gain nothing. A kernel without them needs no wish.
     let _unsupported = rustix::thread::disable_transparent_huge_pages(true);
+    ottla_allocator::return_freed_memory_after(FREED_MEMORY_KEPT);
     raise_descriptor_limit();
     match try_run(serve) {
         Ok(()) => ExitCode::SUCCESS,

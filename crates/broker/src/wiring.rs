@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
-use ottla_base::config::{ConfigError, Layers, Overrides, Start};
+use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
@@ -27,7 +27,7 @@ use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
 use crate::tasks::Tasks;
 use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
-use crate::{housekeeping, limits};
+use crate::{compaction, housekeeping, limits};
 
 pub use crate::metadata::{ControllerError, LoadError};
 pub use crate::net::BindError;
@@ -125,6 +125,10 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         "housekeeping",
         housekeeping::run(broker.clone(), tasks.stopping()),
     );
+    tasks.spawn(
+        "compaction",
+        compaction::run(broker.clone(), tasks.stopping()),
+    );
 
     let addresses = bound
         .iter()
@@ -170,7 +174,7 @@ impl Running {
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
             if let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) {
-                offsets.cells.iter().for_each(|cell| cell.dismiss_host());
+                offsets.cells().for_each(|cell| cell.dismiss_host());
             }
             if !self.drained(limits::DRAIN_MS_MAX).await {
                 warn!("some clients are still owed answers, and are cut off");
@@ -179,7 +183,7 @@ impl Running {
         let broker = self.broker.clone();
         let close = move || {
             for topic in broker.registry.topics() {
-                topic.cells.iter().for_each(|cell| cell.checkpoint());
+                topic.cells().for_each(|cell| cell.checkpoint());
             }
             broker.controller.cell().checkpoint();
             broker.store.close();
@@ -265,13 +269,19 @@ fn open_metadata_log(
     let partition =
         recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
     let layers = Layers::at_start(&parts.settings.fixed);
+    // What the cluster has agreed on is flushed, whatever becomes of records; so does
+    // Kafka.
+    let config = TopicConfig {
+        flush_messages: 1,
+        ..TopicConfig::clone(layers.topic_defaults()?.config())
+    };
     let cell = Cell::new(CellParts {
         topic_partition,
         topic: TopicName::from(METADATA_TOPIC),
         log,
         store: parts.store.clone(),
         partition,
-        config: layers.topic_defaults()?.config().clone(),
+        config: Arc::new(config),
         clock,
         timers: timers.clone(),
         failures: failures.clone(),

@@ -12,6 +12,8 @@ mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::check::check_on;
 pub use self::check::{Fault, FaultKind, Place, Progress, Report, check};
 pub use self::dump::{Dump, DumpRow, dump};
 pub use crate::commit::entry::{Entry, FileNumber, NoEntry, Position};
@@ -456,6 +458,9 @@ impl LogStore for RocksStore {
 
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let log = self.log(log)?;
+        if let Some(held) = log.state().held(key) {
+            return Ok(Some(held).filter(|value| !value.is_empty()));
+        }
         let value = self.shared.index.get(&keys::state_key(log.id, key))?;
         Ok(value.map(Bytes::from))
     }

@@ -64,6 +64,7 @@ impl Partition {
             Input::Append(append) => self.append(append, out),
             Input::Replicated { by, end } => self.on_replicated(by, end),
             Input::Flushed { end } => self.log.flushed(end),
+            Input::StartMoved { to } => self.log.start_moved(to, out),
             Input::Diverged { epoch, end } => self.on_diverged(epoch, end, out),
             Input::DeleteRecords {
                 token,
@@ -128,6 +129,13 @@ impl Partition {
         };
         let Hard { epochs, end, .. } = &self.log.hard;
         epochs.end_offset_for(epoch, current, *end)
+    }
+
+    /// Everything below is committed, belongs to no open transaction, and lies before
+    /// the last checkpoint.
+    pub fn settled(&self) -> Offset {
+        let View { last_stable, .. } = self.view();
+        last_stable.min(self.log.saved())
     }
 
     /// For the API of that name.
@@ -305,7 +313,7 @@ impl Partition {
     }
 
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        self.deletions.release(self.log.start, out);
+        self.deletions.release(self.log.durable_start, out);
         self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
             leader.release(&self.settings, &self.log, out);

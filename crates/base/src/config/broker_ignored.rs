@@ -318,37 +318,13 @@ plain_keys! {
             AtLeast(0),
             "Greatest value of the group setting `streams.assignment.interval.ms`.";
         "log.cleaner.threads": Int = "1", Medium, Dynamic, Ignored, AtLeast(0),
-            "Threads that compact.";
-        "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Medium, Dynamic,
-            Ignored, Any,
-            "Most bytes per second that compaction reads and writes.";
-        "log.cleaner.dedupe.buffer.size": Long = "134217728", Medium, Dynamic, Ignored, Any,
-            "Memory for the keys seen by compaction.";
+            "Threads that compact. Ottla has one.";
         "log.cleaner.io.buffer.size": Int = "524288", Medium, Dynamic, Ignored, AtLeast(0),
             "Memory for the records moved by compaction.";
         "log.cleaner.io.buffer.load.factor": Double = "0.9", Medium, Dynamic, Ignored, Any,
             "How full the memory for keys may get.";
-        "log.cleaner.backoff.ms": Long = "15000", Medium, Dynamic, Ignored, AtLeast(0),
-            "How long compaction sleeps when there is nothing to do.";
-        "log.cleaner.min.cleanable.ratio": Double = "0.5", Medium, Dynamic, Ignored, Between(0, 1),
-            "The default of `min.cleanable.dirty.ratio`.";
-        "log.cleaner.enable": Boolean = "true", Medium, ReadOnly, Ignored, Any,
-            "Whether logs are compacted at all. Deprecated in Kafka.";
-        "log.cleaner.delete.retention.ms": Long = "86400000", Medium, Dynamic, Ignored, AtLeast(0),
-            "The default of `delete.retention.ms`.";
-        "log.cleaner.min.compaction.lag.ms": Long = "0", Medium, Dynamic, Ignored, AtLeast(0),
-            "The default of `min.compaction.lag.ms`.";
-        "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", Medium, Dynamic, Ignored,
-            AtLeast(1),
-            "The default of `max.compaction.lag.ms`.";
         "cordoned.log.dirs": List = "", Medium, PerBroker, Ignored, DISTINCT,
             "Data directories that get no new replicas; `*` for all.";
-        "log.segment.bytes": Int = "1073741824", High, Dynamic, Ignored, AtLeast(1_048_576),
-            "The default of `segment.bytes`.";
-        "log.roll.ms": Long = null or "log.roll.hours" in Hours, High, Dynamic, Ignored, Any,
-            "The default of `segment.ms`. Unset, `log.roll.hours`.";
-        "log.roll.hours": Int = "168", High, ReadOnly, Ignored, AtLeast(1),
-            "As `log.roll.ms`, in hours.";
         "log.roll.jitter.ms": Long = null or "log.roll.jitter.hours" in Hours, High, Dynamic,
             Ignored, Any,
             "The default of `segment.jitter.ms`. Unset, `log.roll.jitter.hours`.";
@@ -358,17 +334,8 @@ plain_keys! {
             "The default of `segment.index.bytes`.";
         "log.index.interval.bytes": Int = "4096", Medium, Dynamic, Ignored, AtLeast(0),
             "The default of `index.interval.bytes`.";
-        "log.flush.interval.messages": Long = "9223372036854775807", High, Dynamic, Ignored,
-            AtLeast(1),
-            "The default of `flush.messages`.";
         "log.segment.delete.delay.ms": Long = "60000", High, Dynamic, Ignored, AtLeast(0),
             "The default of `file.delete.delay.ms`.";
-        "log.flush.scheduler.interval.ms": Long = "9223372036854775807", High, ReadOnly, Ignored,
-            Any,
-            "How often Kafka looks for logs to flush. Ottla flushes by `ottla.flush.policy`.";
-        "log.flush.interval.ms": Long = null or "log.flush.scheduler.interval.ms", High, Dynamic,
-            Ignored, Any,
-            "The default of `flush.ms`. Unset, `log.flush.scheduler.interval.ms`.";
         "log.flush.offset.checkpoint.interval.ms": Int = "60000", High, ReadOnly, Ignored,
             AtLeast(0),
             "How often flushed offsets are written to disk.";

@@ -123,6 +123,11 @@ impl Handle {
         ask!(self, file => file.allocate(at, length))
     }
 
+    /// Takes away what lies behind the first `length` bytes.
+    pub(crate) fn shorten(&self, length: u64) -> io::Result<()> {
+        ask!(self, file => file.shorten(length))
+    }
+
     /// Empties this part of the file, which stays allocated.
     pub(crate) fn empty(&self, at: u64, length: u64) -> io::Result<()> {
         ask!(self, file => file.empty(at, length))

@@ -51,6 +51,23 @@ impl CommitFile {
         })
     }
 
+    /// A new file that grows as it is written.
+    pub(crate) fn create_growing(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
+        let path = path_of(dir, number);
+        let handle = disk.create(&path)?;
+        disk.sync_dir(dir)?;
+        Ok(Self {
+            number,
+            handle,
+            path,
+        })
+    }
+
+    /// Gives back what was allocated behind `end`.
+    pub(crate) fn shorten(&self, end: u32) -> io::Result<()> {
+        self.handle.shorten(u64::from(end))
+    }
+
     pub(crate) fn open(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
         let path = path_of(dir, number);
         Ok(Self {
@@ -187,6 +204,7 @@ impl Listing {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             match (extension, stem.and_then(|stem| stem.parse().ok())) {
                 (Some("log"), Some(number)) => listing.files.push(FileNumber(number)),
+                (Some("sorted"), Some(number)) => listing.files.push(FileNumber::sorted(number)),
                 (Some("spare"), _) => listing.spares.push(path),
                 _ => {}
             }

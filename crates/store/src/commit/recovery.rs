@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Found, NoEntry, Position};
 use super::file::{CommitFile, Listing};
 use super::scan::{Scanner, is_seal};
-use crate::keys::{self, FileRow, IndexRow, LogRow, Table};
+use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Table};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::{Index, IndexError};
 use crate::rocks::log::{Log, Logs};
@@ -50,6 +50,7 @@ pub(crate) struct Known {
     pub(crate) position: Option<Position>,
     pub(crate) synced: Option<Position>,
     pub(crate) next_log: u64,
+    pub(crate) next_sorted: u32,
     pub(crate) files: BTreeMap<FileNumber, FileRow>,
     pub(crate) logs: BTreeMap<LogId, LogRow>,
 }
@@ -58,10 +59,13 @@ impl Known {
     pub(crate) fn load(index: &Index) -> Result<Self, IndexError> {
         let next_log = index.get(&keys::NEXT_LOG)?;
         let next_log = next_log.and_then(|bytes| bytes.try_into().ok());
+        let next_sorted = index.get(&keys::NEXT_SORTED)?;
+        let next_sorted = next_sorted.and_then(|bytes| bytes.try_into().ok());
         let mut known = Self {
             position: position(index, &keys::POSITION)?,
             synced: position(index, &keys::SYNCED)?,
             next_log: next_log.map_or(1, u64::from_be_bytes),
+            next_sorted: next_sorted.map_or(1, u32::from_be_bytes),
             files: BTreeMap::new(),
             logs: BTreeMap::new(),
         };
@@ -105,7 +109,8 @@ pub(crate) fn recover(
     for number in &listing.files {
         files.insert(*number, Arc::new(CommitFile::open(disk, dir, *number)?));
     }
-    let begins_late = listing.files.first().is_some_and(|first| first.0 > 1);
+    let first = listing.files.iter().find(|number| !number.is_sorted());
+    let begins_late = first.is_some_and(|first| first.0 > 1);
     if known.position.is_none() && begins_late {
         return Err(RecoveryError::IndexMissing);
     }
@@ -122,7 +127,7 @@ pub(crate) fn recover(
         disk,
         index,
         logs: &logs,
-        fold: Fold::new(known.files, known.next_log),
+        fold: Fold::new(known.files, known.next_log, known.next_sorted),
         pending: 0,
         applied: flushed,
         synced,
@@ -307,7 +312,7 @@ impl Replay<'_> {
         tracing::warn!(position = %end, "what was written last did not reach the disk");
         for log in self.logs.all() {
             let row = log.state().row;
-            if row.piece.is_none_or(|(file, _)| file < end.file) {
+            if row.piece.is_none_or(|piece| piece.file < end.file) {
                 continue;
             }
             let (first, last) = keys::log_range(Table::Index, log.id);
@@ -408,14 +413,15 @@ impl Replay<'_> {
         let mut rows = self.index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         let mut hit = Vec::new();
-        while let Some((key, _)) = current {
-            let is_missing = keys::piece_file_of(key).is_some_and(|file| missing.contains(&file));
+        while let Some((key, value)) = current {
+            let file = Piece::parse(value).map_err(IndexError::from)?.file;
+            let is_missing = missing.contains(&file);
             hit.extend(keys::log_of(key).filter(|_| is_missing));
             current = rows.next()?;
         }
         for log in self.logs.all() {
             let piece = log.state().row.piece;
-            let is_missing = piece.is_some_and(|(file, _)| missing.contains(&file));
+            let is_missing = piece.is_some_and(|piece| missing.contains(&piece.file));
             if is_missing || hit.contains(&log.id) {
                 self.mark_damaged(&log, Position::START, &Missing);
             }

@@ -5,6 +5,9 @@
 //! than a write to the page cache is done by the very thread that submitted it, for
 //! which that takes less time than waking another.
 
+mod job;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -70,6 +73,8 @@ pub(crate) struct Writer {
     /// Files with bytes that may not be.
     dirty: Vec<Arc<CommitFile>>,
     dirty_since: Option<Instant>,
+    /// Somebody wants all that is dirty durable by then.
+    sync_by: Option<Instant>,
     syncer: Option<Syncer>,
     /// When what is due beside the operations was last looked for.
     house_kept: Instant,
@@ -80,6 +85,12 @@ pub(crate) struct Writer {
     flushing: Option<Position>,
     /// No replay begins before this.
     flushed: Position,
+    /// Files that the index on disk may still point at, until the flush under way is
+    /// done.
+    leaving: BTreeSet<FileNumber>,
+    /// Size of the next file: small after a rest, and then twice that of the one
+    /// before.
+    next_file_bytes: u32,
 }
 
 /// The file that entries are added to.
@@ -163,6 +174,8 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
         Self {
             shared,
+            next_file_bytes: options.file_bytes,
+            leaving: BTreeSet::new(),
             options,
             fold: start.fold,
             tails: start.tails,
@@ -177,6 +190,7 @@ impl Writer {
             synced: start.end,
             dirty: Vec::new(),
             dirty_since: None,
+            sync_by: None,
             syncer: None,
             house_kept: Instant::now(),
             fatal: None,
@@ -275,21 +289,33 @@ impl Writer {
         if self.outgoing.size() >= GROUP_BYTES_MAX {
             self.finish_group()?;
         }
-        let Some(log) = self.shared.logs.get(command.log()) else {
+        let op = match command {
+            Command::Create { log, .. } => {
+                let log = self.shared.logs.get(log);
+                return log.map_or(Ok(()), |log| self.ensure_created(&log));
+            }
+            Command::Job(command) => return self.serve(command),
+            Command::Op(op) => op,
+        };
+        let Some(log) = self.shared.logs.get(op.log()) else {
             return Ok(());
         };
-        match command {
-            Command::Create { .. } => self.ensure_created(&log),
-            Command::Op(Op::Append {
+        match op {
+            Op::Append {
                 incarnation,
                 batch,
                 sync,
                 ..
-            }) => self.append(&log, incarnation, Entry::Batch(batch), sync),
-            Command::Op(Op::State { key, value, .. }) => self.keep_state(&log, key, value),
-            Command::Op(Op::Truncate { to, .. }) => self.cut(&log, Entry::Truncate(to)),
-            Command::Op(Op::StartOffset { to, .. }) => self.cut(&log, Entry::StartOffset(to)),
-            Command::Op(Op::Drop { .. }) => self.cut(&log, Entry::Drop),
+            } => self.append(&log, incarnation, Entry::Batch(batch), sync),
+            Op::State { key, value, .. } => self.keep_state(&log, key, value),
+            Op::Truncate { to, .. } => self.cut(&log, Entry::Truncate(to)),
+            Op::StartOffset { to, .. } => self.cut(&log, Entry::StartOffset(to)),
+            Op::Drop { .. } => self.cut(&log, Entry::Drop),
+            Op::Flush { within, .. } => {
+                let by = Instant::now().checked_add(within);
+                self.sync_by = self.sync_by.into_iter().chain(by).min();
+                Ok(())
+            }
         }
     }
 
@@ -420,7 +446,7 @@ impl Writer {
     }
 
     fn reserve(&self) -> u32 {
-        RESERVE_MAX.min(self.options.file_bytes / 16)
+        RESERVE_MAX.min(self.active.capacity / 16)
     }
 
     /// Makes room, and waits until there is some, or until the store ends: then what
@@ -466,6 +492,8 @@ impl Writer {
             .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
         self.finish_group()?;
         self.fold.on_sealed(self.active.file.number);
+        let doubled = self.next_file_bytes.saturating_mul(2);
+        self.next_file_bytes = doubled.min(self.options.file_bytes);
         let file = Arc::new(file);
         self.shared.insert_file(file.clone());
         self.active = Active {
@@ -485,10 +513,13 @@ impl Writer {
         number: FileNumber,
         needed: u32,
     ) -> Result<Option<(CommitFile, u32)>, Fatal> {
-        let wanted = self.options.file_bytes.max(needed);
-        let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let spare = self.spares.pop();
         let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
+        let wanted = match spare {
+            Some(_) => self.options.file_bytes.max(needed),
+            None => self.next_file_bytes.max(needed),
+        };
+        let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let size = match spare {
             Some(_) => wanted,
             None => match space::fitting(disk, dir, wanted, least)? {
@@ -553,7 +584,7 @@ impl Writer {
         for file in self.dirty.drain(..) {
             file.sync()?;
         }
-        self.dirty_since = None;
+        self.forget_dirt();
         self.synced = self.end();
         Ok(())
     }
@@ -564,7 +595,7 @@ impl Writer {
         let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
         let sync = match self.dirty_since {
             Some(_) if is_busy => Some(soon),
-            Some(since) => Some(since + self.sync_delay()),
+            Some(since) => Some(self.sync_due(since)),
             None => None,
         };
         let sealed = ..self.active.file.number;
@@ -576,13 +607,18 @@ impl Writer {
         }
     }
 
+    /// When something that was written at `since` is to be durable.
+    fn sync_due(&self, since: Instant) -> Instant {
+        let due = since + self.sync_delay();
+        self.sync_by.map_or(due, |by| due.min(by))
+    }
+
     /// Whether what was written then should be durable by now. Without a thread no
     /// clock is looked at.
     fn is_old(&self, since: Instant) -> bool {
-        let delay = self.sync_delay();
         match self.options.stepping {
-            Stepping::Thread => since.elapsed() >= delay,
-            Stepping::Manual => delay.is_zero(),
+            Stepping::Thread => Instant::now() >= self.sync_due(since),
+            Stepping::Manual => self.sync_delay().is_zero(),
         }
     }
 
@@ -593,12 +629,18 @@ impl Writer {
         }
     }
 
+    const fn forget_dirt(&mut self) {
+        self.dirty_since = None;
+        self.sync_by = None;
+    }
+
     /// What is due beside the operations themselves.
     fn keep_house(&mut self) -> Result<(), Fatal> {
         self.house_kept = Instant::now();
         self.sync_what_is_old()?;
         if self.flushing.is_some() && self.shared.index.is_flushed()? {
             self.flushed = self.flushing.take().unwrap_or(self.flushed);
+            self.leaving.clear();
         }
         if !self.fold.dead.is_empty() {
             self.remove_dead_files()?;
@@ -615,6 +657,11 @@ impl Writer {
         if !self.dirty_since.is_some_and(|since| self.is_old(since)) {
             return Ok(());
         }
+        self.begin_sync()
+    }
+
+    /// What was written becomes durable, soon at least.
+    fn begin_sync(&mut self) -> Result<(), Fatal> {
         match self.options.durability {
             Durability::Fsync => self.sync_all()?,
             Durability::PageCache { .. } => {
@@ -622,7 +669,7 @@ impl Writer {
                 let syncer = self.syncer.get_or_insert_with(|| Syncer::start(stepping));
                 if !syncer.is_busy() {
                     syncer.begin(std::mem::take(&mut self.dirty), end);
-                    self.dirty_since = None;
+                    self.forget_dirt();
                 }
             }
         }
@@ -633,6 +680,7 @@ impl Writer {
         self.commit_positions()?;
         self.shared.index.begin_flush()?;
         self.flushing = Some(self.synced);
+        self.leaving.append(&mut self.fold.left);
         Ok(())
     }
 
@@ -646,9 +694,10 @@ impl Writer {
             if *number >= end.file {
                 continue;
             }
-            if *number >= self.flushed.file {
+            let is_left = self.leaving.contains(number) || self.fold.left.contains(number);
+            if *number >= self.flushed.file || is_left {
                 waits = true;
-            } else if since <= self.synced {
+            } else if since <= self.synced && !self.shared.is_being_filled(*number) {
                 gone.push(*number);
             }
         }
@@ -668,7 +717,8 @@ impl Writer {
         };
         // A reader that still holds it must not see it filled anew.
         let is_free = Arc::strong_count(&file) == 1;
-        let keep = is_free && self.spares.len() < SPARES_MAX;
+        let is_whole = file.length()? == u64::from(self.options.file_bytes);
+        let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
         self.spares.extend(file.retire(&self.options.disk, keep)?);
         tracing::debug!(file = number.0, keep, "a dead commit file was removed");
         Ok(())

@@ -63,7 +63,7 @@ impl Log {
             Op::State { key, value, .. } => {
                 self.state.insert(key.clone(), value.clone());
             }
-            Op::Truncate { .. } | Op::StartOffset { .. } | Op::Drop { .. } => {}
+            Op::Truncate { .. } | Op::StartOffset { .. } | Op::Drop { .. } | Op::Flush { .. } => {}
         }
     }
 
@@ -99,6 +99,7 @@ pub(super) fn apply(logs: &mut Logs, command: &Command) {
                 log.apply(op);
             }
         }
+        Command::Job(_) => {}
     }
 }
 
@@ -138,6 +139,14 @@ impl Submitted {
     /// Everything up to and with this one is durable.
     pub(super) fn mark_durable(&mut self, number: usize) {
         self.durable = self.durable.max(number + 1);
+    }
+
+    /// The first command that moved the start there is durable.
+    pub(super) fn mark_start_durable(&mut self, id: LogId, start: Offset) {
+        let moves = |command: &Command| matches!(command, Command::Op(Op::StartOffset { log, to }) if *log == id && *to == start);
+        if let Some(number) = self.commands.iter().position(moves) {
+            self.mark_durable(number);
+        }
     }
 
     pub(super) fn mark_all_durable(&mut self) {
@@ -236,7 +245,7 @@ impl Log {
     fn start_as_in(&mut self, id: LogId, found: &Self, later: &[Command]) {
         let furthest = later.iter().filter_map(|command| match command {
             Command::Op(Op::StartOffset { log, to }) if *log == id => Some(*to),
-            Command::Op(_) | Command::Create { .. } => None,
+            Command::Op(_) | Command::Create { .. } | Command::Job(_) => None,
         });
         if found.start > self.start && Some(found.start) <= furthest.max() {
             let to = found.start;

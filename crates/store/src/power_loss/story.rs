@@ -15,7 +15,8 @@ use crate::commit::disk::Disk;
 use crate::commit::disk::simulated::{self, Mishap};
 use crate::memory::Stepping;
 use crate::queue::Command;
-use crate::rocks::{Options, RocksStore, check_on, open_on};
+use crate::rewrite::{Job, Step};
+use crate::rocks::{Options, Rewrites, RocksStore, check_on, open_on};
 use crate::testing::batch;
 use crate::{Durability, LogId, LogListener, LogStore, Op, ReadMode, ReadOutcome, StoreFailure};
 
@@ -77,6 +78,7 @@ impl Story {
             durability,
             commit_file: ByteSize(64 * 1024 * (1 + rng.below(3))),
             tail_cache: ByteSize(rng.below(2) * 64 * 1024),
+            rewrites: Rewrites::Never,
             ..Options::new(BrokerId(1), ClusterId::from("power-loss"))
         };
         let usual_payload =
@@ -122,13 +124,15 @@ impl Story {
         self.plan();
         let store = self.open()?;
         self.begin(&store)?;
+        let mut job = store.job(Duration::ZERO);
         let rounds = 5 + self.rng.below(60);
         for _ in 0..rounds {
             if store.failure().is_some() {
                 break;
             }
-            self.round(&store)?;
+            self.round(&store, &mut job)?;
         }
+        drop(job);
         self.end(store)
     }
 
@@ -203,7 +207,7 @@ impl Story {
     }
 
     /// Some operations as one group, or something beside them.
-    fn round(&mut self, store: &RocksStore) -> Result<(), Broken> {
+    fn round(&mut self, store: &RocksStore, job: &mut Job) -> Result<(), Broken> {
         match self.rng.below(20) {
             0 | 1 => self.step(store, Wanted::Durable)?,
             2 => self.step(store, Wanted::Turn)?,
@@ -213,6 +217,7 @@ impl Story {
                 store.flush_index().map_err(Broken)?;
             }
             4 => self.compare(store)?,
+            5 => self.rewrite(store, job)?,
             _ => {
                 for _ in 0..=self.rng.below(4) {
                     self.submit(store)?;
@@ -222,6 +227,21 @@ impl Story {
             }
         }
         Ok(())
+    }
+
+    /// A few steps of the rewrite job, beside which nothing else happens.
+    fn rewrite(&mut self, store: &RocksStore, job: &mut Job) -> Result<(), Broken> {
+        for _ in 0..=self.rng.below(12) {
+            match job.step() {
+                Ok(Step::Worked { bytes }) => self.note(|_| format!("{bytes} bytes are rewritten")),
+                Ok(Step::Idle | Step::Waiting) => return self.listen(store),
+                Err(error) => {
+                    self.note(|_| format!("rewriting fails: {error}"));
+                    return self.listen(store);
+                }
+            }
+        }
+        self.listen(store)
     }
 
     fn step(&mut self, store: &RocksStore, wanted: Wanted) -> Result<(), Broken> {
@@ -358,6 +378,11 @@ impl Story {
                         self.attach(store, heard.log, again);
                     }
                 }
+                Verdict::StartMoved(start) => {
+                    if self.options.durability == Durability::Fsync {
+                        self.submitted.mark_start_durable(heard.log, start);
+                    }
+                }
                 Verdict::Failed(StoreFailure::Io(_)) => {}
                 Verdict::Failed(failure) => {
                     return Err(Broken(format!("{}: {failure}", heard.log)));
@@ -369,6 +394,9 @@ impl Story {
 
     /// Reads see everything that was carried out.
     fn compare(&mut self, store: &RocksStore) -> Result<(), Broken> {
+        if self.disk.is_without_power() {
+            return Ok(());
+        }
         let found = contents(store)?;
         if store.failure().is_none() && found != self.submitted.now {
             let mut text = String::from("reads do not see what was written\n");
@@ -469,6 +497,7 @@ fn line(op: &Op) -> String {
         Op::Truncate { to, .. } => format!("truncate {log} to {to}"),
         Op::StartOffset { to, .. } => format!("start {log} at {to}"),
         Op::Drop { .. } => format!("drop {log}"),
+        Op::Flush { .. } => format!("flush {log}"),
         Op::State { key, value, .. } => {
             let (key, first) = (key.escape_ascii(), value.first());
             format!("state {key} of {log}: {first:?} times {}", value.len())
@@ -536,6 +565,7 @@ struct Heard {
 #[derive(Debug)]
 enum Verdict {
     Flushed(Offset),
+    StartMoved(Offset),
     Failed(StoreFailure),
 }
 
@@ -567,6 +597,13 @@ impl LogListener for Listener {
         self.ear.all().push(Heard {
             log: self.log,
             what: Verdict::Flushed(end),
+        });
+    }
+
+    fn on_start_moved(&self, start: Offset) {
+        self.ear.all().push(Heard {
+            log: self.log,
+            what: Verdict::StartMoved(start),
         });
     }
 

@@ -8,7 +8,7 @@ pub(crate) mod fold;
 pub(crate) mod index;
 mod inspect;
 pub(crate) mod log;
-mod reader;
+pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
@@ -22,6 +22,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
@@ -42,15 +43,18 @@ use crate::memory::Stepping;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
 use crate::queue::Command;
+use crate::rewrite::{Job, JobOptions, Runner};
 use crate::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };
 
 /// The format of the index and of the commit log together.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Smallest useful commit file.
 const FILE_BYTES_MIN: u32 = 64 * 1024;
+/// When next to nothing was written for so long, unused space is given back.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How a store on disk works.
 #[derive(Clone, Debug)]
@@ -66,6 +70,16 @@ pub struct Options {
     pub index_cache: ByteSize,
     /// Rows of the index that are collected before they become a file.
     pub index_memtable: ByteSize,
+    pub rewrites: Rewrites,
+}
+
+/// Who rewrites files that are mostly dead, or in which logs lie mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrites {
+    /// A thread of the store.
+    InBackground,
+    /// Nobody.
+    Never,
 }
 
 impl Options {
@@ -76,9 +90,10 @@ impl Options {
             cluster,
             durability: Durability::Fsync,
             commit_file: ByteSize(256 * MIB),
-            tail_cache: ByteSize(32 * MIB),
+            tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
+            rewrites: Rewrites::InBackground,
         }
     }
 }
@@ -155,7 +170,13 @@ pub(crate) fn open_on(
         to_usize(options.tail_cache),
         lock,
     );
-    store.map_err(|error| opening.io(&error))
+    let mut store = store.map_err(|error| opening.io(&error))?;
+    if options.rewrites == Rewrites::InBackground {
+        let job = store.job(IDLE_AFTER);
+        let runner = Runner::start(job, store.shared.clone());
+        store.runner = Some(runner.map_err(|error| opening.io(&error))?);
+    }
+    Ok(store)
 }
 
 fn start(
@@ -188,6 +209,7 @@ fn start(
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
     let stepping = options.stepping;
+    let disk = options.disk.clone();
     let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
     let thread = match stepping {
         Stepping::Manual => None,
@@ -200,7 +222,11 @@ fn start(
     Ok(RocksStore {
         shared,
         writer,
+        disk,
+        runner: None,
         thread: Mutex::new(thread),
+        #[cfg(any(test, feature = "testing"))]
+        is_stepped: stepping == Stepping::Manual,
         _lock: lock,
     })
 }
@@ -283,11 +309,26 @@ fn to_usize(size: ByteSize) -> usize {
 pub struct RocksStore {
     shared: Arc<Shared>,
     writer: Arc<Mutex<Writer>>,
+    disk: Disk,
+    /// Rewrites files, unless nobody shall.
+    runner: Option<Runner>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(any(test, feature = "testing"))]
+    is_stepped: bool,
     _lock: File,
 }
 
 impl RocksStore {
+    pub(crate) fn job(&self, idle_after: Duration) -> Job {
+        let options = JobOptions {
+            disk: self.disk.clone(),
+            idle_after,
+            #[cfg(any(test, feature = "testing"))]
+            writer: self.is_stepped.then(|| self.writer.clone()),
+        };
+        Job::new(self.shared.clone(), options)
+    }
+
     fn log(&self, id: LogId) -> Result<Arc<Log>, ReadError> {
         self.shared.logs.get(id).ok_or(ReadError::UnknownLog(id))
     }
@@ -321,6 +362,12 @@ impl RocksStore {
         flushed.map_err(|error| error.to_string())
     }
 
+    fn stop_rewriting(&self) {
+        if let Some(runner) = &self.runner {
+            runner.stop();
+        }
+    }
+
     fn join(&self) {
         let thread = self.thread.lock().expect("no holder panics").take();
         if let Some(thread) = thread {
@@ -333,6 +380,7 @@ impl RocksStore {
 impl Drop for RocksStore {
     fn drop(&mut self) {
         self.shared.queue.abandon();
+        self.stop_rewriting();
         self.join();
     }
 }
@@ -465,6 +513,20 @@ impl LogStore for RocksStore {
         Ok(value.map(Bytes::from))
     }
 
+    fn set_compaction(&self, log: LogId, compaction: Option<Compaction>) {
+        self.shared.set_compaction(log, compaction);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
+    }
+
+    fn set_rewriting(&self, rewriting: Rewriting) {
+        self.shared.set_rewriting(rewriting);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
+    }
+
     fn drain(&self) {
         self.shared.queue.wait_durable();
     }
@@ -474,6 +536,7 @@ impl LogStore for RocksStore {
     }
 
     fn close(&self) {
+        self.stop_rewriting();
         self.shared.queue.close();
         self.join();
     }

@@ -39,6 +39,10 @@ impl Handle {
         }
     }
 
+    pub(super) fn shorten(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
     pub(super) fn empty(&self, at: u64, length: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.0, FallocateFlags::ZERO_RANGE, at, length) {
             Ok(()) => Ok(()),

@@ -278,6 +278,14 @@ impl Handle {
         Ok(())
     }
 
+    pub(super) fn shorten(&self, length: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin(format_args!("shorten {:?} to {length}", self.inode))?;
+        let (_, end) = range(0, length);
+        state.content(self.inode).now.truncate(end);
+        Ok(())
+    }
+
     pub(super) fn empty(&self, at: u64, length: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.begin(format_args!("empty {:?} from {at} on", self.inode))?;

@@ -47,6 +47,8 @@ impl LogListener for Witness {
         self.moved.notify_all();
     }
 
+    fn on_start_moved(&self, _: Offset) {}
+
     fn on_failed(&self, _: u64, failure: StoreFailure) {
         panic!("an append failed: {failure}");
     }
@@ -121,6 +123,24 @@ fn what_was_written_without_the_thread_becomes_durable_in_time() {
     });
     let (log, _witness) = witnessed(&disk, 1);
     append(&disk.store, log, batch(Offset(0), 1, 0, 10));
+    let written = disk.entries(1).last().copied().unwrap();
+    let mut base = 1;
+    wait_until(|| {
+        append(&disk.store, log, batch(Offset(base), 1, 0, 10));
+        base += 1;
+        disk.synced_at_last_entry(1) > written
+    });
+}
+
+#[test]
+fn a_flush_that_was_asked_for_comes_in_time() {
+    let disk = Disk::new(page_cache());
+    let (log, _witness) = witnessed(&disk, 1);
+    append(&disk.store, log, batch(Offset(0), 1, 0, 10));
+    let within = Duration::from_millis(20);
+    disk.store.submit(Op::Flush { log, within });
+    let later = Duration::MAX;
+    disk.store.submit(Op::Flush { log, within: later });
     let written = disk.entries(1).last().copied().unwrap();
     let mut base = 1;
     wait_until(|| {

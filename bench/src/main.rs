@@ -11,6 +11,7 @@ mod latency;
 mod life;
 mod load;
 mod machine;
+mod many;
 mod options;
 mod outcome;
 mod page;

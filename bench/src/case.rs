@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{consume, latency, life, many, perf_test, unpipelined};
+use crate::{bare, consume, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
 const FIVE_GIBIBYTES: u32 = 5 * 1024;
@@ -32,6 +32,9 @@ pub(crate) enum Case {
     /// Pipelined produce of 100-byte records, acks=1
     #[value(name = "produce-100-acks1")]
     Produce100Acks1,
+    /// Pipelined produce of 100-byte records by bare frames, acks=1: batches encoded once, so that the client is not what limits it
+    #[value(name = "produce-100-bare")]
+    Produce100Bare,
     /// Pipelined produce of 100-byte records, acks=all, idempotent
     #[value(name = "produce-100-all")]
     Produce100All,
@@ -78,13 +81,14 @@ impl Case {
             Self::Produce1kAll => pipelined(load, broker, 1024, Acks::AllIdempotent),
             Self::Produce1kAcks1 => pipelined(load, broker, 1024, Acks::Leader),
             Self::Produce100Acks1 => pipelined(load, broker, 100, Acks::Leader),
+            Self::Produce100Bare => Ok(bare::pipelined(load, broker, 100)?.figures()),
             Self::Produce100All => pipelined(load, broker, 100, Acks::AllIdempotent),
             Self::Partitions1000 => {
                 let load = load.with_partitions(MANY_PARTITIONS);
                 pipelined(&load, broker, 1024, Acks::AllIdempotent)
             }
             Self::Unpipelined => Ok(produce::one_by_one(load, broker, 1024)?.figures()),
-            Self::UnpipelinedBare => Ok(unpipelined::bare(load, broker, 1024)?.figures()),
+            Self::UnpipelinedBare => Ok(bare::one_by_one(load, broker, 1024)?.figures()),
             Self::Consume => Ok(consume::everything(load, broker, 1024)?.figures()),
             Self::EndToEnd => latency::end_to_end(load, broker, 1024),
             Self::FanOut1 => latency::fan_out(load, broker, 1024, 1),
@@ -106,10 +110,24 @@ impl Case {
         )
     }
 
+    /// Whether so much is written that it matters how fast the machine hands out
+    /// memory for it.
+    pub(crate) const fn fills_memory(self) -> bool {
+        matches!(
+            self,
+            Self::Produce1kAll
+                | Self::Produce1kAcks1
+                | Self::Produce100Acks1
+                | Self::Produce100All
+                | Self::Produce100Bare
+                | Self::Partitions1000
+        )
+    }
+
     /// Which brokers it is for, where nobody says otherwise.
     pub(crate) fn brokers(self) -> Vec<Kind> {
         match self {
-            Self::Produce1kAll | Self::Produce100Acks1 | Self::EndToEnd => {
+            Self::Produce1kAll | Self::Produce100Acks1 | Self::Produce100Bare | Self::EndToEnd => {
                 vec![Kind::OTTLA, Kind::OTTLA_PAGE_CACHE, Kind::KAFKA]
             }
             Self::Unpipelined => vec![Kind::OTTLA_PAGE_CACHE, Kind::KAFKA],
@@ -142,6 +160,7 @@ impl Case {
             Self::Produce1kAll
             | Self::Produce1kAcks1
             | Self::Produce100Acks1
+            | Self::Produce100Bare
             | Self::Produce100All
             | Self::Partitions1000
             | Self::Consume

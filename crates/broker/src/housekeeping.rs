@@ -42,7 +42,7 @@ async fn retain_all(
 ) -> HashMap<LogId, Oldest> {
     let mut oldest = HashMap::new();
     let topics = broker.registry.topics();
-    let cells = topics.iter().flat_map(|topic| &topic.cells);
+    let cells = topics.iter().flat_map(|topic| topic.cells());
     for (number, cell) in (1..).zip(cells) {
         if number % PARTITIONS_AT_ONCE == 0 {
             tokio::task::yield_now().await;

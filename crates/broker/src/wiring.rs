@@ -21,12 +21,13 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
+use crate::format::Bootstrap;
 use crate::metadata::{ControllerHandle, Follower};
 use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
 use crate::tasks::Tasks;
 use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
-use crate::{housekeeping, limits};
+use crate::{compaction, housekeeping, limits};
 
 pub use crate::metadata::{ControllerError, LoadError};
 pub use crate::net::BindError;
@@ -37,6 +38,8 @@ pub use crate::partitions::RecoverError;
 pub struct StartParts {
     pub settings: Start,
     pub cluster_id: ClusterId,
+    /// What a cluster begins with that starts for the first time.
+    pub bootstrap: Bootstrap,
     pub store: Arc<dyn LogStore>,
     /// What clients are told where a listener names no host.
     pub host_default: String,
@@ -122,6 +125,10 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         "housekeeping",
         housekeeping::run(broker.clone(), tasks.stopping()),
     );
+    tasks.spawn(
+        "compaction",
+        compaction::run(broker.clone(), tasks.stopping()),
+    );
 
     let addresses = bound
         .iter()
@@ -167,7 +174,7 @@ impl Running {
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
             if let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) {
-                offsets.cells.iter().for_each(|cell| cell.dismiss_host());
+                offsets.cells().for_each(|cell| cell.dismiss_host());
             }
             if !self.drained(limits::DRAIN_MS_MAX).await {
                 warn!("some clients are still owed answers, and are cut off");
@@ -176,7 +183,7 @@ impl Running {
         let broker = self.broker.clone();
         let close = move || {
             for topic in broker.registry.topics() {
-                topic.cells.iter().for_each(|cell| cell.checkpoint());
+                topic.cells().for_each(|cell| cell.checkpoint());
             }
             broker.controller.cell().checkpoint();
             broker.store.close();
@@ -290,9 +297,14 @@ fn open_metadata_log(
 /// Makes the cluster know this broker by its addresses.
 async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
     let cluster = broker.cluster_id.clone();
-    let bootstrapped = broker
-        .controller
-        .ask(|token| Input::Bootstrap { token, cluster });
+    let credentials = parts.bootstrap.scram.iter().cloned();
+    let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
+    let credentials = credentials.collect();
+    let bootstrapped = broker.controller.ask(|token| Input::Bootstrap {
+        token,
+        cluster,
+        credentials,
+    });
     match bootstrapped.await? {
         Reply::Bootstrap(result) => result?,
         other @ (Reply::RegisterBroker(_)
@@ -300,6 +312,7 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         | Reply::DeleteTopics(_)
         | Reply::CreatePartitions(_)
         | Reply::AlterConfigs(_)
+        | Reply::AlterScram(_)
         | Reply::AllocateProducerIds(_)) => {
             unreachable!("the controller answered with {other:?}")
         }

@@ -95,6 +95,11 @@ impl Log {
         base
     }
 
+    /// What batches below did to the state is in a checkpoint.
+    pub(crate) fn saved(&self) -> Offset {
+        self.saved
+    }
+
     pub(crate) fn flushed(&mut self, end: Offset) {
         assert!(end <= self.hard.end, "flushed past the end");
         self.durable = self.durable.max(end);

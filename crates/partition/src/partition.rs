@@ -131,6 +131,13 @@ impl Partition {
         epochs.end_offset_for(epoch, current, *end)
     }
 
+    /// Everything below is committed, belongs to no open transaction, and lies before
+    /// the last checkpoint.
+    pub fn settled(&self) -> Offset {
+        let View { last_stable, .. } = self.view();
+        last_stable.min(self.log.saved())
+    }
+
     /// For the API of that name.
     pub fn describe_producers(&self) -> impl Iterator<Item = ActiveProducer> {
         self.log.hard.producers.active()

@@ -1,8 +1,8 @@
 //! Record batches of format 2: kept verbatim, checked once, built where the
 //! broker itself is the writer.
 //!
-//! A batch of a client is never decoded and encoded again, with the one
-//! exception that [`check_batch`] names.
+//! A batch of a client is never decoded and encoded again, but where [`check_batch`]
+//! says so and where compaction retains a part of it.
 
 mod batch;
 mod builder;
@@ -12,6 +12,7 @@ mod control;
 mod header;
 mod recode;
 mod record;
+mod retain;
 mod varint;
 mod walk;
 

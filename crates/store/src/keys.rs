@@ -21,7 +21,8 @@ pub(crate) enum Table {
     Logs = b'L',
     /// What the index knows about itself.
     Meta = b'M',
-    /// One row per log and sealed commit file that holds batches of it.
+    /// One row per log and run of offsets whose batches lie in one file, but for the
+    /// last run of a log.
     Pieces = b'P',
     /// Small state, by log and key.
     State = b'S',
@@ -46,6 +47,7 @@ pub(crate) const FORMAT: [u8; 2] = [Table::Meta.byte(), b'f'];
 pub(crate) const POSITION: [u8; 2] = [Table::Meta.byte(), b'p'];
 pub(crate) const SYNCED: [u8; 2] = [Table::Meta.byte(), b's'];
 pub(crate) const NEXT_LOG: [u8; 2] = [Table::Meta.byte(), b'n'];
+pub(crate) const NEXT_SORTED: [u8; 2] = [Table::Meta.byte(), b'r'];
 
 /// The keys of a table of one kind: `first <= key < end`.
 pub(crate) const fn table_range(table: Table) -> ([u8; 1], [u8; 1]) {
@@ -70,11 +72,7 @@ pub(crate) fn file_key(file: FileNumber) -> [u8; 5] {
     joined(&[&[Table::Files.byte()], &file.0.to_be_bytes()])
 }
 
-pub(crate) fn piece_key(log: LogId, file: FileNumber) -> [u8; 13] {
-    joined(&[&log_prefix(Table::Pieces, log), &file.0.to_be_bytes()])
-}
-
-/// A row of `Index` or `Time`: by the base offset of its first batch.
+/// A row of `Index`, `Time` or `Pieces`: by the base offset of its first batch.
 pub(crate) fn offset_key(table: Table, log: LogId, base: Offset) -> [u8; 17] {
     joined(&[&log_prefix(table, log), &base.0.to_be_bytes()])
 }
@@ -89,16 +87,10 @@ pub(crate) fn log_of(key: &[u8]) -> Option<LogId> {
     Some(LogId(u64::from_be_bytes(*bytes)))
 }
 
-/// The base offset of a key of `Index` or `Time`.
+/// The base offset of a key of `Index`, `Time` or `Pieces`.
 pub(crate) fn offset_of(key: &[u8]) -> Option<Offset> {
     let bytes = key.get(9..)?.try_into().ok()?;
     Some(Offset(i64::from_be_bytes(bytes)))
-}
-
-/// The file of a key of `Pieces`.
-pub(crate) fn piece_file_of(key: &[u8]) -> Option<FileNumber> {
-    let bytes = key.get(9..)?.try_into().ok()?;
-    Some(FileNumber(u32::from_be_bytes(bytes)))
 }
 
 /// The file of a key of `Files`.
@@ -112,7 +104,8 @@ pub(crate) fn file_of(key: &[u8]) -> Option<FileNumber> {
 pub(crate) struct IndexRow {
     /// Of the entry that holds the batch.
     pub(crate) position: Position,
-    /// Bytes of all batches that the log ever held before this one.
+    /// Bytes of all batches that the log ever held before this one, as they were
+    /// before any compaction.
     pub(crate) preceding: u64,
     pub(crate) header: BatchHeader,
 }
@@ -161,18 +154,20 @@ impl TimeRow {
     }
 }
 
-/// What one commit file holds of one log.
+/// A run of offsets of one log whose batches all lie in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
+    pub(crate) file: FileNumber,
     pub(crate) first: Offset,
     pub(crate) last: Offset,
-    /// Of the entries.
+    /// Of the entries; those that were cut off its end may still be counted.
     pub(crate) bytes: u64,
 }
 
 impl Piece {
-    pub(crate) fn write(&self) -> [u8; 24] {
+    pub(crate) fn write(&self) -> [u8; 28] {
         joined(&[
+            &self.file.0.to_be_bytes(),
             &self.first.0.to_be_bytes(),
             &self.last.0.to_be_bytes(),
             &self.bytes.to_be_bytes(),
@@ -180,36 +175,40 @@ impl Piece {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, MalformedRow> {
-        let mut fields = Fields::of(bytes, 24, Table::Pieces)?;
+        let mut fields = Fields::of(bytes, 28, Table::Pieces)?;
         Ok(fields.piece())
     }
 }
 
-/// What is still needed of a commit file.
+/// What is still needed of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileRow {
     /// Bytes written.
     pub(crate) length: u32,
     pub(crate) live_bytes: u64,
-    /// How many logs have batches in it.
+    /// How many pieces of logs lie in it.
     pub(crate) live_pieces: u32,
+    /// How often the log changed from one batch to the next when it was written.
+    pub(crate) runs: u32,
 }
 
 impl FileRow {
-    pub(crate) fn write(&self) -> [u8; 16] {
+    pub(crate) fn write(&self) -> [u8; 20] {
         joined(&[
             &self.length.to_be_bytes(),
             &self.live_bytes.to_be_bytes(),
             &self.live_pieces.to_be_bytes(),
+            &self.runs.to_be_bytes(),
         ])
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, MalformedRow> {
-        let mut fields = Fields::of(bytes, 16, Table::Files)?;
+        let mut fields = Fields::of(bytes, 20, Table::Files)?;
         Ok(Self {
             length: u32::from_be_bytes(fields.next()),
             live_bytes: u64::from_be_bytes(fields.next()),
             live_pieces: u32::from_be_bytes(fields.next()),
+            runs: u32::from_be_bytes(fields.next()),
         })
     }
 }
@@ -222,9 +221,14 @@ pub(crate) struct LogRow {
     /// Bytes of all batches ever held, below the start and below the end.
     pub(crate) preceding_start: u64,
     pub(crate) preceding_end: u64,
+    /// How many of those between start and end compaction has removed. It may have
+    /// added some: a batch that says when its markers go can be larger.
+    pub(crate) compacted: i64,
+    /// Every batch below was compacted, and none of those behind.
+    pub(crate) clean: Offset,
     pub(crate) damaged: bool,
-    /// What the last file that took a batch of this log holds of it.
-    pub(crate) piece: Option<(FileNumber, Piece)>,
+    /// The run of offsets at the end, where it grows.
+    pub(crate) piece: Option<Piece>,
     /// The batches at the end that have no row in `Time` yet.
     pub(crate) run: Option<Run>,
 }
@@ -238,7 +242,7 @@ pub(crate) struct Run {
 }
 
 impl LogRow {
-    const SIZE: usize = 20 + 16 + 16 + 1 + 28 + 17;
+    const SIZE: usize = 20 + 16 + 16 + 16 + 1 + 28 + 17;
 
     pub(crate) const fn new(tp: TopicPartition) -> Self {
         Self {
@@ -246,6 +250,8 @@ impl LogRow {
             bounds: Bounds::EMPTY,
             preceding_start: 0,
             preceding_end: 0,
+            compacted: 0,
+            clean: Offset::ZERO,
             damaged: false,
             piece: None,
             run: None,
@@ -254,12 +260,13 @@ impl LogRow {
 
     /// Bytes of the batches within the bounds.
     pub(crate) const fn size(&self) -> ByteSize {
-        ByteSize(self.preceding_end - self.preceding_start)
+        let held = self.preceding_end - self.preceding_start;
+        ByteSize(held.saturating_add_signed(-self.compacted))
     }
 
     pub(crate) fn write(&self) -> [u8; Self::SIZE] {
         // File numbers start at 1, and a run has at least one batch.
-        let (file, piece) = self.piece.unwrap_or((FileNumber(0), Piece::NONE));
+        let piece = self.piece.unwrap_or(Piece::NONE);
         let run = self.run.unwrap_or(Run::NONE);
         joined(&[
             &self.tp.topic.0,
@@ -268,8 +275,9 @@ impl LogRow {
             &self.bounds.end.0.to_be_bytes(),
             &self.preceding_start.to_be_bytes(),
             &self.preceding_end.to_be_bytes(),
+            &self.compacted.to_be_bytes(),
+            &self.clean.0.to_be_bytes(),
             &[u8::from(self.damaged)],
-            &file.0.to_be_bytes(),
             &piece.write(),
             &run.first.0.to_be_bytes(),
             &[run.batches],
@@ -289,8 +297,9 @@ impl LogRow {
         };
         let preceding_start = u64::from_be_bytes(fields.next());
         let preceding_end = u64::from_be_bytes(fields.next());
+        let compacted = i64::from_be_bytes(fields.next());
+        let clean = fields.offset();
         let damaged = fields.next() != [0];
-        let file = FileNumber(u32::from_be_bytes(fields.next()));
         let piece = fields.piece();
         let run = Run {
             first: fields.offset(),
@@ -302,8 +311,10 @@ impl LogRow {
             bounds,
             preceding_start,
             preceding_end,
+            compacted,
+            clean,
             damaged,
-            piece: (file.0 != 0).then_some((file, piece)),
+            piece: (piece.file.0 != 0).then_some(piece),
             run: (run.batches != 0).then_some(run),
         })
     }
@@ -311,6 +322,7 @@ impl LogRow {
 
 impl Piece {
     const NONE: Self = Self {
+        file: FileNumber(0),
         first: Offset::ZERO,
         last: Offset::ZERO,
         bytes: 0,
@@ -364,6 +376,7 @@ impl<'a> Fields<'a> {
 
     fn piece(&mut self) -> Piece {
         Piece {
+            file: FileNumber(u32::from_be_bytes(self.next())),
             first: self.offset(),
             last: self.offset(),
             bytes: u64::from_be_bytes(self.next()),
@@ -377,6 +390,7 @@ mod tests {
     use crate::testing::batch;
 
     const PIECE: Piece = Piece {
+        file: FileNumber(u32::MAX),
         first: Offset(1),
         last: Offset(1 << 40),
         bytes: u64::MAX,
@@ -394,8 +408,10 @@ mod tests {
             },
             preceding_start: 3,
             preceding_end: 4,
+            compacted: 1,
+            clean: Offset(5),
             damaged: true,
-            piece: Some((FileNumber(u32::MAX), PIECE)),
+            piece: Some(PIECE),
             run: Some(Run {
                 first: Offset(6),
                 batches: 127,
@@ -425,6 +441,7 @@ mod tests {
             length: 1,
             live_bytes: 2,
             live_pieces: 3,
+            runs: 4,
         };
         assert_eq!(FileRow::parse(&file.write()), Ok(file));
         for row in [log_row(), LogRow::new(log_row().tp)] {
@@ -445,9 +462,6 @@ mod tests {
         let key = offset_key(Table::Index, log, Offset(5));
         assert_eq!(log_of(&key), Some(log));
         assert_eq!(offset_of(&key), Some(Offset(5)));
-        let key = piece_key(log, FileNumber(6));
-        assert_eq!(log_of(&key), Some(log));
-        assert_eq!(piece_file_of(&key), Some(FileNumber(6)));
         assert_eq!(file_of(&file_key(FileNumber(6))), Some(FileNumber(6)));
         assert_eq!(log_of(&log_key(log)), Some(log));
     }

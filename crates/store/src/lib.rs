@@ -8,6 +8,8 @@
 mod audience;
 #[cfg(feature = "rocksdb")]
 mod commit;
+#[cfg(feature = "rocksdb")]
+mod compaction;
 #[cfg(any(feature = "testing", test))]
 pub mod conformance;
 #[cfg(feature = "rocksdb")]
@@ -17,12 +19,14 @@ pub mod meta_properties;
 mod names;
 mod queue;
 #[cfg(feature = "rocksdb")]
+mod rewrite;
+#[cfg(feature = "rocksdb")]
 pub mod rocks;
 mod store;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;
 
 pub use store::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };

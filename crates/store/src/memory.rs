@@ -14,8 +14,8 @@ use crate::audience::{Audience, Call};
 use crate::names::Names;
 use crate::queue::{Command, Outlook, Queue, Wake};
 use crate::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };
 
 /// How a memory store works.
@@ -289,6 +289,8 @@ fn apply(logs: &mut Logs, command: &Command) {
             return;
         }
         Command::Op(op) => op,
+        #[cfg(feature = "rocksdb")]
+        Command::Job(_) => return,
     };
     if let Op::Drop { log } = op {
         logs.remove(log);
@@ -499,6 +501,10 @@ impl LogStore for MemoryStore {
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         Ok(self.inner.state().log(log)?.state.get(key).cloned())
     }
+
+    fn set_compaction(&self, _: LogId, _: Option<Compaction>) {}
+
+    fn set_rewriting(&self, _: Rewriting) {}
 
     fn drain(&self) {
         match self.inner.options.stepping {

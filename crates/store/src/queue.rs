@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use ottla_base::TopicPartition;
 
+#[cfg(feature = "rocksdb")]
+use crate::rewrite::JobCommand;
 use crate::{LogId, Op};
 
 /// How often a thread that has just submitted something goes on with what others
@@ -17,19 +19,17 @@ const ROUNDS_MAX: u32 = 8;
 /// What travels to the writer.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Create { log: LogId, tp: TopicPartition },
+    Create {
+        log: LogId,
+        tp: TopicPartition,
+    },
     Op(Op),
+    /// What the rewrite job asks for.
+    #[cfg(feature = "rocksdb")]
+    Job(JobCommand),
 }
 
 impl Command {
-    #[cfg(feature = "rocksdb")]
-    pub(crate) const fn log(&self) -> LogId {
-        match self {
-            Self::Create { log, .. } => *log,
-            Self::Op(op) => op.log(),
-        }
-    }
-
     /// Bytes that it adds to a commit log at most, if that is all there is to it.
     /// None for what must be durable at once or reads before it writes.
     fn light_bytes(&self) -> Option<u64> {
@@ -50,6 +50,8 @@ impl Command {
                 | Op::StartOffset { .. }
                 | Op::Drop { .. },
             ) => None,
+            #[cfg(feature = "rocksdb")]
+            Self::Job(_) => None,
         }
     }
 }
@@ -165,7 +167,8 @@ impl Queue {
         true
     }
 
-    fn wake(&self) {
+    /// What waits is carried out by the writer's thread, or by whoever is at it.
+    pub(crate) fn wake(&self) {
         let inner = self.lock();
         if !inner.waiting.is_empty() && !inner.in_hand {
             self.wake_thread(inner);
@@ -225,6 +228,24 @@ impl Queue {
         let mut inner = self.lock();
         inner.durable = inner.taken;
         self.progress.notify_all();
+    }
+
+    /// Everything that was pushed is wanted durable by the next turn.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn want_durable(&self) {
+        let mut inner = self.lock();
+        inner.wanted = inner.pushed;
+    }
+
+    /// What there is to do, without sleeping.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn take_now(&self, into: &mut Vec<Command>) -> Option<Wake> {
+        let mut inner = self.lock();
+        let wake = inner.reason_to_wake()?;
+        inner.take(into);
+        Some(wake)
     }
 
     /// Returns once everything that was pushed is durable, or never will be.

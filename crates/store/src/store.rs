@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_base::{ByteSize, Offset, TopicPartition};
+use ottla_base::{ByteSize, Millis, Offset, TopicPartition};
 use ottla_protocol::records::{BatchHeader, RecordBatch};
 
 /// Names one log for as long as the store exists; never given twice.
@@ -101,6 +101,14 @@ pub trait LogStore: Send + Sync + fmt::Debug {
     /// What was last stored under `key` by [`Op::State`].
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError>;
 
+    /// The log is compacted by these rules from now on, or not at all. They are not
+    /// kept: whoever wants a log compacted says so again and again, as things change. A
+    /// store may take its time, and one that keeps nothing need not compact.
+    fn set_compaction(&self, log: LogId, compaction: Option<Compaction>);
+
+    /// How much the store may do beside what it is asked for.
+    fn set_rewriting(&self, rewriting: Rewriting);
+
     /// Waits until everything that was submitted before is carried out and durable.
     /// Never call it while holding a lock that a listener takes.
     fn drain(&self);
@@ -110,6 +118,48 @@ pub trait LogStore: Send + Sync + fmt::Debug {
 
     /// Drains, makes everything durable and stops. What is submitted later is lost.
     fn close(&self);
+}
+
+/// By which rules a log is compacted, as of a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compaction {
+    /// When that was.
+    pub now: Millis,
+    /// Records at or above are left alone: they are not committed, or what they did to
+    /// their partition's state is nowhere but in them.
+    pub until: Offset,
+    /// A file of a log would be so large in Kafka; the last one is not compacted.
+    pub segment_bytes: u64,
+    /// A file would be followed by another when its first batch is so old.
+    pub segment_ms: i64,
+    pub min_lag_ms: i64,
+    pub max_lag_ms: i64,
+    pub min_dirty_ratio: f64,
+    /// For how long a marker of deletion stays.
+    pub delete_retention_ms: i64,
+    /// A producer that was silent for so long is forgotten.
+    pub producer_expiration_ms: i64,
+}
+
+/// How much the store may do beside what it is asked for: rewrite files, compact logs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rewriting {
+    /// Read and written for it.
+    pub bytes_per_second: f64,
+    /// Between two looks at a store in which nothing was to be done.
+    pub pause: Duration,
+    /// Memory for the keys that a compaction knows.
+    pub keys_memory: ByteSize,
+}
+
+impl Default for Rewriting {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: f64::MAX,
+            pause: Duration::from_secs(15),
+            keys_memory: ByteSize(128 * 1024 * 1024),
+        }
+    }
 }
 
 /// One change of a log.

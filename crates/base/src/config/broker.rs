@@ -146,6 +146,39 @@ config_keys! {
         /// The default of `cleanup.policy`.
         log_cleanup_policy: CleanupPolicy = "delete" as "log.cleanup.policy",
             Medium, Dynamic, Applied, CLEANUP_POLICIES;
+        /// Most bytes per second that compaction, and whatever else rewrites files, reads and
+        /// writes.
+        log_cleaner_io_max_bytes_per_second: f64 =
+            "1.7976931348623157E308" as "log.cleaner.io.max.bytes.per.second",
+            Medium, Dynamic, Applied, Any;
+        /// Memory for the keys seen by compaction.
+        log_cleaner_dedupe_buffer_size: i64 = "134217728" as "log.cleaner.dedupe.buffer.size",
+            Medium, Dynamic, Applied, Any;
+        /// How long compaction sleeps when there is nothing to do.
+        log_cleaner_backoff_ms: i64 = "15000" as "log.cleaner.backoff.ms",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// The default of `min.cleanable.dirty.ratio`.
+        log_cleaner_min_cleanable_ratio: f64 = "0.5" as "log.cleaner.min.cleanable.ratio",
+            Medium, Dynamic, Applied, Between(0, 1);
+        /// Whether logs are compacted at all. Deprecated in Kafka.
+        log_cleaner_enable: bool = "true" as "log.cleaner.enable",
+            Medium, ReadOnly, Applied, Any;
+        /// The default of `delete.retention.ms`.
+        log_cleaner_delete_retention_ms: i64 = "86400000" as "log.cleaner.delete.retention.ms",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// The default of `min.compaction.lag.ms`.
+        log_cleaner_min_compaction_lag_ms: i64 = "0" as "log.cleaner.min.compaction.lag.ms",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// The default of `max.compaction.lag.ms`.
+        log_cleaner_max_compaction_lag_ms: i64 =
+            "9223372036854775807" as "log.cleaner.max.compaction.lag.ms",
+            Medium, Dynamic, Applied, AtLeast(1);
+        /// The default of `segment.bytes`.
+        log_segment_bytes: i32 = "1073741824" as "log.segment.bytes",
+            High, Dynamic, Applied, AtLeast(1_048_576);
+        /// The default of `segment.ms`. Unset, `log.roll.hours`.
+        log_roll_ms: i64 = null as "log.roll.ms" or "log.roll.hours" in Hours,
+            High, Dynamic, Applied, Any;
         /// The default of the topic setting of that name.
         min_insync_replicas: i32 = "1" as "min.insync.replicas",
             High, Dynamic, Applied, AtLeast(1);
@@ -220,6 +253,8 @@ plain_keys! {
         "log.flush.scheduler.interval.ms": Long = "9223372036854775807", High, ReadOnly, Applied,
             Any,
             "Stands in for `log.flush.interval.ms`. Ottla needs no schedule to flush in time.";
+        "log.roll.hours": Int = "168", High, ReadOnly, Applied, AtLeast(1),
+            "As `log.roll.ms`, in hours.";
     }
 }
 

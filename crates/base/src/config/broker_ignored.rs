@@ -318,37 +318,13 @@ plain_keys! {
             AtLeast(0),
             "Greatest value of the group setting `streams.assignment.interval.ms`.";
         "log.cleaner.threads": Int = "1", Medium, Dynamic, Ignored, AtLeast(0),
-            "Threads that compact.";
-        "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Medium, Dynamic,
-            Ignored, Any,
-            "Most bytes per second that compaction reads and writes.";
-        "log.cleaner.dedupe.buffer.size": Long = "134217728", Medium, Dynamic, Ignored, Any,
-            "Memory for the keys seen by compaction.";
+            "Threads that compact. Ottla has one.";
         "log.cleaner.io.buffer.size": Int = "524288", Medium, Dynamic, Ignored, AtLeast(0),
             "Memory for the records moved by compaction.";
         "log.cleaner.io.buffer.load.factor": Double = "0.9", Medium, Dynamic, Ignored, Any,
             "How full the memory for keys may get.";
-        "log.cleaner.backoff.ms": Long = "15000", Medium, Dynamic, Ignored, AtLeast(0),
-            "How long compaction sleeps when there is nothing to do.";
-        "log.cleaner.min.cleanable.ratio": Double = "0.5", Medium, Dynamic, Ignored, Between(0, 1),
-            "The default of `min.cleanable.dirty.ratio`.";
-        "log.cleaner.enable": Boolean = "true", Medium, ReadOnly, Ignored, Any,
-            "Whether logs are compacted at all. Deprecated in Kafka.";
-        "log.cleaner.delete.retention.ms": Long = "86400000", Medium, Dynamic, Ignored, AtLeast(0),
-            "The default of `delete.retention.ms`.";
-        "log.cleaner.min.compaction.lag.ms": Long = "0", Medium, Dynamic, Ignored, AtLeast(0),
-            "The default of `min.compaction.lag.ms`.";
-        "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", Medium, Dynamic, Ignored,
-            AtLeast(1),
-            "The default of `max.compaction.lag.ms`.";
         "cordoned.log.dirs": List = "", Medium, PerBroker, Ignored, DISTINCT,
             "Data directories that get no new replicas; `*` for all.";
-        "log.segment.bytes": Int = "1073741824", High, Dynamic, Ignored, AtLeast(1_048_576),
-            "The default of `segment.bytes`.";
-        "log.roll.ms": Long = null or "log.roll.hours" in Hours, High, Dynamic, Ignored, Any,
-            "The default of `segment.ms`. Unset, `log.roll.hours`.";
-        "log.roll.hours": Int = "168", High, ReadOnly, Ignored, AtLeast(1),
-            "As `log.roll.ms`, in hours.";
         "log.roll.jitter.ms": Long = null or "log.roll.jitter.hours" in Hours, High, Dynamic,
             Ignored, Any,
             "The default of `segment.jitter.ms`. Unset, `log.roll.jitter.hours`.";

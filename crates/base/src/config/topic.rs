@@ -27,7 +27,7 @@ config_keys! {
             Medium, Dynamic, Applied, ZSTD_LEVELS;
         /// How long a compacted topic keeps the marker that a key was deleted.
         delete_retention_ms: i64 = "86400000" as "delete.retention.ms"
-            or "log.cleaner.delete.retention.ms", Medium, Dynamic, Ignored, AtLeast(0);
+            or "log.cleaner.delete.retention.ms", Medium, Dynamic, Applied, AtLeast(0);
         /// How long a removed segment file stays on disk. Ottla has no segment files.
         file_delete_delay_ms: i64 = "60000" as "file.delete.delay.ms"
             or "log.segment.delete.delay.ms", Medium, Dynamic, Ignored, AtLeast(0);
@@ -59,7 +59,7 @@ config_keys! {
             or "log.local.retention.ms", Medium, Dynamic, Ignored, AtLeast(-2);
         /// Longest time that a record may wait for compaction.
         max_compaction_lag_ms: i64 = "9223372036854775807" as "max.compaction.lag.ms"
-            or "log.cleaner.max.compaction.lag.ms", Medium, Dynamic, Ignored, AtLeast(1);
+            or "log.cleaner.max.compaction.lag.ms", Medium, Dynamic, Applied, AtLeast(1);
         /// Largest record batch that is accepted, as it is stored.
         max_message_bytes: i32 = "1048588" as "max.message.bytes"
             or "message.max.bytes", Medium, Dynamic, Applied, AtLeast(0);
@@ -75,10 +75,10 @@ config_keys! {
             or "log.message.timestamp.type", Medium, Dynamic, Applied, OneOf(TimestampType::WORDS);
         /// Share of a compacted log that must be uncompacted before it is compacted again.
         min_cleanable_dirty_ratio: f64 = "0.5" as "min.cleanable.dirty.ratio"
-            or "log.cleaner.min.cleanable.ratio", Medium, Dynamic, Ignored, Between(0, 1);
+            or "log.cleaner.min.cleanable.ratio", Medium, Dynamic, Applied, Between(0, 1);
         /// Shortest time that a record stays uncompacted.
         min_compaction_lag_ms: i64 = "0" as "min.compaction.lag.ms"
-            or "log.cleaner.min.compaction.lag.ms", Medium, Dynamic, Ignored, AtLeast(0);
+            or "log.cleaner.min.compaction.lag.ms", Medium, Dynamic, Applied, AtLeast(0);
         /// Fewest in-sync replicas that an append with acks=all needs.
         min_insync_replicas: i32 = "1" as "min.insync.replicas" or "min.insync.replicas",
             Medium, Dynamic, Applied, AtLeast(1);
@@ -101,18 +101,20 @@ config_keys! {
         /// record is older, where Kafka waits until a whole segment is.
         retention_ms: i64 = "604800000" as "retention.ms" or "log.retention.ms",
             Medium, Dynamic, Applied, AtLeast(-1);
-        /// Size of a segment file. Ottla has no segment files.
+        /// Size of a segment. Ottla has no segment files; compaction leaves the records alone that
+        /// would be in Kafka's last one, and a batch is not larger.
         segment_bytes: i32 = "1073741824" as "segment.bytes" or "log.segment.bytes",
-            Medium, Dynamic, Ignored, AtLeast(1_048_576);
+            Medium, Dynamic, Applied, AtLeast(1_048_576);
         /// Size of a segment's offset index. Ottla has no segment files.
         segment_index_bytes: i32 = "10485760" as "segment.index.bytes"
             or "log.index.size.max.bytes", Medium, Dynamic, Ignored, AtLeast(4);
         /// Spread of the times at which segments are rolled. Ottla has no segment files.
         segment_jitter_ms: i64 = "0" as "segment.jitter.ms" or "log.roll.jitter.ms",
             Medium, Dynamic, Ignored, AtLeast(0);
-        /// Age at which a segment file is closed. Ottla has no segment files.
+        /// Age, by the records' own time, at which a segment ends. Ottla has no segment files; see
+        /// `segment.bytes`.
         segment_ms: i64 = "604800000" as "segment.ms" or "log.roll.ms",
-            Medium, Dynamic, Ignored, AtLeast(1);
+            Medium, Dynamic, Applied, AtLeast(1);
         /// Whether a replica outside the in-sync set may become leader when no other is left.
         unclean_leader_election_enable: bool = "false" as "unclean.leader.election.enable"
             or "unclean.leader.election.enable", Medium, Dynamic, Ignored, Any;

@@ -325,6 +325,12 @@ impl Cell {
         self.lock().partition.view()
     }
 
+    /// Records below may be compacted: they are committed, and the partition can be
+    /// recovered without them.
+    pub(crate) fn settled(&self) -> Offset {
+        self.lock().partition.settled()
+    }
+
     /// The idempotent producers that this partition remembers.
     pub(crate) fn describe_producers(&self) -> Vec<ActiveProducer> {
         self.lock().partition.describe_producers().collect()

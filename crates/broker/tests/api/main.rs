@@ -6,6 +6,8 @@ mod admin;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod directories;
 #[cfg(test)]
 mod durable;
@@ -35,7 +37,9 @@ mod produce_fetch;
 mod requests;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod scram;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ottla_allocator::MiMalloc = ottla_allocator::MiMalloc;

@@ -122,32 +122,8 @@ impl BatchBuilder {
         let timestamp_delta = timestamp.0.wrapping_sub(self.header.base_timestamp);
         let offset_delta = self.header.record_count;
 
-        let parts = [key, value].into_iter().map(field_size).sum::<usize>();
-        let headers_size = headers
-            .iter()
-            .map(|(key, value)| field_size(Some(key)) + field_size(*value))
-            .sum::<usize>();
-        let count = length(headers.len());
-        let body = 1
-            + varint_size(timestamp_delta)
-            + varint_size(i64::from(offset_delta))
-            + parts
-            + varint_size(i64::from(count))
-            + headers_size;
-
         let out = &mut self.bytes;
-        out.reserve(body + varint_size(i64::from(length(body))));
-        put_varint(out, length(body));
-        out.put_u8(0);
-        put_varlong(out, timestamp_delta);
-        put_varint(out, offset_delta);
-        put_field(out, key);
-        put_field(out, value);
-        put_varint(out, count);
-        for (key, value) in headers {
-            put_field(out, Some(key));
-            put_field(out, *value);
-        }
+        put_record(out, timestamp_delta, offset_delta, key, value, headers);
         self.header.last_offset_delta = offset_delta;
         self.header.record_count = offset_delta + 1;
     }
@@ -178,6 +154,42 @@ impl BatchBuilder {
         out.write_all(records).map_err(unreadable)?;
         let bytes = out.finish().map_err(unreadable)?;
         Ok(RecordBatch::seal(self.header, bytes))
+    }
+}
+
+/// Writes one record, whose deltas are to its batch's base timestamp and offset.
+pub(super) fn put_record(
+    out: &mut Vec<u8>,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[(&[u8], Option<&[u8]>)],
+) {
+    let parts = [key, value].into_iter().map(field_size).sum::<usize>();
+    let headers_size = headers
+        .iter()
+        .map(|(key, value)| field_size(Some(key)) + field_size(*value))
+        .sum::<usize>();
+    let count = length(headers.len());
+    let body = 1
+        + varint_size(timestamp_delta)
+        + varint_size(i64::from(offset_delta))
+        + parts
+        + varint_size(i64::from(count))
+        + headers_size;
+
+    out.reserve(body + varint_size(i64::from(length(body))));
+    put_varint(out, length(body));
+    out.put_u8(0);
+    put_varlong(out, timestamp_delta);
+    put_varint(out, offset_delta);
+    put_field(out, key);
+    put_field(out, value);
+    put_varint(out, count);
+    for (key, value) in headers {
+        put_field(out, Some(key));
+        put_field(out, *value);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The 61 bytes in front of every record batch.
 
-use ottla_base::{ByteSize, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
+use ottla_base::{ByteSize, LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Sequence};
 
 use super::{BatchError, Compression};
 
@@ -82,6 +82,11 @@ impl Attributes {
             TimestampType::CreateTime => Self(self.0 & !Self::LOG_APPEND_TIME),
             TimestampType::LogAppendTime => Self(self.0 | Self::LOG_APPEND_TIME),
         }
+    }
+
+    #[must_use]
+    pub(super) fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
     }
 
     #[must_use]
@@ -168,6 +173,12 @@ impl BatchHeader {
         } else {
             self.base_sequence.plus(self.last_offset_delta)
         }
+    }
+
+    /// When the batch's markers of deletion may go, if compaction has met them.
+    pub fn delete_horizon(&self) -> Option<Millis> {
+        let has = self.attributes.has_delete_horizon();
+        has.then_some(Millis(self.base_timestamp))
     }
 
     /// Whether an idempotent or transactional producer, or a transaction

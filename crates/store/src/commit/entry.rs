@@ -3,6 +3,8 @@
 //!
 //! Must not know files or the index.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use ottla_base::{Offset, PartitionId, TopicId, TopicPartition};
 use ottla_protocol::records::{BatchHeader, RecordBatch};
@@ -20,14 +22,53 @@ const BATCH_FRONT: usize = 21;
 /// segment in a vectored write costs more than the copy.
 const COPY_MAX: usize = 1024;
 
-/// Names one commit file; grows by one with each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names one file of entries. The commit log's own files count from 1, and grow by
+/// one with each. Those that the rewrite job made are *sorted* files, which have the
+/// highest bit set and come before all of the commit log: what lies in them was
+/// written before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileNumber(pub u32);
 
 impl FileNumber {
+    const SORTED: u32 = 1 << 31;
+
+    pub(crate) const fn sorted(number: u32) -> Self {
+        Self(number | Self::SORTED)
+    }
+
+    /// Whether the rewrite job made it: no replay ever reads it.
+    pub const fn is_sorted(self) -> bool {
+        self.0 & Self::SORTED != 0
+    }
+
+    /// Among those of its kind.
+    pub(crate) const fn within_kind(self) -> u32 {
+        self.0 & !Self::SORTED
+    }
+
     /// What the file is called.
     pub fn file_name(self) -> String {
-        format!("{:020}.log", self.0)
+        let extension = if self.is_sorted() { "sorted" } else { "log" };
+        format!("{:020}.{extension}", self.within_kind())
+    }
+}
+
+impl Ord for FileNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.0 ^ Self::SORTED).cmp(&(other.0 ^ Self::SORTED))
+    }
+}
+
+impl PartialOrd for FileNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl std::fmt::Display for FileNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.is_sorted() { "s" } else { "" };
+        write!(f, "{kind}{}", self.within_kind())
     }
 }
 
@@ -60,7 +101,7 @@ impl Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file.0, self.at)
+        write!(f, "{}:{}", self.file, self.at)
     }
 }
 
@@ -421,6 +462,19 @@ mod tests {
         let bytes = written(&[Entry::Drop]);
         let front = Front::parse(&bytes, FileNumber(8));
         assert_eq!(front.err(), Some(NoEntry::Nothing));
+    }
+
+    #[test]
+    fn sorted_files_come_before_the_commit_log() {
+        let files = [
+            FileNumber::sorted(1),
+            FileNumber::sorted(9),
+            FileNumber(1),
+            FileNumber(9),
+        ];
+        assert!(files.is_sorted(), "{files:?}");
+        assert_eq!(files[1].file_name(), "00000000000000000009.sorted");
+        assert_eq!(files[3].file_name(), "00000000000000000009.log");
     }
 
     #[test]

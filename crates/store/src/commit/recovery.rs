@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Found, NoEntry, Position};
 use super::file::{CommitFile, Listing};
 use super::scan::{Scanner, is_seal};
-use crate::keys::{self, FileRow, IndexRow, LogRow, Table};
+use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Table};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::{Index, IndexError};
 use crate::rocks::log::{Log, Logs};
@@ -49,6 +50,7 @@ pub(crate) struct Known {
     pub(crate) position: Option<Position>,
     pub(crate) synced: Option<Position>,
     pub(crate) next_log: u64,
+    pub(crate) next_sorted: u32,
     pub(crate) files: BTreeMap<FileNumber, FileRow>,
     pub(crate) logs: BTreeMap<LogId, LogRow>,
 }
@@ -57,10 +59,13 @@ impl Known {
     pub(crate) fn load(index: &Index) -> Result<Self, IndexError> {
         let next_log = index.get(&keys::NEXT_LOG)?;
         let next_log = next_log.and_then(|bytes| bytes.try_into().ok());
+        let next_sorted = index.get(&keys::NEXT_SORTED)?;
+        let next_sorted = next_sorted.and_then(|bytes| bytes.try_into().ok());
         let mut known = Self {
             position: position(index, &keys::POSITION)?,
             synced: position(index, &keys::SYNCED)?,
             next_log: next_log.map_or(1, u64::from_be_bytes),
+            next_sorted: next_sorted.map_or(1, u32::from_be_bytes),
             files: BTreeMap::new(),
             logs: BTreeMap::new(),
         };
@@ -93,17 +98,19 @@ fn position(index: &Index, key: &[u8]) -> Result<Option<Position>, IndexError> {
 }
 
 pub(crate) fn recover(
+    disk: &Disk,
     dir: &Path,
     index: &Index,
     file_bytes: u32,
 ) -> Result<Recovered, RecoveryError> {
     let known = Known::load(index)?;
-    let listing = Listing::of(dir)?;
+    let listing = Listing::of(disk, dir)?;
     let mut files = BTreeMap::new();
     for number in &listing.files {
-        files.insert(*number, Arc::new(CommitFile::open(dir, *number)?));
+        files.insert(*number, Arc::new(CommitFile::open(disk, dir, *number)?));
     }
-    let begins_late = listing.files.first().is_some_and(|first| first.0 > 1);
+    let first = listing.files.iter().find(|number| !number.is_sorted());
+    let begins_late = first.is_some_and(|first| first.0 > 1);
     if known.position.is_none() && begins_late {
         return Err(RecoveryError::IndexMissing);
     }
@@ -117,9 +124,10 @@ pub(crate) fn recover(
         logs.insert(Arc::new(Log::new(id, row, true)));
     }
     let mut replay = Replay {
+        disk,
         index,
         logs: &logs,
-        fold: Fold::new(known.files, known.next_log),
+        fold: Fold::new(known.files, known.next_log, known.next_sorted),
         pending: 0,
         applied: flushed,
     };
@@ -150,6 +158,7 @@ pub(crate) fn recover(
 
 /// Owned by `recover`.
 struct Replay<'a> {
+    disk: &'a Disk,
     index: &'a Index,
     logs: &'a Logs,
     fold: Fold,
@@ -293,7 +302,7 @@ impl Replay<'_> {
         tracing::warn!(position = %end, "what was written last did not reach the disk");
         for log in self.logs.all() {
             let row = log.state().row;
-            if row.piece.is_none_or(|(file, _)| file < end.file) {
+            if row.piece.is_none_or(|piece| piece.file < end.file) {
                 continue;
             }
             let (first, last) = keys::log_range(Table::Index, log.id);
@@ -340,7 +349,7 @@ impl Replay<'_> {
         let gone: Vec<_> = files.keys().copied().filter(behind).collect();
         for number in gone {
             if let Some(file) = files.remove(&number) {
-                spares.extend(file.retire(false)?);
+                spares.extend(file.retire(self.disk, false)?);
             }
             if number > end.file {
                 self.fold.forget_file(number);
@@ -359,7 +368,7 @@ impl Replay<'_> {
         file_bytes: u32,
     ) -> Result<(), RecoveryError> {
         let Some(active) = files.get(&end.file) else {
-            let file = CommitFile::create(dir, end.file, file_bytes, None)?;
+            let file = CommitFile::create(self.disk, dir, end.file, file_bytes, None)?;
             files.insert(end.file, Arc::new(file));
             return Ok(());
         };
@@ -386,14 +395,15 @@ impl Replay<'_> {
         let mut rows = self.index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         let mut hit = Vec::new();
-        while let Some((key, _)) = current {
-            let is_missing = keys::piece_file_of(key).is_some_and(|file| missing.contains(&file));
+        while let Some((key, value)) = current {
+            let file = Piece::parse(value).map_err(IndexError::from)?.file;
+            let is_missing = missing.contains(&file);
             hit.extend(keys::log_of(key).filter(|_| is_missing));
             current = rows.next()?;
         }
         for log in self.logs.all() {
             let piece = log.state().row.piece;
-            let is_missing = piece.is_some_and(|(file, _)| missing.contains(&file));
+            let is_missing = piece.is_some_and(|piece| missing.contains(&piece.file));
             if is_missing || hit.contains(&log.id) {
                 self.mark_damaged(&log, Position::START, &Missing);
             }

@@ -5,15 +5,21 @@
 //! than a write to the page cache is done by the very thread that submitted it, for
 //! which that takes less time than waking another.
 
+mod job;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
+use super::space;
 use super::syncer::Syncer;
 use crate::audience::Call;
+use crate::memory::Stepping;
 use crate::queue::{Command, Outlook, Wake};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::IndexError;
@@ -45,7 +51,8 @@ const IDLE_SYNC: Duration = Duration::from_secs(1);
 pub(crate) struct WriterOptions {
     pub(crate) durability: Durability,
     pub(crate) file_bytes: u32,
-    pub(crate) space: super::space::Space,
+    pub(crate) disk: Disk,
+    pub(crate) stepping: Stepping,
 }
 
 /// Owned by whoever carries out what was taken from the queue; [`run`] is the thread
@@ -76,6 +83,12 @@ pub(crate) struct Writer {
     flushing: Option<Position>,
     /// No replay begins before this.
     flushed: Position,
+    /// Files that the index on disk may still point at, until the flush under way is
+    /// done.
+    leaving: BTreeSet<FileNumber>,
+    /// Size of the next file: small after a rest, and then twice that of the one
+    /// before.
+    next_file_bytes: u32,
 }
 
 /// The file that entries are added to.
@@ -126,21 +139,19 @@ pub(crate) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
         shared.queue.put_down(outlook);
         let wake = shared.queue.take(&mut commands);
         let mut writer = locked(writer);
-        let done = match (writer.fatal.take(), wake) {
-            (_, Wake::Abandoned) => return,
-            (Some(fatal), _) => Err(fatal),
-            (None, Wake::Work { sync }) => writer
-                .carry_out(&mut commands, sync)
-                .and_then(|()| writer.keep_house()),
-            (None, Wake::Deadline) => writer.keep_house(),
-            (None, Wake::Closed) => return writer.finish(),
-        };
-        match done {
-            Ok(()) => {}
-            Err(Fatal::Abandoned) => return,
+        match writer.turn(wake, &mut commands) {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Stop) | Err(Fatal::Abandoned) => return,
             Err(fatal) => return writer.fail(&fatal),
         }
     }
+}
+
+/// What the writer's thread does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    GoOn,
+    Stop,
 }
 
 /// Only whoever took something from the queue asks, so nobody waits here.
@@ -161,6 +172,8 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
         Self {
             shared,
+            next_file_bytes: options.file_bytes,
+            leaving: BTreeSet::new(),
             options,
             fold: start.fold,
             tails: start.tails,
@@ -189,6 +202,38 @@ impl Writer {
     pub(crate) fn carry_out_here(&mut self, commands: &mut Vec<Command>) -> Outlook {
         self.fatal = self.carry_out(commands, false).err();
         self.outlook()
+    }
+
+    /// Does what there is a reason for.
+    fn turn(&mut self, wake: Wake, commands: &mut Vec<Command>) -> Result<Turn, Fatal> {
+        match (self.fatal.take(), wake) {
+            (_, Wake::Abandoned) => return Ok(Turn::Stop),
+            (Some(fatal), _) => return Err(fatal),
+            (None, Wake::Work { sync }) => {
+                self.carry_out(commands, sync)?;
+                self.keep_house()?;
+            }
+            (None, Wake::Deadline) => self.keep_house()?,
+            (None, Wake::Closed) => {
+                self.finish();
+                return Ok(Turn::Stop);
+            }
+        }
+        Ok(Turn::GoOn)
+    }
+
+    /// One turn of a writer without a thread of its own.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn step(&mut self) {
+        let queue = self.shared.clone();
+        let queue = &queue.queue;
+        queue.put_down(self.outlook());
+        let mut commands = Vec::new();
+        let wake = queue.take_now(&mut commands).unwrap_or(Wake::Deadline);
+        if let Err(fatal) = self.turn(wake, &mut commands) {
+            self.give_up(&fatal);
+        }
+        queue.put_down(self.outlook());
     }
 
     /// How much may be carried out like that, and when the thread has to look.
@@ -238,22 +283,29 @@ impl Writer {
         if self.outgoing.size() >= GROUP_BYTES_MAX {
             self.finish_group()?;
         }
-        let Some(log) = self.shared.logs.get(command.log()) else {
+        let op = match command {
+            Command::Create { log, .. } => {
+                let log = self.shared.logs.get(log);
+                return log.map_or(Ok(()), |log| self.ensure_created(&log));
+            }
+            Command::Job(command) => return self.serve(command),
+            Command::Op(op) => op,
+        };
+        let Some(log) = self.shared.logs.get(op.log()) else {
             return Ok(());
         };
-        match command {
-            Command::Create { .. } => self.ensure_created(&log),
-            Command::Op(Op::Append {
+        match op {
+            Op::Append {
                 incarnation,
                 batch,
                 sync,
                 ..
-            }) => self.append(&log, incarnation, Entry::Batch(batch), sync),
-            Command::Op(Op::State { key, value, .. }) => self.keep_state(&log, key, value),
-            Command::Op(Op::Truncate { to, .. }) => self.cut(&log, Entry::Truncate(to)),
-            Command::Op(Op::StartOffset { to, .. }) => self.cut(&log, Entry::StartOffset(to)),
-            Command::Op(Op::Drop { .. }) => self.cut(&log, Entry::Drop),
-            Command::Op(Op::Flush { within, .. }) => {
+            } => self.append(&log, incarnation, Entry::Batch(batch), sync),
+            Op::State { key, value, .. } => self.keep_state(&log, key, value),
+            Op::Truncate { to, .. } => self.cut(&log, Entry::Truncate(to)),
+            Op::StartOffset { to, .. } => self.cut(&log, Entry::StartOffset(to)),
+            Op::Drop { .. } => self.cut(&log, Entry::Drop),
+            Op::Flush { within, .. } => {
                 let by = Instant::now().checked_add(within);
                 self.sync_by = self.sync_by.into_iter().chain(by).min();
                 Ok(())
@@ -379,7 +431,7 @@ impl Writer {
     }
 
     fn reserve(&self) -> u32 {
-        RESERVE_MAX.min(self.options.file_bytes / 16)
+        RESERVE_MAX.min(self.active.capacity / 16)
     }
 
     /// Makes room, and waits until there is some, or until the store ends: then what
@@ -389,7 +441,9 @@ impl Writer {
             if self.shared.queue.is_ending() {
                 return Err(Fatal::Abandoned);
             }
-            std::thread::sleep(FULL_RETRY);
+            if self.options.stepping == Stepping::Thread {
+                std::thread::sleep(FULL_RETRY);
+            }
             self.keep_house()?;
         }
         Ok(())
@@ -423,6 +477,8 @@ impl Writer {
             .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
         self.finish_group()?;
         self.fold.on_sealed(self.active.file.number);
+        let doubled = self.next_file_bytes.saturating_mul(2);
+        self.next_file_bytes = doubled.min(self.options.file_bytes);
         let file = Arc::new(file);
         self.shared.insert_file(file.clone());
         self.active = Active {
@@ -442,18 +498,21 @@ impl Writer {
         number: FileNumber,
         needed: u32,
     ) -> Result<Option<(CommitFile, u32)>, Fatal> {
-        let wanted = self.options.file_bytes.max(needed);
-        let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let spare = self.spares.pop();
+        let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
+        let wanted = match spare {
+            Some(_) => self.options.file_bytes.max(needed),
+            None => self.next_file_bytes.max(needed),
+        };
+        let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let size = match spare {
             Some(_) => wanted,
-            None => match self.options.space.fitting(wanted, least)? {
+            None => match space::fitting(disk, dir, wanted, least)? {
                 Some(size) => size,
                 None => return Ok(None),
             },
         };
-        let dir = &self.shared.commit_dir;
-        match CommitFile::create(dir, number, size, spare.as_deref()) {
+        match CommitFile::create(disk, dir, number, size, spare.as_deref()) {
             Ok(file) => Ok(Some((file, size))),
             Err(error) if is_full(&error) => Ok(None),
             Err(error) => Err(error.into()),
@@ -535,12 +594,24 @@ impl Writer {
 
     /// When something that was written at `since` is to be durable.
     fn sync_due(&self, since: Instant) -> Instant {
-        let delay = match self.options.durability {
+        let due = since + self.sync_delay();
+        self.sync_by.map_or(due, |by| due.min(by))
+    }
+
+    /// Whether what was written then should be durable by now. Without a thread no
+    /// clock is looked at.
+    fn is_old(&self, since: Instant) -> bool {
+        match self.options.stepping {
+            Stepping::Thread => Instant::now() >= self.sync_due(since),
+            Stepping::Manual => self.sync_delay().is_zero(),
+        }
+    }
+
+    const fn sync_delay(&self) -> Duration {
+        match self.options.durability {
             Durability::Fsync => IDLE_SYNC,
             Durability::PageCache { flush_interval } => flush_interval,
-        };
-        let due = since + delay;
-        self.sync_by.map_or(due, |by| due.min(by))
+        }
     }
 
     const fn forget_dirt(&mut self) {
@@ -554,6 +625,7 @@ impl Writer {
         self.sync_what_is_old()?;
         if self.flushing.is_some() && self.shared.index.is_flushed()? {
             self.flushed = self.flushing.take().unwrap_or(self.flushed);
+            self.leaving.clear();
         }
         if !self.fold.dead.is_empty() {
             self.remove_dead_files()?;
@@ -567,15 +639,19 @@ impl Writer {
         {
             self.synced = self.synced.max(synced);
         }
-        let due = self.dirty_since.map(|since| self.sync_due(since));
-        if due.is_none_or(|due| Instant::now() < due) {
+        if !self.dirty_since.is_some_and(|since| self.is_old(since)) {
             return Ok(());
         }
+        self.begin_sync()
+    }
+
+    /// What was written becomes durable, soon at least.
+    fn begin_sync(&mut self) -> Result<(), Fatal> {
         match self.options.durability {
             Durability::Fsync => self.sync_all()?,
             Durability::PageCache { .. } => {
-                let end = self.end();
-                let syncer = self.syncer.get_or_insert_with(Syncer::start);
+                let (end, stepping) = (self.end(), self.options.stepping);
+                let syncer = self.syncer.get_or_insert_with(|| Syncer::start(stepping));
                 if !syncer.is_busy() {
                     syncer.begin(std::mem::take(&mut self.dirty), end);
                     self.forget_dirt();
@@ -589,6 +665,7 @@ impl Writer {
         self.commit_positions()?;
         self.shared.index.begin_flush()?;
         self.flushing = Some(self.synced);
+        self.leaving.append(&mut self.fold.left);
         Ok(())
     }
 
@@ -602,9 +679,10 @@ impl Writer {
             if *number >= end.file {
                 continue;
             }
-            if *number >= self.flushed.file {
+            let is_left = self.leaving.contains(number) || self.fold.left.contains(number);
+            if *number >= self.flushed.file || is_left {
                 waits = true;
-            } else if since <= self.synced {
+            } else if since <= self.synced && !self.shared.is_being_filled(*number) {
                 gone.push(*number);
             }
         }
@@ -624,14 +702,20 @@ impl Writer {
         };
         // A reader that still holds it must not see it filled anew.
         let is_free = Arc::strong_count(&file) == 1;
-        let keep = is_free && self.spares.len() < SPARES_MAX;
-        self.spares.extend(file.retire(keep)?);
+        let is_whole = file.length()? == u64::from(self.options.file_bytes);
+        let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
+        self.spares.extend(file.retire(&self.options.disk, keep)?);
         tracing::debug!(file = number.0, keep, "a dead commit file was removed");
         Ok(())
     }
 
     /// The end of the store: everybody hears why, now and later.
     fn fail(&mut self, fatal: &Fatal) {
+        let failure = self.give_up(fatal);
+        self.refuse_all(&failure);
+    }
+
+    fn give_up(&self, fatal: &Fatal) -> StoreFailure {
         tracing::error!(reason = %fatal, "the log store failed and accepts nothing any more");
         let failure = StoreFailure::Io(fatal.to_string());
         self.shared.set_failure(failure.clone());
@@ -640,6 +724,10 @@ impl Writer {
             .iter()
             .filter_map(|log| log.state().audience.fail_all(failure.clone()));
         calls.for_each(Call::make);
+        failure
+    }
+
+    fn refuse_all(&self, failure: &StoreFailure) {
         let mut commands = Vec::new();
         loop {
             self.shared.queue.mark_durable();
@@ -649,7 +737,7 @@ impl Writer {
                 Wake::Closed | Wake::Abandoned => return,
             }
             for command in commands.drain(..) {
-                self.refuse(&command, &failure);
+                self.refuse(&command, failure);
             }
         }
     }

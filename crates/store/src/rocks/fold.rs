@@ -16,6 +16,7 @@ use super::tail_cache::TailCache;
 use crate::audience::Call;
 use crate::commit::entry::{Entry, FileNumber, Position, batch_entry_size};
 use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Run, Table, TimeRow};
+use crate::rewrite::{Destination, Landing, Moves, Purpose};
 use crate::{LogId, ReadMode};
 
 /// Batches of a log that share a row in `Time`.
@@ -34,8 +35,14 @@ pub(crate) struct Fold {
     /// Files that nothing points at, and how far the commit log reached when that
     /// was seen. The file that is being written may be among them.
     pub(crate) dead: BTreeMap<FileNumber, Option<Position>>,
+    /// Files that rows were moved away from. They are needed until the index is
+    /// flushed: no entry of the commit log says what was moved.
+    pub(crate) left: BTreeSet<FileNumber>,
+    /// Whose batch was appended last, and to which file.
+    last_append: Option<(FileNumber, LogId)>,
     next_log: u64,
     next_log_changed: bool,
+    next_sorted: u32,
 }
 
 /// A log that an entry of the group is about.
@@ -47,6 +54,8 @@ struct Touched {
     is_cut: bool,
     is_dropped: bool,
     start_moved: bool,
+    /// Batches below were compacted: what the tail has of them is old.
+    compacted_to: Offset,
     fresh: Vec<RecordBatch>,
     flushed: Option<u64>,
 }
@@ -59,7 +68,11 @@ pub(crate) enum Origin {
 }
 
 impl Fold {
-    pub(crate) fn new(files: BTreeMap<FileNumber, FileRow>, next_log: u64) -> Self {
+    pub(crate) fn new(
+        files: BTreeMap<FileNumber, FileRow>,
+        next_log: u64,
+        next_sorted: u32,
+    ) -> Self {
         let dead = files.iter().filter(|(_, file)| file.live_pieces == 0);
         Self {
             dead: dead.map(|(number, _)| (*number, None)).collect(),
@@ -67,8 +80,11 @@ impl Fold {
             touched: HashMap::new(),
             files,
             changed_files: BTreeSet::new(),
+            left: BTreeSet::new(),
+            last_append: None,
             next_log,
             next_log_changed: false,
+            next_sorted,
         }
     }
 
@@ -99,6 +115,10 @@ impl Fold {
 
     pub(crate) const fn next_log(&self) -> u64 {
         self.next_log
+    }
+
+    pub(crate) const fn next_sorted(&self) -> u32 {
+        self.next_sorted
     }
 
     pub(crate) const fn files(&self) -> &BTreeMap<FileNumber, FileRow> {
@@ -144,7 +164,7 @@ impl Fold {
         let closed_piece = row.extend_piece(header, position.file);
         let is_new_piece = row
             .piece
-            .is_some_and(|(_, piece)| piece.first == header.base_offset);
+            .is_some_and(|piece| piece.first == header.base_offset);
         if let Origin::Machine { incarnation } = origin {
             touched.flushed = Some(incarnation);
             touched.fresh.push(batch.clone());
@@ -155,13 +175,14 @@ impl Fold {
             let key = keys::offset_key(Table::Time, log.id, first);
             self.changes.put(key, run.write());
         }
-        if let Some((file, piece)) = closed_piece {
-            self.changes
-                .put(keys::piece_key(log.id, file), piece.write());
+        if let Some(piece) = closed_piece {
+            self.put_piece(log.id, piece);
         }
+        let before = self.last_append.replace((position.file, log.id));
         let file = self.file(position.file);
         file.live_bytes += batch_entry_size(header);
         file.live_pieces += u32::from(is_new_piece);
+        file.runs += u32::from(before != Some((position.file, log.id)));
         self.dead.remove(&position.file);
     }
 
@@ -190,6 +211,12 @@ impl Fold {
         row.bounds.start = row.bounds.start.min(to);
         if let Some(cut) = first_reaching(index, log.id, to)? {
             let base = cut.header.base_offset;
+            if base < row.clean || row.compacted != 0 {
+                let (_, end) = keys::log_range(Table::Index, log.id);
+                let first = keys::offset_key(Table::Index, log.id, base);
+                let held = row.preceding_end - cut.preceding;
+                row.compacted -= difference(held, bytes_of(index, &first, &end)?);
+            }
             row.preceding_end = cut.preceding;
             row.preceding_start = row.preceding_start.min(cut.preceding);
             let (_, end) = keys::log_range(Table::Index, log.id);
@@ -198,6 +225,7 @@ impl Fold {
             self.cut_runs(index, log.id, &mut row, base)?;
             self.cut_pieces(index, log.id, &mut row, base)?;
         }
+        row.clean = row.clean.min(to);
         let touched = self.touch(log);
         touched.row = row;
         touched.is_cut = true;
@@ -218,16 +246,19 @@ impl Fold {
         row.bounds.start = to;
         row.bounds.end = row.bounds.end.max(to);
         let kept = first_reaching(index, log.id, to)?;
-        row.preceding_start = kept.map_or(row.preceding_end, |kept| kept.preceding);
         let (first, end) = keys::log_range(Table::Index, log.id);
-        match kept {
-            Some(kept) => {
-                let base = kept.header.base_offset;
-                let end = keys::offset_key(Table::Index, log.id, base);
-                remove_rows(&mut self.changes, index, &first, &end)?;
-            }
-            None => remove_rows(&mut self.changes, index, &first, &end)?,
+        let base = kept.map(|kept| kept.header.base_offset);
+        let end = match base {
+            Some(base) => keys::offset_key(Table::Index, log.id, base).to_vec(),
+            None => end.to_vec(),
+        };
+        let preceding = kept.map_or(row.preceding_end, |kept| kept.preceding);
+        if row.clean > row.bounds.start || row.compacted != 0 {
+            let held = preceding - row.preceding_start;
+            row.compacted -= difference(held, bytes_of(index, &first, &end)?);
         }
+        row.preceding_start = preceding;
+        remove_rows(&mut self.changes, index, &first, &end)?;
         self.forget_runs_below(index, log.id, &mut row, to)?;
         self.forget_pieces_below(index, log.id, &mut row, to)?;
         let touched = self.touch(log);
@@ -308,7 +339,7 @@ impl Fold {
                 tails.push(&touched.log, &mut state, batch);
             }
             if touched.is_cut {
-                state.trim_tail();
+                state.trim_tail(touched.compacted_to);
             }
             if touched.start_moved {
                 let start = state.row.bounds.start;
@@ -321,6 +352,208 @@ impl Fold {
         }
         tails.shrink();
         calls
+    }
+
+    /// Lets rows of a log point at what the rewrite job wrote, unless the log has
+    /// other batches by now than the job saw.
+    pub(crate) fn relocate(
+        &mut self,
+        index: &Index,
+        log: &Arc<Log>,
+        moves: &Moves,
+    ) -> Result<(), IndexError> {
+        let mut row = *self.row(log);
+        let Some(matched) = matching(index, log.id, moves)? else {
+            return Ok(());
+        };
+        let Some(pieces) = self.pieces_within(index, log.id, &row, moves)? else {
+            return Ok(());
+        };
+        let mut bytes_left: BTreeMap<FileNumber, u64> = BTreeMap::new();
+        let mut bytes_moved = 0;
+        let mut fresh = Vec::new();
+        for (old, to) in matched {
+            let key = keys::offset_key(Table::Index, log.id, old.header.base_offset);
+            *bytes_left.entry(old.position.file).or_default() += batch_entry_size(&old.header);
+            self.left.insert(old.position.file);
+            let Some(Landing { at, header }) = to else {
+                row.compacted += difference(old.header.size.0, 0);
+                self.changes.delete(key);
+                continue;
+            };
+            row.compacted += difference(old.header.size.0, header.size.0);
+            bytes_moved += batch_entry_size(&header);
+            fresh.push(header);
+            let position = Position {
+                file: moves.target,
+                at,
+            };
+            let moved = IndexRow {
+                position,
+                header,
+                ..old
+            };
+            self.changes.put(key, moved.write());
+        }
+        for piece in pieces {
+            let is_open = row.piece == Some(piece);
+            let left = self.carve(piece, moves.through, &mut bytes_left);
+            if is_open {
+                row.piece = left;
+            } else {
+                let key = keys::offset_key(Table::Pieces, log.id, piece.first);
+                self.changes.delete(key);
+                if let Some(left) = left {
+                    self.put_piece(log.id, left);
+                }
+            }
+        }
+        if bytes_moved > 0 {
+            self.add_moved_piece(index, log.id, moves, bytes_moved)?;
+        }
+        if moves.purpose != Purpose::Copy {
+            self.time_anew(index, log.id, moves, &fresh)?;
+        }
+        let touched = self.touch(log);
+        match moves.purpose {
+            Purpose::Copy => {}
+            Purpose::Compact => touched.compacted_to = moves.through.plus(1),
+            Purpose::CompactedTo(clean) => {
+                touched.compacted_to = moves.through.plus(1);
+                row.clean = row.clean.max(clean.min(row.bounds.end));
+            }
+        }
+        touched.row = row;
+        touched.is_cut = true;
+        Ok(())
+    }
+
+    /// Rows of `Time` within what was compacted give way to one for what is left.
+    fn time_anew(
+        &mut self,
+        index: &Index,
+        log: LogId,
+        moves: &Moves,
+        left: &[BatchHeader],
+    ) -> Result<(), IndexError> {
+        let first = keys::offset_key(Table::Time, log, moves.first);
+        let end = keys::offset_key(Table::Time, log, moves.through.plus(1));
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
+        let mut current = rows.first()?;
+        while let Some((key, value)) = current {
+            if TimeRow::parse(value)?.last <= moves.through {
+                self.changes.delete(key);
+            }
+            current = rows.next()?;
+        }
+        let greatest = left.iter().map(|header| header.max_timestamp).max();
+        if let (Some(front), Some(max_timestamp)) = (left.first(), greatest) {
+            let run = TimeRow {
+                last: moves.through,
+                max_timestamp,
+            };
+            let key = keys::offset_key(Table::Time, log, front.base_offset);
+            self.changes.put(key, run.write());
+        }
+        Ok(())
+    }
+
+    /// The pieces that lie within what is moved, or begin there; none if one begins
+    /// before it.
+    fn pieces_within(
+        &self,
+        index: &Index,
+        log: LogId,
+        row: &LogRow,
+        moves: &Moves,
+    ) -> Result<Option<Vec<Piece>>, IndexError> {
+        let mut pieces = Vec::new();
+        let (first, end) = keys::log_range(Table::Pieces, log);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
+        let key = keys::offset_key(Table::Pieces, log, moves.first);
+        let mut current = rows.seek_back(&key)?;
+        if current.is_none() {
+            current = rows.seek(&key)?;
+        }
+        while let Some((_, value)) = current {
+            let piece = Piece::parse(value)?;
+            if piece.first > moves.through {
+                break;
+            }
+            if piece.last >= moves.first {
+                pieces.push(piece);
+            }
+            current = rows.next()?;
+        }
+        let overlaps = |piece: &Piece| piece.first <= moves.through && piece.last >= moves.first;
+        pieces.extend(row.piece.filter(overlaps));
+        let begins_before = pieces.iter().any(|piece| piece.first < moves.first);
+        Ok((!begins_before).then_some(pieces))
+    }
+
+    /// What is left of a piece behind `through`.
+    fn carve(
+        &mut self,
+        piece: Piece,
+        through: Offset,
+        bytes_left: &mut BTreeMap<FileNumber, u64>,
+    ) -> Option<Piece> {
+        if piece.last <= through {
+            let bytes = bytes_left.entry(piece.file).or_default();
+            *bytes = bytes.saturating_sub(piece.bytes);
+            self.free_piece(piece);
+            return None;
+        }
+        let bytes = bytes_left.remove(&piece.file).unwrap_or(0).min(piece.bytes);
+        let file = self.file(piece.file);
+        file.live_bytes = file.live_bytes.saturating_sub(bytes);
+        Some(Piece {
+            first: through.plus(1),
+            bytes: piece.bytes - bytes,
+            ..piece
+        })
+    }
+
+    /// The piece that lies in the target now; it goes on with the one before.
+    fn add_moved_piece(
+        &mut self,
+        index: &Index,
+        log: LogId,
+        moves: &Moves,
+        bytes: u64,
+    ) -> Result<(), IndexError> {
+        let mut piece = Piece {
+            file: moves.target,
+            first: moves.first,
+            last: moves.through,
+            bytes,
+        };
+        let (first, _) = keys::log_range(Table::Pieces, log);
+        let end = keys::offset_key(Table::Pieces, log, moves.first);
+        let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
+        let before = match rows.last()? {
+            Some((_, value)) => Some(Piece::parse(value)?),
+            None => None,
+        };
+        let before = before
+            .filter(|before| before.file == moves.target && before.last.plus(1) == moves.first);
+        if let Some(before) = before {
+            piece.first = before.first;
+            piece.bytes += before.bytes;
+        }
+        self.put_piece(log, piece);
+        self.next_sorted = self.next_sorted.max(moves.target.within_kind() + 1);
+        self.changes
+            .set(keys::NEXT_SORTED, self.next_sorted.to_be_bytes());
+        let file = self.file(moves.target);
+        file.length = moves.target_length;
+        file.live_bytes += bytes;
+        if before.is_none() {
+            file.live_pieces += 1;
+            file.runs += 1;
+        }
+        self.dead.remove(&moves.target);
+        Ok(())
     }
 
     /// Nothing more comes into the file.
@@ -345,6 +578,7 @@ impl Fold {
             is_cut: false,
             is_dropped: false,
             start_moved: false,
+            compacted_to: Offset::ZERO,
             fresh: Vec::new(),
             flushed: None,
         })
@@ -355,12 +589,17 @@ impl Fold {
         self.files.entry(number).or_default()
     }
 
-    fn free_piece(&mut self, file: FileNumber, piece: Piece) {
-        let row = self.file(file);
+    fn put_piece(&mut self, log: LogId, piece: Piece) {
+        let key = keys::offset_key(Table::Pieces, log, piece.first);
+        self.changes.put(key, piece.write());
+    }
+
+    fn free_piece(&mut self, piece: Piece) {
+        let row = self.file(piece.file);
         row.live_pieces = row.live_pieces.saturating_sub(1);
         row.live_bytes = row.live_bytes.saturating_sub(piece.bytes);
         if row.live_pieces == 0 {
-            self.dead.insert(file, None);
+            self.dead.insert(piece.file, None);
         }
     }
 
@@ -408,11 +647,11 @@ impl Fold {
         base: Offset,
     ) -> Result<(), IndexError> {
         match &mut row.piece {
-            Some((_, piece)) if piece.first < base => {
+            Some(piece) if piece.first < base => {
                 piece.last = piece.last.min(Offset(base.0 - 1));
                 return Ok(());
             }
-            Some((file, piece)) => self.free_piece(*file, *piece),
+            Some(piece) => self.free_piece(*piece),
             None => {}
         }
         row.piece = None;
@@ -429,12 +668,9 @@ impl Fold {
                 self.changes.put(key, Piece { last, ..piece }.write());
                 break;
             }
-            let file = keys::piece_file_of(key);
             self.changes.delete(key);
             current = rows.previous()?;
-            if let Some(file) = file {
-                self.free_piece(file, piece);
-            }
+            self.free_piece(piece);
         }
         Ok(())
     }
@@ -477,17 +713,14 @@ impl Fold {
             if piece.last >= to {
                 break;
             }
-            let file = keys::piece_file_of(key);
             self.changes.delete(key);
             current = rows.next()?;
-            if let Some(file) = file {
-                self.free_piece(file, piece);
-            }
+            self.free_piece(piece);
         }
-        if let Some((file, piece)) = row.piece
+        if let Some(piece) = row.piece
             && piece.last < to
         {
-            self.free_piece(file, piece);
+            self.free_piece(piece);
             row.piece = None;
         }
         Ok(())
@@ -517,27 +750,54 @@ impl LogRow {
     }
 
     /// Returns the piece of the file before, if the log moved to another.
-    fn extend_piece(
-        &mut self,
-        header: &BatchHeader,
-        file: FileNumber,
-    ) -> Option<(FileNumber, Piece)> {
+    fn extend_piece(&mut self, header: &BatchHeader, file: FileNumber) -> Option<Piece> {
         let bytes = batch_entry_size(header);
         let last = header.last_offset();
-        if let Some((number, piece)) = &mut self.piece
-            && *number == file
+        if let Some(piece) = &mut self.piece
+            && piece.file == file
         {
             piece.last = last;
             piece.bytes += bytes;
             return None;
         }
-        let fresh = Piece {
+        self.piece.replace(Piece {
+            file,
             first: header.base_offset,
             last,
             bytes,
-        };
-        self.piece.replace((file, fresh))
+        })
     }
+}
+
+/// A row as it is, and what becomes of it.
+type Match = (IndexRow, Option<Landing>);
+
+/// The rows within what is moved, each with where it goes; none if there is a row
+/// that the job did not see there. Rows that went meanwhile are missed by nobody.
+fn matching(index: &Index, log: LogId, moves: &Moves) -> Result<Option<Vec<Match>>, IndexError> {
+    let first = keys::offset_key(Table::Index, log, moves.first);
+    let end = keys::offset_key(Table::Index, log, moves.through.plus(1));
+    let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;
+    let mut matched = Vec::with_capacity(moves.rows.len());
+    let mut current = rows.first()?;
+    while let Some((_, value)) = current {
+        let row = IndexRow::parse(value)?;
+        let seen = moves.row(row.header.base_offset);
+        let Some(seen) = seen.filter(|seen| seen.from == row.position) else {
+            return Ok(None);
+        };
+        let to = match &seen.to {
+            Destination::Verbatim { at } => Some(Landing {
+                at: *at,
+                header: row.header,
+            }),
+            Destination::Rebuilt(landing) => Some(**landing),
+            Destination::Nowhere => None,
+        };
+        matched.push((row, to));
+        current = rows.next()?;
+    }
+    Ok(Some(matched))
 }
 
 /// The first batch whose last offset is at or above `offset`.
@@ -559,6 +819,23 @@ pub(crate) fn first_reaching(
         Some((_, value)) => Ok(Some(IndexRow::parse(value)?)),
         None => Ok(None),
     }
+}
+
+/// How much more one is than the other.
+fn difference(one: u64, other: u64) -> i64 {
+    one.cast_signed() - other.cast_signed()
+}
+
+/// Bytes of the batches whose rows in `Index` are `first <= key < end`.
+fn bytes_of(index: &Index, first: &[u8], end: &[u8]) -> Result<u64, IndexError> {
+    let mut rows = index.rows(first, end, ReadMode::Blocking)?;
+    let mut bytes = 0;
+    let mut current = rows.first()?;
+    while let Some((_, value)) = current {
+        bytes += IndexRow::parse(value)?.header.size.0;
+        current = rows.next()?;
+    }
+    Ok(bytes)
 }
 
 fn remove_rows(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::index::{Index, IndexMemory};
 use super::{FORMAT_VERSION, OpenError};
+use crate::commit::disk::Disk;
 use crate::commit::entry::FileNumber;
 use crate::commit::file::{CommitFile, Listing};
 use crate::commit::recovery::Known;
@@ -62,11 +63,11 @@ impl Inspected {
         }
         let known = Known::load(&index).map_err(|error| io(&error))?;
         let commit = dir.join("commit");
-        let listing = Listing::of(&commit).map_err(|error| io(&error))?;
+        let listing = Listing::of(&Disk::Real, &commit).map_err(|error| io(&error))?;
         let mut files = BTreeMap::new();
         for number in listing.files {
-            let file = CommitFile::open_read_only(&commit, number).map_err(|error| io(&error))?;
-            files.insert(number, Arc::new(file));
+            let file = CommitFile::open_read_only(&Disk::Real, &commit, number);
+            files.insert(number, Arc::new(file.map_err(|error| io(&error))?));
         }
         Ok(Self {
             index,

@@ -58,9 +58,10 @@ impl Log {
 }
 
 impl LogState {
-    /// The tail holds nothing outside of the bounds.
-    pub(crate) fn trim_tail(&mut self) {
+    /// The tail holds nothing outside of the bounds, nor what was compacted.
+    pub(crate) fn trim_tail(&mut self, compacted_to: Offset) {
         let Bounds { start, end } = self.row.bounds;
+        let start = start.max(compacted_to);
         while let Some(first) = self.tail.front()
             && first.header().last_offset() < start
         {

@@ -8,7 +8,7 @@ pub(crate) mod fold;
 pub(crate) mod index;
 mod inspect;
 pub(crate) mod log;
-mod reader;
+pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
@@ -20,6 +20,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
@@ -31,22 +32,27 @@ use self::log::Log;
 use self::reader::Wanted;
 use self::shared::Shared;
 use self::tail_cache::TailCache;
+use crate::commit::disk::Disk;
 use crate::commit::recovery::{self, RecoveryError};
-use crate::commit::space::Space;
+use crate::commit::space;
 use crate::commit::writer::{self, Start, Writer, WriterOptions};
 use crate::keys;
+use crate::memory::Stepping;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
 use crate::queue::Command;
+use crate::rewrite::{Job, JobOptions, Runner};
 use crate::{
-    Bounds, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError, ReadMode,
-    ReadOutcome, StoreError, StoreFailure,
+    Bounds, Compaction, Durability, LogId, LogListener, LogStore, LogSummary, Op, ReadError,
+    ReadMode, ReadOutcome, Rewriting, StoreError, StoreFailure,
 };
 
 /// The format of the index and of the commit log together.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Smallest useful commit file.
 const FILE_BYTES_MIN: u32 = 64 * 1024;
+/// When next to nothing was written for so long, unused space is given back.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How a store on disk works.
 #[derive(Clone, Debug)]
@@ -62,6 +68,16 @@ pub struct Options {
     pub index_cache: ByteSize,
     /// Rows of the index that are collected before they become a file.
     pub index_memtable: ByteSize,
+    pub rewrites: Rewrites,
+}
+
+/// Who rewrites files that are mostly dead, or in which logs lie mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrites {
+    /// A thread of the store.
+    InBackground,
+    /// Nobody.
+    Never,
 }
 
 impl Options {
@@ -72,9 +88,10 @@ impl Options {
             cluster,
             durability: Durability::Fsync,
             commit_file: ByteSize(256 * MIB),
-            tail_cache: ByteSize(32 * MIB),
+            tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
+            rewrites: Rewrites::InBackground,
         }
     }
 }
@@ -115,10 +132,15 @@ pub enum OpenError {
 /// Opens the store in `dir`, which becomes one if it is empty, and brings back
 /// everything that survived.
 pub fn open(dir: &Path, options: Options) -> Result<RocksStore, OpenError> {
-    open_within(dir, options, Space::Disk(dir.into()))
+    open_on(Disk::Real, Stepping::Thread, dir, options)
 }
 
-fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore, OpenError> {
+pub(crate) fn open_on(
+    disk: Disk,
+    stepping: Stepping,
+    dir: &Path,
+    options: Options,
+) -> Result<RocksStore, OpenError> {
     let opening = Opening { dir };
     fs::create_dir_all(dir).map_err(|error| opening.io(&error))?;
     let lock = opening.lock()?;
@@ -129,13 +151,15 @@ fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore,
         cache_bytes: to_usize(options.index_cache),
         memtable_bytes: to_usize(options.index_memtable),
     };
-    let index = Index::open(&dir.join("index"), memory).map_err(|error| opening.io(&error))?;
+    let index = Index::open(&dir.join("index"), memory, &disk);
+    let index = index.map_err(|error| opening.io(&error))?;
     opening.check_format(&index)?;
     let file_bytes = u32::try_from(options.commit_file.0).unwrap_or(u32::MAX);
     let writer = WriterOptions {
         durability: options.durability,
         file_bytes: file_bytes.max(FILE_BYTES_MIN),
-        space,
+        disk,
+        stepping,
     };
     let store = start(
         commit_dir,
@@ -144,7 +168,13 @@ fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore,
         to_usize(options.tail_cache),
         lock,
     );
-    store.map_err(|error| opening.io(&error))
+    let mut store = store.map_err(|error| opening.io(&error))?;
+    if options.rewrites == Rewrites::InBackground {
+        let job = store.job(IDLE_AFTER);
+        let runner = Runner::start(job, store.shared.clone());
+        store.runner = Some(runner.map_err(|error| opening.io(&error))?);
+    }
+    Ok(store)
 }
 
 fn start(
@@ -156,9 +186,9 @@ fn start(
 ) -> Result<RocksStore, RecoveryError> {
     // On a small disk the first file is smaller. On a full one an old file stays as it
     // is, and for a new one the file system has the last word.
-    let fitting = options.space.fitting(options.file_bytes, FILE_BYTES_MIN)?;
-    let file_bytes = fitting.unwrap_or(options.file_bytes);
-    let recovered = recovery::recover(&commit_dir, &index, file_bytes)?;
+    let (disk, wanted) = (&options.disk, options.file_bytes);
+    let fitting = space::fitting(disk, &commit_dir, wanted, FILE_BYTES_MIN)?;
+    let recovered = recovery::recover(disk, &commit_dir, &index, fitting.unwrap_or(wanted))?;
     let logs = recovered.logs.all();
     let named = logs.iter().map(|log| (log.state().row.tp, log.id));
     let names = Names::new(named, recovered.fold.next_log());
@@ -176,16 +206,23 @@ fn start(
     };
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
+    let stepping = options.stepping;
+    let disk = options.disk.clone();
     let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
-    let thread = std::thread::Builder::new().name("ottla-store".into());
-    let thread = {
-        let (shared, writer) = (shared.clone(), writer.clone());
-        thread.spawn(move || writer::run(&shared, &writer))?
+    let thread = match stepping {
+        Stepping::Manual => None,
+        Stepping::Thread => {
+            let builder = std::thread::Builder::new().name("ottla-store".into());
+            let (shared, writer) = (shared.clone(), writer.clone());
+            Some(builder.spawn(move || writer::run(&shared, &writer))?)
+        }
     };
     Ok(RocksStore {
         shared,
         writer,
-        thread: Mutex::new(Some(thread)),
+        disk,
+        runner: None,
+        thread: Mutex::new(thread),
         _lock: lock,
     })
 }
@@ -263,16 +300,27 @@ fn to_usize(size: ByteSize) -> usize {
 }
 
 /// A store on disk. Dropped without [`LogStore::close`], it leaves the directory as
-/// a crash of the process would, except that RocksDB writes out its rows.
+/// a crash of the process would.
 #[derive(Debug)]
 pub struct RocksStore {
     shared: Arc<Shared>,
     writer: Arc<Mutex<Writer>>,
+    disk: Disk,
+    /// Rewrites files, unless nobody shall.
+    runner: Option<Runner>,
     thread: Mutex<Option<JoinHandle<()>>>,
     _lock: File,
 }
 
 impl RocksStore {
+    fn job(&self, idle_after: Duration) -> Job {
+        let options = JobOptions {
+            disk: self.disk.clone(),
+            idle_after,
+        };
+        Job::new(self.shared.clone(), options)
+    }
+
     fn log(&self, id: LogId) -> Result<Arc<Log>, ReadError> {
         self.shared.logs.get(id).ok_or(ReadError::UnknownLog(id))
     }
@@ -287,6 +335,31 @@ impl RocksStore {
         Ok(state.row.bounds)
     }
 
+    /// What the writer's thread would do now, in a store without one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn step(&self) {
+        writer::locked(&self.writer).step();
+    }
+
+    /// The next step makes everything that was submitted durable.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn want_durable(&self) {
+        self.shared.queue.want_durable();
+    }
+
+    /// As RocksDB does by itself when it has collected enough.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn flush_index(&self) -> Result<(), String> {
+        let flushed = self.shared.index.flush();
+        flushed.map_err(|error| error.to_string())
+    }
+
+    fn stop_rewriting(&self) {
+        if let Some(runner) = &self.runner {
+            runner.stop();
+        }
+    }
+
     fn join(&self) {
         let thread = self.thread.lock().expect("no holder panics").take();
         if let Some(thread) = thread {
@@ -299,6 +372,7 @@ impl RocksStore {
 impl Drop for RocksStore {
     fn drop(&mut self) {
         self.shared.queue.abandon();
+        self.stop_rewriting();
         self.join();
     }
 }
@@ -428,6 +502,20 @@ impl LogStore for RocksStore {
         Ok(value.map(Bytes::from))
     }
 
+    fn set_compaction(&self, log: LogId, compaction: Option<Compaction>) {
+        self.shared.set_compaction(log, compaction);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
+    }
+
+    fn set_rewriting(&self, rewriting: Rewriting) {
+        self.shared.set_rewriting(rewriting);
+        if let Some(runner) = &self.runner {
+            runner.nudge();
+        }
+    }
+
     fn drain(&self) {
         self.shared.queue.wait_durable();
     }
@@ -437,6 +525,7 @@ impl LogStore for RocksStore {
     }
 
     fn close(&self) {
+        self.stop_rewriting();
         self.shared.queue.close();
         self.join();
     }

@@ -52,8 +52,12 @@ impl Selection {
     }
 }
 
+/// How often a read looks for its batches anew, because a file went since it looked
+/// last. Each time what was in it has been copied to another.
+const LOOKS_MAX: u32 = 8;
+
 /// Why a run of batches was not read.
-enum Obstacle {
+pub(crate) enum Obstacle {
     WouldBlock,
     /// The file is gone, because nothing in it is needed any more.
     Gone,
@@ -62,9 +66,27 @@ enum Obstacle {
 }
 
 pub(crate) fn read(shared: &Shared, log: &Log, wanted: Wanted) -> Result<ReadOutcome, ReadError> {
+    let mut looks = 0;
+    loop {
+        match look(shared, log, wanted)? {
+            Look::Found(outcome) => return Ok(outcome),
+            Look::Gone if looks == LOOKS_MAX => return Err(gone(log, wanted.from)),
+            Look::Gone => looks += 1,
+        }
+    }
+}
+
+enum Look {
+    Found(ReadOutcome),
+    /// The first batch is not where the index said.
+    Gone,
+}
+
+fn look(shared: &Shared, log: &Log, wanted: Wanted) -> Result<Look, ReadError> {
+    let would_block = Look::Found(ReadOutcome::WouldBlock);
     let rows = match select(&shared.index, log.id, wanted) {
         Ok(rows) => rows,
-        Err(IndexError::WouldBlock) => return Ok(ReadOutcome::WouldBlock),
+        Err(IndexError::WouldBlock) => return Ok(would_block),
         Err(error) => return Err(error.into()),
     };
     let begins_late = rows
@@ -80,13 +102,37 @@ pub(crate) fn read(shared: &Shared, log: &Log, wanted: Wanted) -> Result<ReadOut
             Ok(read) => batches.extend(read),
             // What was read already is an answer too.
             Err(_) if !batches.is_empty() => break,
-            Err(Obstacle::WouldBlock) => return Ok(ReadOutcome::WouldBlock),
+            Err(Obstacle::WouldBlock) => return Ok(would_block),
             Err(Obstacle::Io(error)) => return Err(ReadError::Io(error.to_string())),
-            Err(Obstacle::Gone) => return Err(gone(log, wanted.from)),
+            Err(Obstacle::Gone) => return Ok(Look::Gone),
             Err(Obstacle::Damage) => return Err(damaged(log, wanted.from)),
         }
     }
-    Ok(ReadOutcome::Ready(batches))
+    Ok(Look::Found(ReadOutcome::Ready(batches)))
+}
+
+/// The batches of these rows, which follow each other. Waits for the disk.
+pub(crate) fn read_rows(shared: &Shared, rows: &[IndexRow]) -> Result<Vec<RecordBatch>, Obstacle> {
+    let mut batches = Vec::with_capacity(rows.len());
+    for run in rows.chunk_by(is_followed_by) {
+        batches.extend(read_run(shared, run, ReadMode::Blocking)?);
+    }
+    Ok(batches)
+}
+
+/// A log's batches cannot be copied. Where they are damaged nobody gets to see them.
+pub(crate) fn give_up(shared: &Shared, log: LogId, from: Offset, obstacle: Obstacle) {
+    let Some(log) = shared.logs.get(log) else {
+        return;
+    };
+    match obstacle {
+        Obstacle::Damage => drop(damaged(&log, from)),
+        Obstacle::Io(error) => {
+            tracing::error!(log = log.id.0, offset = %from, %error, "a batch cannot be read");
+        }
+        // The log was cut in the meantime.
+        Obstacle::Gone | Obstacle::WouldBlock => {}
+    }
 }
 
 fn select(index: &Index, log: LogId, wanted: Wanted) -> Result<Vec<IndexRow>, IndexError> {
@@ -259,7 +305,8 @@ pub(crate) fn first_since(
 }
 
 /// The first batch from the one that holds `from` on to the one that holds `last`
-/// that has a timestamp at or behind `timestamp`.
+/// that has a timestamp at or behind `timestamp`. One that compaction left without
+/// records has none.
 fn first_in(
     index: &Index,
     log: LogId,
@@ -272,7 +319,7 @@ fn first_in(
         if row.header.base_offset > last {
             return false;
         }
-        if row.header.max_timestamp >= timestamp {
+        if row.header.max_timestamp >= timestamp && row.header.record_count > 0 {
             found = Some(row.header);
         }
         found.is_none()
@@ -316,7 +363,7 @@ fn greatest_in(
     let mut best: Option<BatchHeader> = None;
     each_row(index, log, from, ReadMode::Blocking, |row| {
         let is_below = row.header.next_offset() <= until;
-        if is_below {
+        if is_below && row.header.record_count > 0 {
             best = Some(best.map_or(row.header, |best| greater(best, row.header)));
         }
         is_below

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::index::Index;
-use super::log::Logs;
-use crate::StoreFailure;
+use super::log::{Log, Logs};
 use crate::commit::entry::FileNumber;
 use crate::commit::file::CommitFile;
 use crate::names::Names;
 use crate::queue::Queue;
+use crate::{Compaction, LogId, Rewriting, StoreFailure};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -21,6 +21,11 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<Names>,
     files: RwLock<BTreeMap<FileNumber, Arc<CommitFile>>>,
     failure: Mutex<Option<StoreFailure>>,
+    compactions: Mutex<BTreeMap<LogId, Compaction>>,
+    rewriting: Mutex<Rewriting>,
+    /// A file that whoever looks for it next just misses.
+    #[cfg(test)]
+    pub(crate) goes_once: Mutex<Option<FileNumber>>,
 }
 
 impl Shared {
@@ -39,10 +44,24 @@ impl Shared {
             names: Mutex::new(names),
             files: RwLock::new(files),
             failure: Mutex::new(None),
+            compactions: Mutex::default(),
+            rewriting: Mutex::default(),
+            #[cfg(test)]
+            goes_once: Mutex::new(None),
         }
     }
 
     pub(crate) fn file(&self, number: FileNumber) -> Option<Arc<CommitFile>> {
+        #[cfg(test)]
+        if self
+            .goes_once
+            .lock()
+            .expect("no holder panics")
+            .take_if(|gone| *gone == number)
+            .is_some()
+        {
+            return None;
+        }
         let files = self.files.read().expect("no holder panics");
         files.get(&number).cloned()
     }
@@ -57,6 +76,45 @@ impl Shared {
             .write()
             .expect("no holder panics")
             .remove(&number)
+    }
+
+    /// Whether the rewrite job holds a sorted file, to which it moves batches; or a
+    /// reader does.
+    pub(crate) fn is_being_filled(&self, number: FileNumber) -> bool {
+        let files = self.files.read().expect("no holder panics");
+        let file = files.get(&number);
+        number.is_sorted() && file.is_some_and(|file| Arc::strong_count(file) > 1)
+    }
+
+    pub(crate) fn sorted_files(&self) -> Vec<FileNumber> {
+        let files = self.files.read().expect("no holder panics");
+        let sorted = files.keys().filter(|number| number.is_sorted());
+        sorted.copied().collect()
+    }
+
+    pub(crate) fn set_compaction(&self, log: LogId, compaction: Option<Compaction>) {
+        let mut compactions = self.compactions.lock().expect("no holder panics");
+        match compaction {
+            Some(rules) => compactions.insert(log, rules),
+            None => compactions.remove(&log),
+        };
+    }
+
+    /// The rules of every log that is to be compacted and still exists.
+    pub(crate) fn compactions(&self) -> Vec<(Arc<Log>, Compaction)> {
+        let mut compactions = self.compactions.lock().expect("no holder panics");
+        compactions.retain(|id, _| self.logs.get(*id).is_some());
+        let logs = compactions.iter();
+        logs.filter_map(|(id, rules)| Some((self.logs.get(*id)?, *rules)))
+            .collect()
+    }
+
+    pub(crate) fn set_rewriting(&self, rewriting: Rewriting) {
+        *self.rewriting.lock().expect("no holder panics") = rewriting;
+    }
+
+    pub(crate) fn rewriting(&self) -> Rewriting {
+        *self.rewriting.lock().expect("no holder panics")
     }
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {

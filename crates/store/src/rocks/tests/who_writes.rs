@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ottla_base::Offset;
 
 use super::{Disk, Options, create, options, page_cache, wait_until};
+use crate::commit::disk::simulated::Mishap;
 use crate::commit::entry::FileNumber;
 use crate::conformance::{Heard, Recorder, append, read_all, tp};
 use crate::testing::batch;
@@ -93,13 +94,12 @@ fn what_must_be_durable_is_left_to_the_writers_thread() {
 
 #[test]
 fn an_append_that_could_not_be_written_is_refused_and_not_acknowledged() {
-    use std::sync::atomic::Ordering;
-    let disk = Disk::new(page_cache());
+    let disk = Disk::simulated(page_cache());
     let log = create(&disk, 1);
     disk.store.drain();
     let recorder = Arc::new(Recorder::default());
     disk.store.attach(log, 1, recorder.clone());
-    disk.file(1).broken.store(true, Ordering::Relaxed);
+    disk.faults().plan(0, Mishap::Error);
     append(&disk.store, log, batch(Offset(0), 1, 0, 10));
     append(&disk.store, log, batch(Offset(1), 1, 0, 10));
     disk.store.drain();

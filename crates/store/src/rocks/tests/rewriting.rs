@@ -1,0 +1,318 @@
+//! What the rewrite job does to a store, and what a kill in the middle of it does.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+use crate::commit::entry::HEADER_SIZE;
+use crate::rewrite::{Job, Step};
+
+/// What the active file of a store at rest takes here.
+const RESTED: u64 = 128 * 1024;
+
+type Contents = BTreeMap<LogId, Vec<RecordBatch>>;
+
+pub(super) fn job(disk: &Disk) -> Job {
+    disk.store.job(Duration::ZERO)
+}
+
+/// Lets the job work until nothing is left to be done.
+pub(super) fn finish(job: &mut Job) {
+    wait_until(|| {
+        for _ in 0..100_000 {
+            match job.step().unwrap() {
+                Step::Worked { .. } => {}
+                Step::Waiting => return false,
+                Step::Idle => return true,
+            }
+        }
+        panic!("the job never comes to an end");
+    });
+}
+
+/// At most so many steps; whether there were that many.
+pub(super) fn steps(job: &mut Job, count: usize) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut done = 0;
+    while done < count {
+        assert!(Instant::now() < deadline, "it took too long");
+        match job.step().unwrap() {
+            Step::Worked { .. } => done += 1,
+            Step::Waiting => std::thread::sleep(Duration::from_millis(1)),
+            Step::Idle => return false,
+        }
+    }
+    true
+}
+
+fn contents(disk: &Disk) -> Contents {
+    let logs = disk.store.logs();
+    let logs = logs.iter().map(|log| log.id);
+    logs.map(|log| (log, read_all(&disk.store, log).unwrap()))
+        .collect()
+}
+
+/// Logs whose batches alternate in several files, of which much is dead then. The
+/// last log has small batches, and many.
+fn mixed(options: Options) -> (Disk, Contents) {
+    let disk = Disk::new(Options {
+        commit_file: ByteSize(128 * 1024),
+        tail_cache: ByteSize(0),
+        ..options
+    });
+    let logs: Vec<_> = (1..=6).map(|number| create(&disk, number)).collect();
+    for base in 0..120 {
+        for log in &logs[..5] {
+            append(&disk.store, *log, batch(Offset(base), 1, base, KIB / 2));
+        }
+        for small in base * 6..base * 6 + 6 {
+            append(&disk.store, logs[5], batch(Offset(small), 1, small, 5));
+        }
+    }
+    disk.store.drain();
+    disk.store.submit(Op::Drop { log: logs[0] });
+    disk.store.submit(Op::StartOffset {
+        log: logs[1],
+        to: Offset(50),
+    });
+    disk.store.submit(Op::Truncate {
+        log: logs[2],
+        to: Offset(60),
+    });
+    append(&disk.store, logs[2], batch(Offset(60), 4, 7, 2 * KIB));
+    disk.store.drain();
+    let contents = contents(&disk);
+    (disk, contents)
+}
+
+/// Bytes on disk of the commit log's directory.
+pub(super) fn disk_bytes(disk: &Disk) -> u64 {
+    let files = fs::read_dir(disk.dir.path().join("commit")).unwrap();
+    let sizes = files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512);
+    sizes.sum()
+}
+
+fn live_bytes(contents: &Contents) -> u64 {
+    let batches = contents.values().flatten();
+    batches
+        .map(|batch| batch.size().0 + HEADER_SIZE as u64)
+        .sum()
+}
+
+pub(super) fn sound(disk: Disk) {
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    assert_eq!(report.faults, []);
+}
+
+#[test]
+fn what_is_dead_gives_its_space_back_and_what_lives_stays() {
+    for options in [options(), page_cache()] {
+        let (disk, expected) = mixed(options);
+        let mut job = job(&disk);
+        finish(&mut job);
+        let bound = live_bytes(&expected) * 3 / 2 + RESTED;
+        wait_until(|| {
+            finish(&mut job);
+            disk_bytes(&disk) <= bound
+        });
+        assert_eq!(contents(&disk), expected);
+        // The old files are gone for good: nothing may need them after a kill.
+        let disk = disk.killed(|_| {});
+        assert_eq!(contents(&disk), expected);
+        sound(disk);
+    }
+}
+
+#[test]
+fn a_kill_between_any_two_steps_loses_nothing() {
+    for flushes in [false, true] {
+        let mut count = 0;
+        loop {
+            let (disk, mut expected) = mixed(page_cache());
+            let is_more = steps(&mut job(&disk), count);
+            if flushes {
+                disk.store.shared.index.flush().unwrap();
+            }
+            let disk = disk.killed(|_| {});
+            assert_eq!(contents(&disk), expected, "killed after {count} steps");
+            for (log, batches) in &mut expected {
+                batches.extend(fill(&disk, *log, 1, 100));
+            }
+            finish(&mut job(&disk));
+            assert_eq!(contents(&disk), expected, "rewritten after {count} steps");
+            sound(disk);
+            if !is_more {
+                break;
+            }
+            // All of them once, and some of them again.
+            count += if flushes { 7 } else { 1 };
+        }
+        assert!(count > 20, "only {count} steps were seen");
+    }
+}
+
+#[test]
+fn logs_may_be_cut_between_any_two_steps() {
+    let mut count = 0;
+    loop {
+        let (disk, mut expected) = mixed(page_cache());
+        let mut job = job(&disk);
+        let is_more = steps(&mut job, count);
+        let logs: Vec<_> = expected.keys().copied().collect();
+        disk.store.submit(Op::Drop { log: logs[0] });
+        expected.remove(&logs[0]);
+        disk.store.submit(Op::Truncate {
+            log: logs[1],
+            to: Offset(9),
+        });
+        disk.store.submit(Op::StartOffset {
+            log: logs[2],
+            to: Offset(100),
+        });
+        append(&disk.store, logs[1], batch(Offset(9), 40, 7, 2 * KIB));
+        disk.store.drain();
+        let now = contents(&disk);
+        finish(&mut job);
+        assert_eq!(contents(&disk), now, "cut after {count} steps");
+        let disk = disk.killed(|_| {});
+        assert_eq!(contents(&disk), now, "killed after {count} steps");
+        sound(disk);
+        if !is_more {
+            return;
+        }
+        count += 1;
+    }
+}
+
+#[test]
+fn readers_never_miss_what_moves() {
+    let (disk, expected) = mixed(page_cache());
+    // A file that goes between a reader's looks at the index and at the file.
+    *disk.store.shared.goes_once.lock().unwrap() = Some(FileNumber(1));
+    assert_eq!(contents(&disk), expected);
+    assert_eq!(*disk.store.shared.goes_once.lock().unwrap(), None);
+    std::thread::scope(|scope| {
+        let rewriter = scope.spawn(|| finish(&mut job(&disk)));
+        while !rewriter.is_finished() {
+            assert_eq!(contents(&disk), expected);
+        }
+    });
+    assert_eq!(contents(&disk), expected);
+}
+
+#[test]
+fn logs_that_lie_mixed_are_sorted() {
+    let disk = Disk::new(page_cache());
+    let logs: Vec<_> = (1..=4).map(|number| create(&disk, number)).collect();
+    for base in 0..160 {
+        for log in &logs {
+            append(&disk.store, *log, batch(Offset(base), 1, base, 4 * KIB));
+        }
+    }
+    disk.store.drain();
+    let expected = contents(&disk);
+    finish(&mut job(&disk));
+    let sorted = disk.store.shared.sorted_files();
+    assert!(!sorted.is_empty(), "nothing was sorted");
+    for number in sorted {
+        let mut owners = Vec::new();
+        let file = disk.store.shared.file(number).unwrap();
+        let mut scanner = Scanner::new(&file, 0).unwrap();
+        while let Ok(found) = scanner.next().unwrap() {
+            owners.push(found.log);
+        }
+        owners.dedup();
+        assert_eq!(owners.len(), logs.len() + 1, "each log once, then the seal");
+    }
+    assert_eq!(contents(&disk), expected);
+    sound(disk);
+}
+
+#[test]
+fn damage_in_a_sorted_file_is_found_and_never_served() {
+    let (disk, expected) = mixed(page_cache());
+    finish(&mut job(&disk));
+    let number = *disk.store.shared.sorted_files().first().unwrap();
+    let file = disk.store.shared.file(number).unwrap();
+    let first = Scanner::new(&file, 0).unwrap().next().unwrap().unwrap();
+    let harmed = first.log;
+    let path = format!("commit/{}", number.file_name());
+    disk.store.shared.index.flush().unwrap();
+    let disk = disk.killed(|dir| {
+        let path = dir.join(&path);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[HEADER_SIZE + 300] ^= 4;
+        fs::write(&path, bytes).unwrap();
+    });
+    for (log, batches) in &expected {
+        let sound = if *log == harmed {
+            Err(ReadError::Damaged(harmed))
+        } else {
+            Ok(batches.clone())
+        };
+        assert_eq!(read_all(&disk.store, *log), sound);
+    }
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let at = Position {
+        file: number,
+        at: 0,
+    };
+    let entry = Fault {
+        place: Place::Entry(at),
+        what: FaultKind::Entry(NoEntry::Checksum),
+    };
+    assert!(report.faults.contains(&entry), "{:?}", report.faults);
+}
+
+#[test]
+fn damage_is_not_copied_and_the_rest_of_its_file_is() {
+    let (disk, expected) = mixed(page_cache());
+    let harmed = *expected.keys().last().unwrap();
+    let at = disk.entries(1)[20];
+    let disk = disk.killed(|dir| {
+        let path = dir.join("commit/00000000000000000001.log");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at.at as usize + 300] ^= 4;
+        fs::write(&path, bytes).unwrap();
+    });
+    finish(&mut job(&disk));
+    let damaged: Vec<_> = disk
+        .store
+        .logs()
+        .into_iter()
+        .filter(|log| log.damaged)
+        .collect();
+    assert_eq!(
+        damaged.len(),
+        1,
+        "of the logs up to {harmed} one is damaged"
+    );
+    for (log, batches) in &expected {
+        if *log != damaged[0].id {
+            assert_eq!(read_all(&disk.store, *log), Ok(batches.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_store_at_rest_keeps_no_space_for_what_may_come() {
+    let disk = Disk::new(Options {
+        commit_file: ByteSize(64 * 1024 * 1024),
+        ..options()
+    });
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 2, KIB);
+    assert!(disk_bytes(&disk) >= 64 * 1024 * 1024);
+    finish(&mut job(&disk));
+    wait_until(|| disk_bytes(&disk) <= 2 * 1024 * 1024);
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+    fill(&disk, log, 2, 2 * KIB * KIB);
+    sound(disk);
+}

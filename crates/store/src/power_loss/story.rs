@@ -309,13 +309,13 @@ impl Story {
     }
 
     fn append(&mut self, store: &RocksStore, log: LogId, base: Offset) -> usize {
-        let records = i32::try_from(1 + self.rng.below(3)).expect("up to three");
-        let payload = match self.rng.below(100) {
-            0 => 70_000,
-            1..15 => self.below(20_000),
+        let several = i32::try_from(1 + self.rng.below(3)).expect("up to three");
+        let (records, payload) = match self.rng.below(100) {
+            0 => (several, 70_000),
+            1..15 => (several, self.below(20_000)),
             // Entries that take each other's places without a gap.
-            15..75 => self.usual_payload,
-            _ => self.below(1_500),
+            15..75 => (1, self.usual_payload),
+            _ => (several, self.below(1_500)),
         };
         let timestamp = i64::try_from(self.rng.below(1_000_000)).expect("below a million");
         let sync = self.rng.chance(10);

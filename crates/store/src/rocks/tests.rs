@@ -1,6 +1,7 @@
 //! The suite on disk, and what only a disk can do to a store.
 
 mod compacting;
+mod flips;
 mod rewriting;
 mod who_writes;
 

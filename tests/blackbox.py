@@ -29,7 +29,7 @@ class Broker:
         self.popen = popen
         self.process = None
         self.log = directory / 'broker.log'
-        self.data = directory / 'data'
+        self.data = pathlib.Path((settings or {}).get('log.dirs', directory / 'data'))
         self.file = directory / 'server.properties'
         self.write_settings(settings or {})
 

@@ -1,12 +1,16 @@
 import contextlib
+import random
 import shutil
 
 import pytest
 
+import disk
 from blackbox import KAFKA_FOLDER, Broker
+from checker import Checker
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
+TOLD = pytest.StashKey[list]()
 PANIC_WORDS = ('panicked at', 'stack overflow', 'memory allocation of')
 
 
@@ -18,6 +22,36 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'ours: asks for something that only our binary does')
+    config.addinivalue_line('markers', 'faults(few, most): tells stories of at most so many faults, so few by default')
+    config.stash[TOLD] = []
+
+
+def pytest_addoption(parser):
+    parser.addoption('--count', type=int, help='how many faults: power losses, kills')
+    parser.addoption('--seed', type=int, help='of the first story, which chooses its settings and moments')
+
+
+def pytest_generate_tests(metafunc):
+    """A case about faults is told once for each story: its seed and how many
+    faults there are in it."""
+    if marker := metafunc.definition.get_closest_marker('faults'):
+        few, most = marker.args
+        full, rest = divmod(metafunc.config.getoption('count') or few, most)
+        first = metafunc.config.getoption('seed')
+        first = random.randrange(1_000_000) if first is None else first
+        stories = enumerate([most] * full + [rest] * (rest > 0), first)
+        metafunc.parametrize(('seed', 'faults'), [pytest.param(*story, id=f'seed-{story[0]}') for story in stories])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash[TOLD]:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def tell(request):
+    """Says a line at the end of all tests, whether they pass or not."""
+    return request.config.stash[TOLD].append
 
 
 @pytest.fixture
@@ -78,3 +112,29 @@ def close_though_unsent(producer):
 def clients():
     with contextlib.ExitStack() as stack:
         yield Clients(stack)
+
+
+@pytest.fixture
+def make_disk():
+    """Makes disks that can lose their power, if this machine lets us."""
+    if reason := disk.why_unavailable():
+        pytest.skip(reason)
+    with contextlib.ExitStack() as stack:
+        def make(mebibytes):
+            made = disk.Disk(mebibytes)
+            stack.callback(made.discard)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def make_checker(tmp_path):
+    """Starts checkers, which end with the case."""
+    with contextlib.ExitStack() as stack:
+        def make(broker, seed, *arguments):
+            made = Checker(broker.address, tmp_path / f'history-{seed}.tsv', seed, *arguments)
+            stack.callback(made.discard)
+            return made
+
+        yield make

@@ -9,15 +9,18 @@ import time
 import pytest
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaStorageError
 
 DISK_MEBIBYTES = 160
+# The broker keeps some 64 MiB for its index.
+TIGHT_MEBIBYTES, BALLAST_MEBIBYTES = 112, 30
 
 
 @pytest.fixture
-def small_disk():
+def small_disk(request):
+    mebibytes = getattr(request, 'param', DISK_MEBIBYTES)
     place = pathlib.Path(tempfile.mkdtemp(prefix='ottla-small-disk-'))
-    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={DISK_MEBIBYTES}m', 'tmpfs', place],
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={mebibytes}m', 'tmpfs', place],
                              capture_output=True, text=True)
     if mounted.returncode != 0:
         place.rmdir()
@@ -30,7 +33,6 @@ def small_disk():
 @pytest.mark.ours
 def test_a_full_disk_loses_nothing_that_was_acknowledged(make_broker, clients, small_disk):
     broker = make_broker({'log.dirs': str(small_disk / 'data'), 'ottla.commit.file.bytes': str(16 << 20)})
-    broker.data = small_disk / 'data'
     broker.start()
     producer = clients.producer(broker, acks='all', enable_idempotence=False, retries=0, request_timeout_ms=5000,
                                 delivery_timeout_ms=6000, max_block_ms=5000, linger_ms=5)
@@ -66,3 +68,42 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(make_broker, clients, s
     assert set(acknowledged) <= stored
     again = clients.producer(broker, acks='all').send('t', b'room again', partition=0)
     assert again.get(timeout=10).offset == end
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize('small_disk', [TIGHT_MEBIBYTES], indirect=True, ids=[''])
+def test_a_full_disk_heals_when_there_is_room(make_broker, make_checker, clients, tell, small_disk):
+    """Under load, twice, and without a restart."""
+    ballast = [small_disk / f'ballast-{number}' for number in range(2)]
+    for file in ballast:
+        file.write_bytes(bytes(BALLAST_MEBIBYTES // 2 << 20))
+    broker = make_broker({'log.dirs': str(small_disk / 'data'), 'ottla.commit.file.bytes': str(4 << 20)}).start()
+    clients.producer(broker).send('probe', b'from before', partition=0).get(timeout=10)
+    checker = make_checker(broker, 5, '--rate', 1500, '--members', 0)
+    for file in ballast:
+        fill(broker, clients, checker)
+        # Reads go on, also of what cannot be written.
+        consumer = clients.consumer(broker)
+        consumer.assign([TopicPartition('probe', 0)])
+        consumer.seek_to_beginning()
+        found = consumer.poll(timeout_ms=10_000, max_records=1)
+        assert [record.value for records in found.values() for record in records] == [b'from before']
+        file.unlink()
+        checker.wait_for_acknowledgements(500)
+    verdict = checker.verdict()
+    tell(f'full disk: full {len(ballast)} times, {verdict.counts["acked"]} records acknowledged, '
+         f'{verdict.counts["anomalies"]} anomalies')
+    assert not verdict.anomalies, verdict.text
+
+
+def fill(broker, clients, checker):
+    """Waits until a producer that does not try again is told why it cannot write."""
+    producer = clients.producer(broker, retries=0, enable_idempotence=False, acks='all')
+    deadline = time.monotonic() + 60
+    while True:
+        checker.wait_for_acknowledgements(0)
+        assert time.monotonic() < deadline, 'the disk never became full'
+        try:
+            producer.send('probe', bytes(20_000), partition=0).get(timeout=10)
+        except KafkaStorageError:
+            return

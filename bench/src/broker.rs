@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::frames::{Connection, PreparedProduce};
+use crate::frames::{Acks, Connection, PreparedProduce};
 use crate::kind::Kind;
 use crate::process;
 
@@ -126,7 +126,7 @@ impl Broker {
 
     /// Asks without a pause that would count.
     fn await_acknowledgement(&mut self, topic: &str) -> Result<()> {
-        let prepared = PreparedProduce::new(topic, b"first")?;
+        let prepared = PreparedProduce::new(topic, 0, Acks::All, b"first", 1)?;
         let begun = Instant::now();
         loop {
             let left = START_WITHIN.saturating_sub(begun.elapsed());

@@ -12,9 +12,10 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{consume, latency, life, perf_test, unpipelined};
+use crate::{bare, consume, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
+const FIVE_GIBIBYTES: u32 = 5 * 1024;
 
 /// In the order in which one broker is given them: its memory when idle is
 /// looked at before any load, its memory under load in the first load.
@@ -31,6 +32,9 @@ pub(crate) enum Case {
     /// Pipelined produce of 100-byte records, acks=1
     #[value(name = "produce-100-acks1")]
     Produce100Acks1,
+    /// Pipelined produce of 100-byte records by bare frames, acks=1: batches encoded once, so that the client is not what limits it
+    #[value(name = "produce-100-bare")]
+    Produce100Bare,
     /// Pipelined produce of 100-byte records, acks=all, idempotent
     #[value(name = "produce-100-all")]
     Produce100All,
@@ -57,6 +61,12 @@ pub(crate) enum Case {
     ConsumerPerfTest,
     /// From the start to the first acknowledged record with data there, after a stop and after kill -9
     Restart,
+    /// The same with 5 GiB, in records of 1 KiB
+    #[value(name = "restart-5gib")]
+    Restart5Gib,
+    /// 20,000 partitions: created, started with, and deleted; then 20,000 topics of one partition
+    #[value(name = "partitions-20000")]
+    Partitions20000,
 }
 
 impl Case {
@@ -71,13 +81,14 @@ impl Case {
             Self::Produce1kAll => pipelined(load, broker, 1024, Acks::AllIdempotent),
             Self::Produce1kAcks1 => pipelined(load, broker, 1024, Acks::Leader),
             Self::Produce100Acks1 => pipelined(load, broker, 100, Acks::Leader),
+            Self::Produce100Bare => Ok(bare::pipelined(load, broker, 100)?.figures()),
             Self::Produce100All => pipelined(load, broker, 100, Acks::AllIdempotent),
             Self::Partitions1000 => {
                 let load = load.with_partitions(MANY_PARTITIONS);
                 pipelined(&load, broker, 1024, Acks::AllIdempotent)
             }
             Self::Unpipelined => Ok(produce::one_by_one(load, broker, 1024)?.figures()),
-            Self::UnpipelinedBare => Ok(unpipelined::bare(load, broker, 1024)?.figures()),
+            Self::UnpipelinedBare => Ok(bare::one_by_one(load, broker, 1024)?.figures()),
             Self::Consume => Ok(consume::everything(load, broker, 1024)?.figures()),
             Self::EndToEnd => latency::end_to_end(load, broker, 1024),
             Self::FanOut1 => latency::fan_out(load, broker, 1024, 1),
@@ -85,19 +96,38 @@ impl Case {
             Self::ProducerPerfTest => perf_test::producer(load, broker, 1024),
             Self::ConsumerPerfTest => perf_test::consumer(load, broker, 1024),
             Self::Restart => life::restart(load, broker),
+            Self::Restart5Gib => life::restart(&load.with_mebibytes(FIVE_GIBIBYTES), broker),
+            Self::Partitions20000 => many::partitions(load, broker),
         }
     }
 
     /// Whether a broker must have worked before it is measured: a JVM compiles
     /// what is used often only then.
     pub(crate) const fn wants_a_warm_broker(self) -> bool {
-        !matches!(self, Self::Start | Self::Restart)
+        !matches!(
+            self,
+            Self::Start | Self::Restart | Self::Restart5Gib | Self::Partitions20000
+        )
+    }
+
+    /// Whether so much is written that it matters how fast the machine hands out
+    /// memory for it.
+    pub(crate) const fn fills_memory(self) -> bool {
+        matches!(
+            self,
+            Self::Produce1kAll
+                | Self::Produce1kAcks1
+                | Self::Produce100Acks1
+                | Self::Produce100All
+                | Self::Produce100Bare
+                | Self::Partitions1000
+        )
     }
 
     /// Which brokers it is for, where nobody says otherwise.
     pub(crate) fn brokers(self) -> Vec<Kind> {
         match self {
-            Self::Produce1kAll | Self::Produce100Acks1 | Self::EndToEnd => {
+            Self::Produce1kAll | Self::Produce100Acks1 | Self::Produce100Bare | Self::EndToEnd => {
                 vec![Kind::OTTLA, Kind::OTTLA_PAGE_CACHE, Kind::KAFKA]
             }
             Self::Unpipelined => vec![Kind::OTTLA_PAGE_CACHE, Kind::KAFKA],
@@ -117,7 +147,10 @@ impl Case {
             | Self::FanOut8
             | Self::ProducerPerfTest
             | Self::ConsumerPerfTest
-            | Self::Restart => vec![Kind::OTTLA, Kind::KAFKA],
+            | Self::Restart
+            | Self::Restart5Gib => vec![Kind::OTTLA, Kind::KAFKA],
+            // Apache Kafka opens files for each partition, and more than a system allows.
+            Self::Partitions20000 => vec![Kind::OTTLA],
         }
     }
 
@@ -127,6 +160,7 @@ impl Case {
             Self::Produce1kAll
             | Self::Produce1kAcks1
             | Self::Produce100Acks1
+            | Self::Produce100Bare
             | Self::Produce100All
             | Self::Partitions1000
             | Self::Consume
@@ -135,7 +169,8 @@ impl Case {
             Self::Unpipelined | Self::UnpipelinedBare | Self::EndToEnd => Figure::P99,
             Self::FanOut1 | Self::FanOut8 => Figure::BrokerCpu,
             Self::Start => Figure::FirstAcknowledged,
-            Self::Restart => Figure::RestartAfterKill,
+            Self::Restart | Self::Restart5Gib => Figure::RestartAfterKill,
+            Self::Partitions20000 => Figure::PartitionsCreated,
         }
     }
 

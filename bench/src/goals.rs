@@ -41,8 +41,8 @@ pub(crate) enum Verdict {
 pub(crate) fn goals() -> Vec<Goal> {
     use Bound::{AtLeast, AtMost};
     use Case::{
-        EndToEnd, FanOut1, FanOut8, Produce1kAll, Produce100Acks1, Start, Unpipelined,
-        UnpipelinedBare,
+        EndToEnd, FanOut1, FanOut8, Produce1kAll, Produce100Acks1, Produce100Bare, Start,
+        Unpipelined, UnpipelinedBare,
     };
     use Figure::{
         BrokerCpu, CpuPerRecord, FirstAcknowledged, IdleMemory, P99, PeakMemory, RecordsPerSecond,
@@ -70,6 +70,10 @@ pub(crate) fn goals() -> Vec<Goal> {
         ottla(Produce100Acks1, CpuPerRecord, AtMost(0.5)),
         page_cache(Produce100Acks1, RecordsPerSecond, AtLeast(1.5)),
         page_cache(Produce100Acks1, CpuPerRecord, AtMost(0.5)),
+        ottla(Produce100Bare, RecordsPerSecond, AtLeast(1.5)),
+        ottla(Produce100Bare, CpuPerRecord, AtMost(0.5)),
+        page_cache(Produce100Bare, RecordsPerSecond, AtLeast(1.5)),
+        page_cache(Produce100Bare, CpuPerRecord, AtMost(0.5)),
         page_cache(Unpipelined, RecordsPerSecond, AtLeast(1.5)),
         page_cache(Unpipelined, P99, AtMost(0.5)),
         page_cache(UnpipelinedBare, RecordsPerSecond, AtLeast(1.5)),

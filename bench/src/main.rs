@@ -1,6 +1,8 @@
 //! Measures Kafka brokers side by side: ours and others, with the same clients
 //! and by the same command.
 
+mod backing;
+mod bare;
 mod broker;
 mod case;
 mod consume;
@@ -11,6 +13,7 @@ mod latency;
 mod life;
 mod load;
 mod machine;
+mod many;
 mod options;
 mod outcome;
 mod page;
@@ -23,7 +26,6 @@ mod results;
 mod rounds;
 mod statistics;
 mod topic;
-mod unpipelined;
 
 use std::fs;
 use std::path::Path;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::backing::Backing;
 use crate::broker::{self, Broker, Programs};
 use crate::case::Case;
 use crate::kind::Kind;
@@ -102,7 +103,12 @@ impl Plan {
             case.run(&self.load.for_so_long(*warmth), broker, first)?;
             *warmth = self.lead_in;
         }
-        case.run(&self.load, broker, first)
+        let backing = case
+            .fills_memory()
+            .then(|| Backing::for_so_long(self.load.duration));
+        let figures = case.run(&self.load, broker, first);
+        drop(backing);
+        figures
     }
 
     fn refuse(&self, kind: &Kind, reason: &str, results: &mut Results) {

@@ -13,7 +13,7 @@ from suite import java, shards, verdict
 
 HERE = java.HERE
 BASELINE, INTERNALS, WAITING = HERE / 'baseline.tsv', HERE / 'internals.tsv', HERE / 'waiting.tsv'
-SKIPPED = 3
+SKIPPED, PAUSED = 3, 4
 
 
 def main() -> int:
@@ -30,6 +30,9 @@ def main() -> int:
         return SKIPPED
     output = arguments.output = arguments.output or pathlib.Path(tempfile.mkdtemp(prefix='apache-kafka-'))
     output.mkdir(parents=True, exist_ok=True)
+    if not shards.may_go_on(output, ottla, arguments.resume):
+        print(f'what ran in {output} ran on another program', file=sys.stderr)
+        return 2
     begun = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, shards.leave_nothing_behind)
@@ -38,14 +41,18 @@ def main() -> int:
     without = {name: [method for method, tells in known.get(shards.short_name(name), {}).items() if not tells]
                for name in classes}
     run = shards.Shards(class_path, HERE / 'log4j2.properties', output, ottla, arguments.jobs,
-                        arguments.class_seconds, begun + arguments.seconds,
-                        methods={name: arguments.method or [] for name in classes}, without=without)
-    results = run.run([name for name in classes if tells(name, known)], report)
+                        arguments.class_seconds, deadline=begun + arguments.seconds,
+                        pause=begun + (arguments.pause_after or arguments.seconds), methods={name: arguments.method or [] for name in classes}, without=without)
+    wanted = [name for name in classes if tells(name, known)]
+    results = run.run(wanted, report)
+    if len(results) < len(wanted):
+        print(f'{len(results)} of {len(wanted)} classes have run; --resume --output {output} goes on')
+        return PAUSED
     cases = {case.name: case for found in results.values() for case in found}
     seconds = time.monotonic() - begun
-    (output / 'results.tsv').write_text(''.join(
-        f'{case.name}\t{case.outcome.value}\t{case.detail}\n' for case in cases.values()))
-    print(f'{len(cases)} cases in {seconds:.0f} s: ' + ', '.join(
+    shards.write_cases(output / 'results.tsv', list(cases.values()))
+    duration = f'{seconds:.0f} s' + (' since the last pause' if arguments.resume else '')
+    print(f'{len(cases)} cases in {duration}: ' + ', '.join(
         f'{sum(case.outcome is outcome for case in cases.values())} {outcome.value}' for outcome in Outcome))
     if arguments.baseline:
         return keep_baseline(cases, arguments)
@@ -63,6 +70,9 @@ def parse_arguments():
     parser.add_argument('--jobs', metavar='N', type=int, default=2, help='classes at a time [2]')
     parser.add_argument('--class-seconds', metavar='N', type=int, default=1800, help='time limit of a class [1800]')
     parser.add_argument('--seconds', metavar='N', type=int, default=7200, help='time limit of the run [7200]')
+    parser.add_argument('--pause-after', metavar='N', type=int,
+                        help='start no class after so many seconds; --resume goes on')
+    parser.add_argument('--resume', action='store_true', help='run what has not run in --output, and judge all of it')
     parser.add_argument('--output', metavar='DIR', type=pathlib.Path, help='where results and logs go')
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -13,6 +14,8 @@ import time
 from compat.result import Case, Outcome
 
 METHOD_SECONDS = 120
+# How the file of the cases of a class ends that has run.
+KEPT = '.cases'
 WORDS = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -41,26 +44,33 @@ class Shards:
     ottla: pathlib.Path | None
     jobs: int
     class_seconds: int
-    # When, on the monotonic clock, everything ends.
+    # When, on the monotonic clock, everything ends, and from when on nothing is begun.
     deadline: float
+    pause: float
     # Of a class, the methods that alone run, and those that do not.
     methods: dict[str, list[str]]
     without: dict[str, list[str]]
 
     def run(self, classes: list[str], report) -> dict[str, list[Case]]:
-        """The cases of every class; `report` is told of each class as it ends."""
-        results = {}
+        """The cases of every class that has run, now or before; `report` is told of each class as it ends."""
+        results = {name: read_cases(self.kept(name)) for name in classes if self.kept(name).exists()}
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as workers:
-            running = {workers.submit(self.run_class, name): name for name in classes}
+            running = {workers.submit(self.run_class, name): name for name in classes if name not in results}
             for done in concurrent.futures.as_completed(running):
-                name = running[done]
-                cases, seconds = done.result()
-                results[name] = cases
-                report(name, cases, seconds)
+                name, ran = running[done], done.result()
+                if ran is not None:
+                    results[name], seconds = ran
+                    write_cases(self.kept(name), results[name])
+                    report(name, results[name], seconds)
         return results
 
-    def run_class(self, name: str) -> tuple[list[Case], float]:
+    def kept(self, name: str) -> pathlib.Path:
+        return self.output / f'{short_name(name)}{KEPT}'
+
+    def run_class(self, name: str) -> tuple[list[Case], float] | None:
         begun = time.monotonic()
+        if begun >= self.pause:
+            return None
         short = short_name(name)
         events = self.output / f'{short}.events'
         temporary = self.output / f'{short}.tmp'
@@ -93,6 +103,27 @@ class Shards:
         return ['java', '-Xmx1g', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto',
                 *(f'-D{key}={value}' for key, value in properties.items()),
                 '-cp', self.class_path, 'ottla.RunTests', str(events), name]
+
+
+def may_go_on(output: pathlib.Path, ottla: pathlib.Path | None, resume: bool) -> bool:
+    """Notes down what runs. What ran before is forgotten, or has to be of the same program."""
+    program = hashlib.sha256(ottla.read_bytes()).hexdigest() if ottla else 'Apache Kafka'
+    note = output / 'program'
+    if resume and note.exists():
+        return note.read_text() == program
+    for old in output.glob(f'*{KEPT}'):
+        old.unlink()
+    note.write_text(program)
+    return True
+
+
+def write_cases(path: pathlib.Path, cases: list[Case]) -> None:
+    path.write_text(''.join(f'{case.name}\t{case.outcome.value}\t{case.detail}\n' for case in cases))
+
+
+def read_cases(path: pathlib.Path) -> list[Case]:
+    lines = (line.split('\t', 2) for line in path.read_text().splitlines())
+    return [Case(name, Outcome(outcome), detail) for name, outcome, detail in lines]
 
 
 def short_name(class_name: str) -> str:

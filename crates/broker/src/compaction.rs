@@ -54,7 +54,7 @@ fn tell(broker: &Broker, mut before: BTreeSet<LogId>) -> BTreeSet<LogId> {
     let settings = broker.settings();
     let mut compacted = BTreeSet::new();
     for topic in broker.registry.topics() {
-        for cell in &topic.cells {
+        for cell in topic.cells() {
             let config = cell.config();
             let wanted = config.cleanup_policy.compact && settings.broker.log_cleaner_enable;
             if wanted && is_leader(&cell.view()) {

@@ -18,6 +18,8 @@ mod net;
 pub mod offline;
 mod partitions;
 mod producer_ids;
+mod retention;
+mod scram;
 pub mod serve;
 mod tasks;
 mod topics;

@@ -9,7 +9,7 @@ use ottla_broker::{offline, serve};
 /// out address space only, so such a reservation costs nothing and the missing
 /// bytes are noticed; the system's would end the process.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ottla_allocator::MiMalloc = ottla_allocator::MiMalloc;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {

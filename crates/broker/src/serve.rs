@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{self, Serve};
 use crate::data_dir::{self, fresh_id};
+use crate::format::{Bootstrap, metadata_directory};
 use crate::logging;
 use crate::wiring::{self, StartParts};
 
@@ -33,11 +34,15 @@ const CLUSTER_ID: &str = "CLUSTER_ID";
 /// long as Linux leaves them by itself.
 const PAGE_CACHE_FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A buffer that is wanted again so soon is not given back in between.
+const FREED_MEMORY_KEPT: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Runs a broker until SIGTERM or Ctrl-C.
 pub fn run(serve: &Serve) -> ExitCode {
     // The allocator asks for huge pages, which make an idle broker half as large
     // again and were measured to gain nothing. A kernel without them needs no wish.
     let _unsupported = rustix::thread::disable_transparent_huge_pages(true);
+    ottla_allocator::return_freed_memory_after(FREED_MEMORY_KEPT);
     raise_descriptor_limit();
     match try_run(serve) {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,12 +82,18 @@ fn try_run(serve: &Serve) -> anyhow::Result<()> {
 async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> {
     let node = start.listeners.node;
     let (store, cluster_id) = open_store(serve, &start)?;
+    let bootstrap = if serve.memory {
+        Bootstrap::default()
+    } else {
+        Bootstrap::read(&metadata_directory(&start))?
+    };
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be caught")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
     let running = wiring::start(StartParts {
         host_default: host_default(serve),
         settings: start,
         cluster_id,
+        bootstrap,
         store,
     })
     .await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
-use ottla_base::config::{ConfigError, Layers, Overrides, Start};
+use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
+use crate::format::Bootstrap;
 use crate::metadata::{ControllerHandle, Follower};
 use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
@@ -37,6 +38,8 @@ pub use crate::partitions::RecoverError;
 pub struct StartParts {
     pub settings: Start,
     pub cluster_id: ClusterId,
+    /// What a cluster begins with that starts for the first time.
+    pub bootstrap: Bootstrap,
     pub store: Arc<dyn LogStore>,
     /// What clients are told where a listener names no host.
     pub host_default: String,
@@ -171,7 +174,7 @@ impl Running {
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
             if let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) {
-                offsets.cells.iter().for_each(|cell| cell.dismiss_host());
+                offsets.cells().for_each(|cell| cell.dismiss_host());
             }
             if !self.drained(limits::DRAIN_MS_MAX).await {
                 warn!("some clients are still owed answers, and are cut off");
@@ -180,7 +183,7 @@ impl Running {
         let broker = self.broker.clone();
         let close = move || {
             for topic in broker.registry.topics() {
-                topic.cells.iter().for_each(|cell| cell.checkpoint());
+                topic.cells().for_each(|cell| cell.checkpoint());
             }
             broker.controller.cell().checkpoint();
             broker.store.close();
@@ -266,13 +269,19 @@ fn open_metadata_log(
     let partition =
         recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
     let layers = Layers::at_start(&parts.settings.fixed);
+    // What the cluster has agreed on is flushed, whatever becomes of records; so does
+    // Kafka.
+    let config = TopicConfig {
+        flush_messages: 1,
+        ..TopicConfig::clone(layers.topic_defaults()?.config())
+    };
     let cell = Cell::new(CellParts {
         topic_partition,
         topic: TopicName::from(METADATA_TOPIC),
         log,
         store: parts.store.clone(),
         partition,
-        config: layers.topic_defaults()?.config().clone(),
+        config: Arc::new(config),
         clock,
         timers: timers.clone(),
         failures: failures.clone(),
@@ -288,9 +297,14 @@ fn open_metadata_log(
 /// Makes the cluster know this broker by its addresses.
 async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
     let cluster = broker.cluster_id.clone();
-    let bootstrapped = broker
-        .controller
-        .ask(|token| Input::Bootstrap { token, cluster });
+    let credentials = parts.bootstrap.scram.iter().cloned();
+    let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
+    let credentials = credentials.collect();
+    let bootstrapped = broker.controller.ask(|token| Input::Bootstrap {
+        token,
+        cluster,
+        credentials,
+    });
     match bootstrapped.await? {
         Reply::Bootstrap(result) => result?,
         other @ (Reply::RegisterBroker(_)
@@ -298,6 +312,7 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         | Reply::DeleteTopics(_)
         | Reply::CreatePartitions(_)
         | Reply::AlterConfigs(_)
+        | Reply::AlterScram(_)
         | Reply::AllocateProducerIds(_)) => {
             unreachable!("the controller answered with {other:?}")
         }

@@ -1,5 +1,5 @@
 //! The primitives that records are written in: variable-length numbers, and
-//! strings and lists behind their length.
+//! bytes, strings and lists behind their length.
 //!
 //! Knows no record.
 
@@ -48,10 +48,14 @@ impl Writer {
         self.unsigned(((n << 1) ^ (n >> 63)).cast_unsigned())
     }
 
-    pub(crate) fn str(self, text: &str) -> Self {
-        let mut writer = self.len(text.len());
-        writer.0.put_slice(text.as_bytes());
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
+        let mut writer = self.len(bytes.len());
+        writer.0.put_slice(bytes);
         writer
+    }
+
+    pub(crate) fn str(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
     }
 
     pub(crate) fn optional_str(self, text: Option<&str>) -> Self {
@@ -114,14 +118,18 @@ impl<'a> Reader<'a> {
         T::try_from(n).map_err(|_| RecordError::OutOfRange { field })
     }
 
-    pub(crate) fn str(&mut self, field: &'static str) -> Result<&'a str, RecordError> {
+    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], RecordError> {
         let len = self.len(field)?;
-        let (text, rest) = self
+        let (bytes, rest) = self
             .0
             .split_at_checked(len)
             .ok_or(RecordError::Short { field })?;
         self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| RecordError::NotText { field })
+        Ok(bytes)
+    }
+
+    pub(crate) fn str(&mut self, field: &'static str) -> Result<&'a str, RecordError> {
+        std::str::from_utf8(self.bytes(field)?).map_err(|_| RecordError::NotText { field })
     }
 
     pub(crate) fn optional_str(

@@ -14,7 +14,7 @@ use ottla_base::{
 
 use crate::record::Record;
 use crate::sorted_map::SortedMap;
-use crate::{Registration, Resource};
+use crate::{CredentialId, Registration, Resource, ScramCredential};
 
 /// All that the metadata log says. A clone is a handful of reference counts, and
 /// a change after one copies little: see [`SortedMap`].
@@ -33,6 +33,7 @@ pub struct Image {
     next_producer_id: ProducerId,
     /// No level is 0.
     features: Arc<BTreeMap<String, i16>>,
+    scram: SortedMap<CredentialId, Arc<ScramCredential>>,
 }
 
 /// One topic and where its partitions live.
@@ -75,6 +76,7 @@ pub enum Change {
     Broker(Arc<Registration>),
     ProducerIds,
     Feature,
+    Scram,
     Cluster,
 }
 
@@ -110,6 +112,13 @@ impl Image {
             Record::Feature { name, level } => {
                 Arc::make_mut(&mut self.features).insert(name.clone(), *level);
                 Change::Feature
+            }
+            Record::Scram { of, credential } => {
+                match credential {
+                    Some(credential) => self.scram.insert(of.clone(), Arc::clone(credential)),
+                    None => self.scram.remove(of),
+                };
+                Change::Scram
             }
         }
     }
@@ -187,6 +196,15 @@ impl Image {
         self.features
             .iter()
             .map(|(name, level)| (name.as_str(), *level))
+    }
+
+    pub fn credential(&self, of: &CredentialId) -> Option<&Arc<ScramCredential>> {
+        self.scram.get(of)
+    }
+
+    /// Every credential, by rising name of its user.
+    pub fn credentials(&self) -> impl Iterator<Item = (&CredentialId, &Arc<ScramCredential>)> {
+        self.scram.iter()
     }
 
     fn put_topic(&mut self, topic: &Arc<Topic>) -> Change {

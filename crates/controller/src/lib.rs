@@ -1,5 +1,5 @@
-//! What a cluster is: its topics, brokers, settings, producer ids and feature
-//! levels, and who may change them how.
+//! What a cluster is: its topics, brokers, settings, users' credentials, producer
+//! ids and feature levels, and who may change them how.
 //!
 //! [`ControllerMachine`] decides and writes [`Record`]s; [`Image`] is the fold
 //! over those records and the only form in which brokers see the outcome. Knows
@@ -15,6 +15,7 @@ mod partitions;
 mod placement;
 mod producer_ids;
 mod record;
+mod scram;
 mod sorted_map;
 mod topics;
 
@@ -30,6 +31,9 @@ pub use partitions::{CreatePartitionsError, NewPartitions};
 pub use placement::PlacementError;
 pub use producer_ids::{ProducerIdBlock, ProducerIdError};
 pub use record::{Record, RecordError};
+pub use scram::{
+    AlterScramError, CredentialId, ScramAlteration, ScramChange, ScramCredential, ScramMechanism,
+};
 pub use topics::{
     AssignmentError, CreateTopicError, DeleteTopicError, METADATA_TOPIC, NewTopic,
     PARTITIONS_PER_REQUEST_MAX, TopicRef, assigned,

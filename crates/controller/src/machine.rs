@@ -8,9 +8,10 @@ use ottla_base::{BrokerId, ClusterId, Effects, Machine, Millis, ReplyToken};
 use crate::features::FEATURES;
 use crate::record::Record;
 use crate::{
-    AlterConfigError, Alteration, BrokerEpoch, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, Image, NewPartitions, NewTopic, ProducerIdBlock, ProducerIdError,
-    Registration, Topic, TopicRef,
+    AlterConfigError, AlterScramError, Alteration, BrokerEpoch, CreatePartitionsError,
+    CreateTopicError, CredentialId, DeleteTopicError, Image, NewPartitions, NewTopic,
+    ProducerIdBlock, ProducerIdError, Registration, ScramAlteration, ScramCredential, Topic,
+    TopicRef,
 };
 
 /// Decides every change to the cluster. Owned by the controller's driver; what it
@@ -40,6 +41,8 @@ pub enum Input {
     Bootstrap {
         token: ReplyToken,
         cluster: ClusterId,
+        /// Those that the cluster is made with.
+        credentials: Vec<(CredentialId, Arc<ScramCredential>)>,
     },
     RegisterBroker {
         token: ReplyToken,
@@ -63,6 +66,10 @@ pub enum Input {
         token: ReplyToken,
         mode: Mode,
         alterations: Vec<Alteration>,
+    },
+    AlterScram {
+        token: ReplyToken,
+        alterations: Vec<ScramAlteration>,
     },
     AllocateProducerIds {
         token: ReplyToken,
@@ -89,6 +96,8 @@ pub enum Reply {
     DeleteTopics(Vec<Result<Arc<Topic>, DeleteTopicError>>),
     CreatePartitions(Vec<Result<(), CreatePartitionsError>>),
     AlterConfigs(Vec<Result<(), AlterConfigError>>),
+    /// All alterations of one user have the same result.
+    AlterScram(Vec<Result<(), AlterScramError>>),
     AllocateProducerIds(Result<ProducerIdBlock, ProducerIdError>),
 }
 
@@ -127,11 +136,12 @@ impl ControllerMachine {
         &self.settings
     }
 
-    /// Writes down at the first start which cluster this is and what it speaks,
-    /// and checks at every later one that both still hold.
+    /// Writes down at the first start which cluster this is, what it speaks and
+    /// whom it knows, and checks at every later one that the first two still hold.
     fn bootstrap(
         &mut self,
         cluster: ClusterId,
+        credentials: Vec<(CredentialId, Arc<ScramCredential>)>,
         fx: &mut Effects<Self>,
     ) -> Result<(), BootstrapError> {
         if let Some(found) = self.image.cluster() {
@@ -150,6 +160,10 @@ impl ControllerMachine {
                 level: feature.initial,
             };
             self.emit(record, fx);
+        }
+        for (of, credential) in credentials {
+            let credential = Some(credential);
+            self.emit(Record::Scram { of, credential }, fx);
         }
         Ok(())
     }
@@ -187,9 +201,14 @@ impl Machine for ControllerMachine {
 
     fn handle(&mut self, input: Input, fx: &mut Effects<Self>) {
         let (token, reply) = match input {
-            Input::Bootstrap { token, cluster } => {
-                (token, Reply::Bootstrap(self.bootstrap(cluster, fx)))
-            }
+            Input::Bootstrap {
+                token,
+                cluster,
+                credentials,
+            } => (
+                token,
+                Reply::Bootstrap(self.bootstrap(cluster, credentials, fx)),
+            ),
             Input::RegisterBroker { token, broker } => (
                 token,
                 Reply::RegisterBroker(self.register_broker(broker, fx)),
@@ -221,6 +240,9 @@ impl Machine for ControllerMachine {
                 token,
                 Reply::AlterConfigs(self.alter_configs(mode, &alterations, fx)),
             ),
+            Input::AlterScram { token, alterations } => {
+                (token, Reply::AlterScram(self.alter_scram(&alterations, fx)))
+            }
             Input::AllocateProducerIds { token, broker: _ } => (
                 token,
                 Reply::AllocateProducerIds(self.allocate_producer_ids(fx)),

@@ -2,7 +2,7 @@
 //!
 //! A record is a key and a value as in any compacted topic: of two records with
 //! the same key only the later counts, and a key without a value says that its
-//! subject is gone. The layout is our own rather than protobuf: seven kinds of a
+//! subject is gone. The layout is our own rather than protobuf: eight kinds of a
 //! few fields each are less code than a schema and its conversions, nothing but
 //! this program reads them, and what protobuf would add, skipping fields that are
 //! not known, is what must not happen here: a broker that half understands what
@@ -16,7 +16,10 @@ use ottla_base::config::SecurityProtocol;
 use ottla_base::{BrokerId, ClusterId, GroupId, LeaderEpoch, ProducerId, TopicId, TopicName};
 
 use crate::codec::{Reader, Writer};
-use crate::{BrokerEpoch, Endpoint, Partition, Registration, Resource, Topic};
+use crate::{
+    BrokerEpoch, CredentialId, Endpoint, Partition, Registration, Resource, ScramCredential,
+    ScramMechanism, Topic,
+};
 
 pub use crate::codec::RecordError;
 
@@ -44,6 +47,11 @@ pub enum Record {
         name: String,
         level: i16,
     },
+    /// What one user's password is checked with; no credential removes it.
+    Scram {
+        of: CredentialId,
+        credential: Option<Arc<ScramCredential>>,
+    },
 }
 
 /// The first byte of a key. Numbers are never used again for something else.
@@ -54,6 +62,7 @@ mod kind {
     pub(super) const BROKER: u8 = 4;
     pub(super) const PRODUCER_IDS: u8 = 5;
     pub(super) const FEATURE: u8 = 6;
+    pub(super) const SCRAM: u8 = 7;
 }
 
 /// The version of every kind's value, its first byte.
@@ -73,6 +82,10 @@ impl Record {
             Self::Broker(broker) => key.byte(kind::BROKER).int(broker.id.0.into()),
             Self::ProducerIds { .. } => key.byte(kind::PRODUCER_IDS),
             Self::Feature { name, .. } => key.byte(kind::FEATURE).str(name),
+            Self::Scram { of, .. } => key
+                .byte(kind::SCRAM)
+                .int(of.mechanism.code().into())
+                .str(&of.user),
         }
         .finish()
     }
@@ -92,6 +105,7 @@ impl Record {
             Self::ProducerIds { next } => value.int(next.0),
             Self::Feature { level: 0, .. } => return None,
             Self::Feature { level, .. } => value.int((*level).into()),
+            Self::Scram { credential, .. } => write_credential(value, credential.as_ref()?),
         };
         Some(written.finish())
     }
@@ -125,6 +139,11 @@ impl Record {
                 let name = key.str("feature")?.to_owned();
                 let level = value.map_or(Ok(0), decode_level)?;
                 Ok(Self::Feature { name, level })
+            }
+            (kind::SCRAM, value) => {
+                let of = read_credential_id(&mut key)?;
+                let credential = value.map(decode_credential).transpose()?;
+                Ok(Self::Scram { of, credential })
             }
             (kind::CLUSTER | kind::BROKER | kind::PRODUCER_IDS, None) => {
                 Err(RecordError::NotDeletable { kind })
@@ -296,4 +315,33 @@ fn decode_level(value: &[u8]) -> Result<i16, RecordError> {
     let level = value.int("level")?;
     value.finish()?;
     Ok(level)
+}
+
+/// The mechanism comes first, by the number that the protocol gives it.
+fn read_credential_id(key: &mut Reader<'_>) -> Result<CredentialId, RecordError> {
+    const FIELD: &str = "mechanism";
+    let mechanism = ScramMechanism::from_code(key.int(FIELD)?);
+    let mechanism = mechanism.ok_or(RecordError::OutOfRange { field: FIELD })?;
+    let user = key.str("user")?.to_owned();
+    Ok(CredentialId { user, mechanism })
+}
+
+fn write_credential(value: Writer, credential: &ScramCredential) -> Writer {
+    value
+        .bytes(&credential.salt)
+        .int(credential.iterations.into())
+        .bytes(&credential.stored_key)
+        .bytes(&credential.server_key)
+}
+
+fn decode_credential(value: &[u8]) -> Result<Arc<ScramCredential>, RecordError> {
+    let mut value = value_of(kind::SCRAM, value)?;
+    let credential = ScramCredential {
+        salt: value.bytes("salt")?.to_vec(),
+        iterations: value.int("iterations")?,
+        stored_key: value.bytes("stored key")?.to_vec(),
+        server_key: value.bytes("server key")?.to_vec(),
+    };
+    value.finish()?;
+    Ok(Arc::new(credential))
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::case::Before;
 use crate::connection::Connection;
 use crate::msg;
 use crate::normal::Place;
@@ -55,11 +56,12 @@ pub struct Broker {
 const START: Duration = Duration::from_secs(120);
 
 impl Broker {
-    /// Starts one and waits until it serves groups and producers.
+    /// Starts one and waits until it answers, and also serves groups and producers
+    /// unless nobody may have asked for them.
     ///
     /// # Errors
     /// If it does not start, or there is no such program.
-    pub fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Self> {
+    pub fn start(program: Program, settings: &[Setting], before: Before) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let log = std::fs::File::create(directory.path().join("log"))?;
         let all = SETTINGS.iter().chain(settings);
@@ -102,7 +104,11 @@ impl Broker {
             }
         };
         let began = Instant::now();
-        while let Err(error) = warm_up(program, address) {
+        let is_ready = || match before {
+            Before::Others | Before::WarmUp => warm_up(program, address),
+            Before::Nobody => answers(address),
+        };
+        while let Err(error) = is_ready() {
             let is_over = process.try_wait()?.is_some() || began.elapsed() > START;
             if is_over {
                 let log = std::fs::read_to_string(directory.path().join("log"));
@@ -203,6 +209,12 @@ fn warm_up(program: Program, address: SocketAddr) -> anyhow::Result<()> {
         let share = msg! { KeyType: 2_i8, CoordinatorKeys: ["g:AAAAAAAAAAAAAAAAAAAAAQ:0"] };
         ask("FindCoordinator", 6, share, "Coordinators[0].ErrorCode")?;
     }
+    Ok(())
+}
+
+fn answers(address: SocketAddr) -> anyhow::Result<()> {
+    let mut connection = Connection::open(address)?;
+    connection.ask(Api::named("ApiVersions"), 0, &msg! {})?;
     Ok(())
 }
 

@@ -13,11 +13,21 @@ pub struct Case {
     pub name: String,
     /// What the broker is started with besides what every broker is.
     pub settings: &'static [Setting],
-    /// Whether no other case may have asked the broker anything.
-    pub is_alone: bool,
+    pub before: Before,
     /// Whether it runs a tool of Kafka's, which golden files alone cannot do.
     pub needs_java: bool,
     pub(crate) steps: Box<Steps>,
+}
+
+/// Who has asked the broker of a case before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Other cases with the same settings.
+    Others,
+    /// Whoever started it, until it served groups and producers.
+    WarmUp,
+    /// Whoever started it, whether it answers at all.
+    Nobody,
 }
 
 impl Case {
@@ -30,7 +40,7 @@ impl Case {
             group,
             name: name.into(),
             settings: &[],
-            is_alone: false,
+            before: Before::Others,
             needs_java: false,
             steps: Box::new(steps),
         }
@@ -46,7 +56,15 @@ impl Case {
     /// On a broker of its own.
     #[must_use]
     pub fn alone(mut self) -> Self {
-        self.is_alone = true;
+        self.before = Before::WarmUp;
+        self
+    }
+
+    /// On a broker of its own that may have made nothing yet that is made when it
+    /// is first needed.
+    #[must_use]
+    pub fn first(mut self) -> Self {
+        self.before = Before::Nobody;
         self
     }
 

@@ -59,6 +59,7 @@ const UNORDERED: &[(&str, &str, &str)] = &[
         "Results.Partitions",
         "PartitionIndex",
     ),
+    ("AlterUserScramCredentials", "Results", "User"),
     ("ApiVersions", "ApiKeys", "ApiKey"),
     ("ApiVersions", "SupportedFeatures", "Name"),
     ("ApiVersions", "FinalizedFeatures", "Name"),
@@ -77,6 +78,7 @@ const UNORDERED: &[(&str, &str, &str)] = &[
         "Results.Topics.Partitions",
         "PartitionIndex",
     ),
+    ("DescribeUserScramCredentials", "Results", "User"),
     (
         "DescribeUserScramCredentials",
         "Results.CredentialInfos",

@@ -108,20 +108,25 @@ pub fn summary(bytes: &[u8]) -> String {
 
 /// What a response carries: lines for a batch and for each of its records.
 pub fn show(bytes: &[u8], number: &mut dyn FnMut(&str, i64) -> String) -> Vec<(String, String)> {
+    if bytes.is_empty() {
+        return vec![(String::new(), "[]".to_owned())];
+    }
     let mut lines = Vec::new();
+    let mut left = bytes.len();
     for (at, batch) in batches(Bytes::copy_from_slice(bytes)).enumerate() {
         match batch {
-            Ok(batch) => show_batch(at, &batch, number, &mut lines),
-            Err(error) => lines.push((format!("[{at}]"), format!("unreadable: {error}"))),
+            Ok(batch) => {
+                left -= batch.to_bytes().len();
+                show_batch(at, &batch, number, &mut lines);
+            }
+            Err(error) => {
+                left = 0;
+                lines.push((format!("[{at}]"), format!("unreadable: {error}")));
+            }
         }
     }
-    if lines.is_empty() {
-        let what = if bytes.is_empty() {
-            "[]"
-        } else {
-            "a part of a batch"
-        };
-        lines.push((String::new(), what.to_owned()));
+    if left > 0 {
+        lines.push(("[part]".to_owned(), "of a batch".to_owned()));
     }
     lines
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::broker::{Broker, Program, Setting, root};
-use crate::case::Case;
+use crate::broker::{Broker, Program, root};
+use crate::case::{Before, Case};
 use crate::differences::Differences;
 use crate::session::Session;
 use crate::transcript::{self, Difference, Step};
@@ -36,9 +36,10 @@ fn run(
             continue;
         }
         let first = &cases[at];
-        let broker = start(program, first.settings)?;
+        let broker = start(program, first)?;
         for (other, case) in cases.iter().enumerate().skip(at) {
-            let shares = case.settings == first.settings && !case.is_alone && !first.is_alone;
+            let share = [case, first].map(|it| it.before) == [Before::Others; 2];
+            let shares = share && case.settings == first.settings;
             if !is_done[other] && (shares || at == other) {
                 is_done[other] = true;
                 take(other, transcript(&broker, case))?;
@@ -58,8 +59,9 @@ fn transcripts(program: Program, cases: &[Case]) -> anyhow::Result<Vec<Vec<Step>
     Ok(found)
 }
 
-fn start(program: Program, settings: &[Setting]) -> anyhow::Result<Broker> {
-    Broker::start(program, settings).with_context(|| format!("starting {program:?}"))
+fn start(program: Program, case: &Case) -> anyhow::Result<Broker> {
+    Broker::start(program, case.settings, case.before)
+        .with_context(|| format!("starting {program:?}"))
 }
 
 fn transcript(broker: &Broker, case: &Case) -> Vec<Step> {

@@ -1,4 +1,5 @@
-//! Deletions that wait until the log starts where they asked for.
+//! Deletions that wait until the log starts where they asked for, and will after a
+//! crash.
 
 use ottla_base::{Millis, Offset, ReplyToken};
 
@@ -23,7 +24,7 @@ impl Deletions {
         self.waiting.push(deletion);
     }
 
-    /// Answers those that a log which starts at `start` has carried out.
+    /// Answers those that are carried out in a log that surely starts at `start`.
     pub(crate) fn release(&mut self, start: Offset, out: &mut Vec<Effect>) {
         self.answer(|deletion| deletion.before <= start, &Ok(start), out);
     }

@@ -21,6 +21,9 @@ pub enum Input {
     /// The store has made everything below `end` durable, as its policy
     /// understands that. Completions of an earlier incarnation must not get here.
     Flushed { end: Offset },
+    /// The log starts at `to` from now on, as durably as the store's policy has it:
+    /// what this machine asked for, or one before it that had the same log.
+    StartMoved { to: Offset },
     /// The leader does not know our last batches: its own data of `epoch`, the
     /// largest epoch that it has up to ours, ends at `end`.
     Diverged { epoch: LeaderEpoch, end: Offset },

@@ -38,6 +38,8 @@ impl Hard {
 pub(crate) struct Log {
     pub(crate) hard: Hard,
     pub(crate) start: Offset,
+    /// The start that no crash takes back.
+    pub(crate) durable_start: Offset,
     /// Everything below is durable here.
     pub(crate) durable: Offset,
     /// Everything below is committed.
@@ -63,6 +65,7 @@ impl Log {
             high_watermark: saved.max(start),
             hard,
             start,
+            durable_start: start,
             saved,
             pending: None,
             unsaved_batches: 0,
@@ -100,6 +103,18 @@ impl Log {
     pub(crate) fn flushed(&mut self, end: Offset) {
         assert!(end <= self.hard.end, "flushed past the end");
         self.durable = self.durable.max(end);
+    }
+
+    /// The store says where the log starts.
+    pub(crate) fn start_moved(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        self.durable_start = self.durable_start.max(to);
+        if self.start < to {
+            // An earlier machine of this log asked for it, so all of it was committed.
+            self.start = to;
+            self.hard.epochs.truncate_from_start(to);
+            self.durable = self.durable.max(to);
+            self.commit(to, out);
+        }
     }
 
     /// Everything below `end` is committed.

@@ -64,6 +64,7 @@ impl Partition {
             Input::Append(append) => self.append(append, out),
             Input::Replicated { by, end } => self.on_replicated(by, end),
             Input::Flushed { end } => self.log.flushed(end),
+            Input::StartMoved { to } => self.log.start_moved(to, out),
             Input::Diverged { epoch, end } => self.on_diverged(epoch, end, out),
             Input::DeleteRecords {
                 token,
@@ -312,7 +313,7 @@ impl Partition {
     }
 
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        self.deletions.release(self.log.start, out);
+        self.deletions.release(self.log.durable_start, out);
         self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
             leader.release(&self.settings, &self.log, out);

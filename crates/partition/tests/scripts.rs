@@ -159,6 +159,11 @@ impl Script for World {
                 let end = offset(command.word());
                 self.step(Input::Flushed { end }, trace);
             }
+            "start-moved" => {
+                let to = offset(command.word());
+                self.stored.push(Stored::Start(to));
+                self.step(Input::StartMoved { to }, trace);
+            }
             "replicated" => {
                 let by = BrokerId(command.need("by").parse().unwrap());
                 let end = offset(command.need("end"));
@@ -213,7 +218,7 @@ fn recover(stored: &[Stored], now: Millis, settings: Settings) -> Partition {
     for op in stored {
         match op {
             Stored::Batch(header) => headers.push(*header),
-            Stored::Start(to) => start = *to,
+            Stored::Start(to) => start = start.max(*to),
             Stored::Truncate(to) => headers.retain(|header| header.next_offset() <= *to),
             Stored::Checkpoint(bytes) => checkpoint = Some(bytes),
         }

@@ -212,7 +212,11 @@ impl Broker {
     /// Whether what the store said is meant for the machine that runs now.
     pub(crate) fn is_current(&self, heard: &Heard) -> bool {
         let cell = self.cells.get(&heard.tp.partition);
-        cell.is_some_and(|cell| cell.incarnation == heard.incarnation)
+        cell.is_some_and(|cell| {
+            heard
+                .incarnation
+                .is_none_or(|known| known == cell.incarnation)
+        })
     }
 
     pub(crate) fn refuse_appends(&self, refuses: bool) {

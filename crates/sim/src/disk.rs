@@ -38,13 +38,15 @@ impl Disk {
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) tp: TopicPartition,
-    pub(crate) incarnation: u64,
+    /// Whose appends it is about; none where it is about the log itself.
+    pub(crate) incarnation: Option<u64>,
     pub(crate) what: Completion,
 }
 
 #[derive(Debug)]
 pub(crate) enum Completion {
     Flushed(Offset),
+    StartMoved(Offset),
     Failed,
 }
 
@@ -78,15 +80,23 @@ impl LogListener for Listener {
     fn on_flushed(&self, incarnation: u64, end: Offset) {
         self.ear.hear(Heard {
             tp: self.tp,
-            incarnation,
+            incarnation: Some(incarnation),
             what: Completion::Flushed(end),
+        });
+    }
+
+    fn on_start_moved(&self, start: Offset) {
+        self.ear.hear(Heard {
+            tp: self.tp,
+            incarnation: None,
+            what: Completion::StartMoved(start),
         });
     }
 
     fn on_failed(&self, incarnation: u64, _: StoreFailure) {
         self.ear.hear(Heard {
             tp: self.tp,
-            incarnation,
+            incarnation: Some(incarnation),
             what: Completion::Failed,
         });
     }

@@ -391,6 +391,9 @@ impl World {
             let Heard { tp, what, .. } = heard;
             match what {
                 Completion::Flushed(end) => self.step(tp.partition, Input::Flushed { end }),
+                Completion::StartMoved(to) => {
+                    self.step(tp.partition, Input::StartMoved { to });
+                }
                 Completion::Failed => {
                     self.step(tp.partition, Input::StorageFailed);
                     self.drop_groups(tp.partition);

@@ -215,6 +215,8 @@ impl LogListener for Done {
         self.batches.changed.notify_one();
     }
 
+    fn on_start_moved(&self, _: Offset) {}
+
     fn on_failed(&self, _: u64, failure: StoreFailure) {
         panic!("{failure}");
     }

@@ -1,4 +1,4 @@
-//! Who hears about the appends of a log, and which of them are still welcome.
+//! Who hears about the operations on a log, and which appends are still welcome.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +38,11 @@ impl Audience {
     /// held.
     pub(crate) fn flushed(&self, incarnation: u64, end: Offset) -> Option<Call> {
         self.call(incarnation, Verdict::Flushed(end))
+    }
+
+    /// The log starts at `start` now.
+    pub(crate) fn start_moved(&self, start: Offset) -> Option<Call> {
+        self.call(self.incarnation, Verdict::StartMoved(start))
     }
 
     /// An append of `incarnation` failed, and none of it is admitted any more.
@@ -80,6 +85,7 @@ pub(crate) struct Call {
 
 enum Verdict {
     Flushed(Offset),
+    StartMoved(Offset),
     Failed(StoreFailure),
 }
 
@@ -87,6 +93,7 @@ impl Call {
     pub(crate) fn make(self) {
         match self.verdict {
             Verdict::Flushed(end) => self.listener.on_flushed(self.incarnation, end),
+            Verdict::StartMoved(start) => self.listener.on_start_moved(start),
             Verdict::Failed(failure) => self.listener.on_failed(self.incarnation, failure),
         }
     }

@@ -41,6 +41,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("a_partition_has_one_log", names),
     ("truncated_batches_never_come_back", truncation),
     ("the_start_moves_and_takes_batches_with_it", start_offsets),
+    ("listeners_hear_of_a_start_that_stays", announced_starts),
     ("a_dropped_log_is_gone", drops),
     ("state_is_kept_by_key", states),
     ("batches_are_found_by_time", times),
@@ -65,6 +66,9 @@ pub enum Heard {
         incarnation: u64,
         end: Offset,
     },
+    StartMoved {
+        start: Offset,
+    },
     Failed {
         incarnation: u64,
         failure: StoreFailure,
@@ -85,6 +89,10 @@ impl Recorder {
 impl LogListener for Recorder {
     fn on_flushed(&self, incarnation: u64, end: Offset) {
         self.add(Heard::Flushed { incarnation, end });
+    }
+
+    fn on_start_moved(&self, start: Offset) {
+        self.add(Heard::StartMoved { start });
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {
@@ -250,7 +258,9 @@ fn flushes(subject: &mut dyn Subject) {
                 incarnation: 1,
                 end,
             } => end.0,
-            Heard::Flushed { .. } | Heard::Failed { .. } => panic!("unexpected: {heard:?}"),
+            Heard::Flushed { .. } | Heard::StartMoved { .. } | Heard::Failed { .. } => {
+                panic!("unexpected: {heard:?}")
+            }
         })
         .collect();
     assert!(ends.is_sorted_by(|a, b| a < b), "{ends:?}");
@@ -371,6 +381,25 @@ fn start_offsets(subject: &mut dyn Subject) {
     assert_eq!(subject.store().bounds(log), Ok(Bounds { start, end }));
     assert_eq!(subject.store().size(log), ByteSize(100));
     assert_eq!(read_all(subject.store(), log).map(|all| all.len()), Ok(1));
+}
+
+fn announced_starts(subject: &mut dyn Subject) {
+    let (log, _) = filled(subject.store(), 1, 10);
+    let recorder = Arc::new(Recorder::default());
+    let store = subject.store();
+    store.attach(log, 1, recorder.clone());
+    for to in [4, 2, 13] {
+        let to = Offset(to);
+        store.submit(Op::StartOffset { log, to });
+        store.drain();
+    }
+    let [four, thirteen] = [4, 13].map(|start| Heard::StartMoved {
+        start: Offset(start),
+    });
+    assert_eq!(recorder.take(), [four, thirteen]);
+    subject.crash();
+    let start = subject.store().bounds(log).map(|bounds| bounds.start);
+    assert_eq!(start, Ok(Offset(13)));
 }
 
 fn drops(subject: &mut dyn Subject) {

@@ -2,7 +2,7 @@
 //! simulator, which decides itself when operations are carried out and what a
 //! crash loses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -192,6 +192,7 @@ impl Inner {
 
     fn carry_out(&self, commands: &[Command], sync: bool) {
         let mut flushed: BTreeMap<LogId, (u64, Offset)> = BTreeMap::new();
+        let mut moved: BTreeSet<LogId> = BTreeSet::new();
         let mut calls: Vec<Call> = Vec::new();
         let mut guard = self.state();
         let state = &mut *guard;
@@ -210,10 +211,17 @@ impl Inner {
                 sync |= wanted;
                 flushed.insert(*log, (*incarnation, batch.header().next_offset()));
             }
+            if let Command::Op(Op::StartOffset { log, to }) = command
+                && state.starts_below(*log, *to)
+            {
+                moved.insert(*log);
+            }
             apply(&mut state.visible, command);
             if self.options.stepping == Stepping::Manual {
                 state.unsynced.push(command.clone());
             }
+            // At once is in time.
+            sync |= matches!(command, Command::Op(Op::Flush { .. }));
             if let Command::Op(Op::Drop { log }) = command {
                 state.audiences.remove(log);
             }
@@ -222,6 +230,9 @@ impl Inner {
             for command in state.unsynced.drain(..) {
                 apply(&mut state.durable, &command);
             }
+        }
+        for log in moved {
+            calls.extend(state.start_moved(log));
         }
         for (log, (incarnation, end)) in flushed {
             let audience = state.audiences.get(&log);
@@ -256,6 +267,16 @@ impl State {
         true
     }
 
+    fn starts_below(&self, log: LogId, offset: Offset) -> bool {
+        let log = self.visible.get(&log);
+        log.is_some_and(|log| log.bounds.start < offset)
+    }
+
+    fn start_moved(&self, log: LogId) -> Option<Call> {
+        let start = self.visible.get(&log)?.bounds.start;
+        self.audiences.get(&log)?.start_moved(start)
+    }
+
     fn log(&self, log: LogId) -> Result<&MemoryLog, ReadError> {
         self.visible.get(&log).ok_or(ReadError::UnknownLog(log))
     }
@@ -288,7 +309,7 @@ fn apply(logs: &mut Logs, command: &Command) {
         Op::State { key, value, .. } => {
             log.state.insert(key.clone(), value.clone());
         }
-        Op::Drop { .. } => {}
+        Op::Drop { .. } | Op::Flush { .. } => {}
     }
 }
 

@@ -10,6 +10,8 @@ use ottla_base::{BrokerId, ClusterId, TopicId};
 const FILE: &str = "meta.properties";
 /// The one version that is read and written.
 const VERSION: &str = "1";
+/// Begins a line that is a comment to Kafka. A file without one is taken as it is.
+const CHECKSUM: &str = "#crc32c=";
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub enum MetaError {
         "meta.properties has version {0}, and this release knows version 1 only: use the release that wrote it"
     )]
     Version(String),
+    #[error(
+        "meta.properties was changed, its values do not fit its checksum: restore the file, or remove the line that begins with {CHECKSUM} if the change is meant"
+    )]
+    Checksum,
 }
 
 impl MetaProperties {
@@ -74,7 +80,11 @@ impl MetaProperties {
     }
 
     fn print(&self) -> String {
-        let mut text = String::from("#\n");
+        format!("#\n{}{CHECKSUM}{}\n", self.values(), self.checksum())
+    }
+
+    fn values(&self) -> String {
+        let mut text = String::new();
         let lines = [
             ("version", VERSION),
             ("cluster.id", self.cluster.as_str()),
@@ -85,6 +95,10 @@ impl MetaProperties {
         }
         writeln!(text, "node.id={}", self.node).expect("a string takes everything");
         text
+    }
+
+    fn checksum(&self) -> String {
+        format!("{:08x}", crc32c::crc32c(self.values().as_bytes()))
     }
 
     fn parse(text: &str) -> Result<Self, MetaError> {
@@ -101,12 +115,15 @@ impl MetaProperties {
             return Err(MetaError::Version(version.into()));
         }
         let node = value("node.id")?.parse();
-        Ok(Self {
+        let meta = Self {
             node: BrokerId(node.map_err(|_| MetaError::Key { key: "node.id" })?),
             cluster: ClusterId::from(value("cluster.id")?),
             // Directories that older releases of Kafka formatted have none.
             directory: value("directory.id").unwrap_or_default().into(),
-        })
+        };
+        let mut checksums = text.lines().filter_map(|line| line.strip_prefix(CHECKSUM));
+        let is_as_written = checksums.all(|checksum| checksum == meta.checksum());
+        is_as_written.then_some(meta).ok_or(MetaError::Checksum)
     }
 }
 
@@ -125,6 +142,27 @@ mod tests {
     #[test]
     fn what_is_printed_is_parsed() {
         assert_eq!(MetaProperties::parse(&meta().print()), Ok(meta()));
+    }
+
+    #[test]
+    fn a_changed_bit_is_noticed_or_is_in_no_value() {
+        let whole = meta().print();
+        for place in 0..whole.len() * 8 {
+            let mut bytes = whole.clone().into_bytes();
+            bytes[place / 8] ^= 1 << (place % 8);
+            if let Ok(text) = String::from_utf8(bytes) {
+                let read = MetaProperties::parse(&text);
+                assert!(read.is_err() || read == Ok(meta()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_kafka_wrote_has_no_checksum() {
+        let text = meta().values();
+        assert_eq!(MetaProperties::parse(&text), Ok(meta()));
+        let other = text.replace("node.id=3", "node.id=4");
+        assert!(MetaProperties::parse(&other).is_ok());
     }
 
     #[test]

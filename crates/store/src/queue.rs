@@ -40,6 +40,7 @@ impl Command {
             Self::Op(Op::Append {
                 batch, sync: false, ..
             }) => Some(OVERHEAD + batch.size().0),
+            Self::Op(Op::Flush { .. }) => Some(0),
             Self::Op(Op::State { key, value, .. }) => {
                 Some(OVERHEAD + key.len() as u64 + value.len() as u64)
             }
@@ -227,6 +228,24 @@ impl Queue {
         let mut inner = self.lock();
         inner.durable = inner.taken;
         self.progress.notify_all();
+    }
+
+    /// Everything that was pushed is wanted durable by the next turn.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn want_durable(&self) {
+        let mut inner = self.lock();
+        inner.wanted = inner.pushed;
+    }
+
+    /// What there is to do, without sleeping.
+    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn take_now(&self, into: &mut Vec<Command>) -> Option<Wake> {
+        let mut inner = self.lock();
+        let wake = inner.reason_to_wake()?;
+        inner.take(into);
+        Some(wake)
     }
 
     /// Returns once everything that was pushed is durable, or never will be.

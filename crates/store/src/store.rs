@@ -176,10 +176,14 @@ pub enum Op {
     /// Removes every batch with an offset at or above `to`, which becomes the end.
     Truncate { log: LogId, to: Offset },
     /// Moves the start up to `to` and removes the batches that lie wholly below it.
-    /// Beyond the end it moves the end too, and the log is empty.
+    /// Beyond the end it moves the end too, and the log is empty. The listener hears
+    /// of every move.
     StartOffset { log: LogId, to: Offset },
     /// Removes the log with everything it holds. Its listener hears nothing more.
     Drop { log: LogId },
+    /// What was submitted before is durable within this time, if the store's policy
+    /// leaves it longer.
+    Flush { log: LogId, within: Duration },
     /// Keeps `value` under `key`; an empty value removes the key.
     State {
         log: LogId,
@@ -195,17 +199,21 @@ impl Op {
             | Self::Truncate { log, .. }
             | Self::StartOffset { log, .. }
             | Self::Drop { log }
+            | Self::Flush { log, .. }
             | Self::State { log, .. } => *log,
         }
     }
 }
 
-/// Hears what became of the appends of one log. Called by the one thread that
+/// Hears what became of the operations on one log. Called by the one thread that
 /// carries out operations at the moment, once per log and group of operations, so
 /// it must be quick and must not call back into a method that waits.
 pub trait LogListener: Send + Sync {
     /// Everything below `end` can be read, and is as durable as the policy asks.
     fn on_flushed(&self, incarnation: u64, end: Offset);
+
+    /// The log starts at `start`, which is as durable as the policy asks.
+    fn on_start_moved(&self, start: Offset);
 
     /// An append of `incarnation` was not carried out, and no later one will be.
     fn on_failed(&self, incarnation: u64, failure: StoreFailure);

@@ -244,6 +244,15 @@ plain_keys! {
             "As `log.retention.ms`, in minutes.";
         "log.retention.hours": Int = "168", High, ReadOnly, Applied, Any,
             "As `log.retention.ms`, in hours.";
+        "log.flush.interval.messages": Long = "9223372036854775807", High, Dynamic, Applied,
+            AtLeast(1),
+            "The default of `flush.messages`.";
+        "log.flush.interval.ms": Long = null or "log.flush.scheduler.interval.ms", High, Dynamic,
+            Applied, Any,
+            "The default of `flush.ms`. Unset, `log.flush.scheduler.interval.ms`.";
+        "log.flush.scheduler.interval.ms": Long = "9223372036854775807", High, ReadOnly, Applied,
+            Any,
+            "Stands in for `log.flush.interval.ms`. Ottla needs no schedule to flush in time.";
         "log.roll.hours": Int = "168", High, ReadOnly, Applied, AtLeast(1),
             "As `log.roll.ms`, in hours.";
     }

@@ -334,17 +334,8 @@ plain_keys! {
             "The default of `segment.index.bytes`.";
         "log.index.interval.bytes": Int = "4096", Medium, Dynamic, Ignored, AtLeast(0),
             "The default of `index.interval.bytes`.";
-        "log.flush.interval.messages": Long = "9223372036854775807", High, Dynamic, Ignored,
-            AtLeast(1),
-            "The default of `flush.messages`.";
         "log.segment.delete.delay.ms": Long = "60000", High, Dynamic, Ignored, AtLeast(0),
             "The default of `file.delete.delay.ms`.";
-        "log.flush.scheduler.interval.ms": Long = "9223372036854775807", High, ReadOnly, Ignored,
-            Any,
-            "How often Kafka looks for logs to flush. Ottla flushes by `ottla.flush.policy`.";
-        "log.flush.interval.ms": Long = null or "log.flush.scheduler.interval.ms", High, Dynamic,
-            Ignored, Any,
-            "The default of `flush.ms`. Unset, `log.flush.scheduler.interval.ms`.";
         "log.flush.offset.checkpoint.interval.ms": Int = "60000", High, ReadOnly, Ignored,
             AtLeast(0),
             "How often flushed offsets are written to disk.";

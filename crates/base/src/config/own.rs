@@ -11,7 +11,7 @@ config_keys! {
         flush_policy: FlushPolicy = "fsync" as "ottla.flush.policy",
             High, ReadOnly, Applied, OneOf(FlushPolicy::WORDS);
         /// Memory for the newest records of all partitions together.
-        tail_cache_bytes: i64 = "33554432" as "ottla.tail.cache.bytes",
+        tail_cache_bytes: i64 = "16777216" as "ottla.tail.cache.bytes",
             Medium, ReadOnly, Applied, AtLeast(0);
         /// Size at which a commit file is closed and the next one begun.
         commit_file_bytes: i64 = "268435456" as "ottla.commit.file.bytes",

@@ -31,12 +31,14 @@ config_keys! {
         /// How long a removed segment file stays on disk. Ottla has no segment files.
         file_delete_delay_ms: i64 = "60000" as "file.delete.delay.ms"
             or "log.segment.delete.delay.ms", Medium, Dynamic, Ignored, AtLeast(0);
-        /// Records after which Kafka forces a flush. Ottla flushes by `ottla.flush.policy`.
+        /// Records of a partition after which it is flushed to disk before the last of them is
+        /// acknowledged; 1 for each. Where `ottla.flush.policy` is `fsync` that is so anyway.
         flush_messages: i64 = "9223372036854775807" as "flush.messages"
-            or "log.flush.interval.messages", Medium, Dynamic, Ignored, AtLeast(1);
-        /// Time after which Kafka forces a flush. Ottla flushes by `ottla.flush.policy`.
+            or "log.flush.interval.messages", Medium, Dynamic, Applied, AtLeast(1);
+        /// Longest time that a record waits for its flush to disk, where `ottla.flush.policy` is
+        /// `page-cache`; five seconds are the most.
         flush_ms: i64 = "9223372036854775807" as "flush.ms" or "log.flush.interval.ms",
-            Medium, Dynamic, Ignored, AtLeast(0);
+            Medium, Dynamic, Applied, AtLeast(0);
         /// Replicas, as `partition:broker`, whose incoming replication is throttled; `*` for all.
         follower_replication_throttled_replicas: List = "" as
             "follower.replication.throttled.replicas", Medium, Dynamic, Ignored, THROTTLED_REPLICAS;
@@ -92,10 +94,11 @@ config_keys! {
         /// Whether the topic uses tiered storage. Refused unless the cluster has it.
         remote_storage_enable: bool = "false" as "remote.storage.enable",
             Medium, Dynamic, Ignored, Any;
-        /// Bytes that a partition may hold before its oldest records are dropped; -1 for no limit.
+        /// Bytes that a partition may hold before its oldest batches are dropped; -1 for no limit.
         retention_bytes: i64 = "-1" as "retention.bytes" or "log.retention.bytes",
             Medium, Dynamic, Applied, Any;
-        /// How long a record is kept at least; -1 for ever.
+        /// How long a record is kept at least; -1 for ever. The oldest batch goes when its latest
+        /// record is older, where Kafka waits until a whole segment is.
         retention_ms: i64 = "604800000" as "retention.ms" or "log.retention.ms",
             Medium, Dynamic, Applied, AtLeast(-1);
         /// Size of a segment. Ottla has no segment files; compaction leaves the records alone that

@@ -8,10 +8,13 @@ use std::ops::RangeInclusive;
 
 use ottla_base::{ErrorCode, Millis, Offset};
 use ottla_partition::DeleteError;
+use ottla_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use ottla_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
-use ottla_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use ottla_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
@@ -34,22 +37,17 @@ impl Handler for DeleteRecords {
         request: DeleteRecordsRequest,
     ) -> Result<DeleteRecordsResponse, Refusal> {
         let deadline = cx.broker.clock.now().plus_ms(request.timeout_ms.into());
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
-            let started = topic.partitions.iter().map(|partition| {
-                let index = partition.partition_index;
-                (
-                    index,
-                    start(&cx, topic.name.as_str(), index, partition.offset, deadline),
-                )
-            });
-            let started: Vec<_> = started.collect();
-            let mut results = Vec::with_capacity(started.len());
-            for (index, started) in started {
+        let topics = request.topics.into_iter();
+        // All are under way before the first is waited for.
+        let started: Vec<_> = topics.map(|topic| start(&cx, topic, deadline)).collect();
+        let mut topics = Vec::with_capacity(started.len());
+        for (name, partitions) in started {
+            let mut results = Vec::with_capacity(partitions.len());
+            for (index, started) in partitions {
                 results.push(to_wire(index, outcome(started).await));
             }
             let response = DeleteRecordsTopicResult::default()
-                .with_name(topic.name)
+                .with_name(name)
                 .with_partitions(results);
             topics.push(response);
         }
@@ -62,7 +60,22 @@ impl Handler for DeleteRecords {
     }
 }
 
-fn start(cx: &Cx, topic: &str, partition: i32, offset: i64, deadline: Millis) -> Started {
+fn start(cx: &Cx, topic: DeleteRecordsTopic, deadline: Millis) -> (TopicName, Vec<(i32, Started)>) {
+    let partitions = topic.partitions.iter();
+    let started = partitions.map(|partition| {
+        let DeleteRecordsPartition {
+            partition_index,
+            offset,
+            ..
+        } = *partition;
+        let started = start_one(cx, topic.name.as_str(), partition_index, offset, deadline);
+        (partition_index, started)
+    });
+    let started = started.collect();
+    (topic.name, started)
+}
+
+fn start_one(cx: &Cx, topic: &str, partition: i32, offset: i64, deadline: Millis) -> Started {
     let cell = leading_cell(cx, topic, partition)?;
     let is_internal = cx
         .broker

@@ -3,8 +3,8 @@
 use ottla_base::ErrorCode;
 use ottla_base::config::ConfigError;
 use ottla_controller::{
-    AlterConfigError, AssignmentError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
-    PlacementError, ProducerIdError, ResourceKind,
+    AlterConfigError, AlterScramError, AssignmentError, CreatePartitionsError, CreateTopicError,
+    DeleteTopicError, PlacementError, ProducerIdError, ResourceKind,
 };
 use ottla_coordinator::group::{DeleteError as DeleteGroupError, HeartbeatError, JoinError};
 use ottla_coordinator::group::{LeaveError, SyncError};
@@ -168,6 +168,23 @@ impl KafkaError for CreatePartitionsError {
             Self::TooMany => ErrorCode::PolicyViolation,
             Self::Assignment(error) => error.code(),
             Self::Placement(error) => error.code(),
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for AlterScramError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Repeated => ErrorCode::DuplicateResource,
+            Self::UnknownMechanism => ErrorCode::UnsupportedSaslMechanism,
+            Self::Absent => ErrorCode::ResourceNotFound,
+            Self::Unnamed | Self::NoPassword | Self::TooFewIterations | Self::TooManyIterations => {
+                ErrorCode::UnacceptableCredential
+            }
         }
     }
 

@@ -27,7 +27,7 @@ use ottla_protocol::{StrBytes, Uuid, WireError};
 use ottla_store::{ReadError, ReadMode, ReadOutcome};
 
 use super::error::KafkaError as _;
-use super::{Cx, Handler, Refusal};
+use super::{Cx, Handler, Refusal, no_cell_code};
 use crate::fetch::{Asked, Found, Plan, Target, TopicKey, Waiter};
 use crate::partitions::{Cell, is_leader};
 
@@ -179,7 +179,8 @@ impl<'a> Fetching<'a> {
             let topic = topic.as_ref();
             let topic = topic.map_err(|code| is_gone(cx, target).unwrap_or(*code))?;
             let cell = topic.cell(target.partition);
-            cell.cloned().ok_or(ErrorCode::UnknownTopicOrPartition)
+            cell.cloned()
+                .ok_or_else(|| no_cell_code(topic, target.partition))
         });
         Self {
             cx,

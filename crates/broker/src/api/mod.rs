@@ -32,7 +32,7 @@ use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
-use crate::partitions::{Cell, is_leader};
+use crate::partitions::{Cell, LocalTopic, is_leader};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
@@ -179,6 +179,8 @@ pub static ROUTES: &[Route] = &[
     Route::of::<admin::AlterPartitionReassignments>(),
     Route::of::<admin::ListPartitionReassignments>(),
     Route::of::<group::OffsetDelete>(),
+    Route::of::<admin::DescribeUserScramCredentials>(),
+    Route::of::<admin::AlterUserScramCredentials>(),
     Route::of::<admin::DescribeQuorum>(),
     Route::of::<admin::DescribeCluster>(),
     Route::of::<describe_producers::DescribeProducers>(),
@@ -209,11 +211,22 @@ fn not_leader_code(view: &View) -> ErrorCode {
     }
 }
 
+/// What a client is told that asks for a partition of a topic which has no cell.
+fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
+    if topic.is_broken(partition) {
+        ErrorCode::KafkaStorageError
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    }
+}
+
 /// The cell of a partition that is led here, by its topic's name.
 fn leading_cell(cx: &Cx, topic: &str, partition: i32) -> Result<Arc<Cell>, ErrorCode> {
     let topic = cx.broker.registry.topic(topic);
-    let cell = topic.and_then(|topic| topic.cell(PartitionId(partition)).cloned());
-    let cell = cell.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = PartitionId(partition);
+    let cell = topic.cell(partition).cloned();
+    let cell = cell.ok_or_else(|| no_cell_code(&topic, partition))?;
     let view = cell.view();
     if is_leader(&view) {
         Ok(cell)

@@ -25,7 +25,7 @@ use ottla_protocol::records::{BatchHeader, BatchRefusal, check_batch};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
-use super::{Cx, Handler, Refusal};
+use super::{Cx, Handler, Refusal, no_cell_code};
 use crate::partitions::LocalTopic;
 
 /// The first version that names topics by id.
@@ -213,9 +213,10 @@ fn append(
     if topic.is_internal && cx.client_id.as_str() != ADMIN_CLIENT {
         return Err(ErrorCode::InvalidTopic.into());
     }
+    let partition = PartitionId(data.index);
     let cell = topic
-        .cell(PartitionId(data.index))
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        .cell(partition)
+        .ok_or_else(|| no_cell_code(topic, partition))?;
     let bytes: Bytes = data.records.unwrap_or_default();
     let batch = check_batch(bytes, &topic.rules, cx.version, terms.now).map_err(|refusal| {
         let log_start = cell.view().log_start;

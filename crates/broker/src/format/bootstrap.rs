@@ -11,9 +11,9 @@ use std::{fs, io};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ottla_base::config::properties::{self, PropertiesError};
+use ottla_controller::{CredentialId, ScramCredential, ScramMechanism};
 
 use super::features;
-use super::scram::{Mechanism, ScramCredential};
 use crate::data_dir::{DataDirError, write_secret};
 
 /// The name of the file.
@@ -38,7 +38,7 @@ pub enum BootstrapError {
 pub struct Bootstrap {
     /// Only what was asked for, `metadata.version` and `kraft.version`.
     pub features: BTreeMap<String, i16>,
-    pub scram: Vec<ScramCredential>,
+    pub scram: Vec<(CredentialId, ScramCredential)>,
 }
 
 impl Bootstrap {
@@ -78,14 +78,17 @@ impl Bootstrap {
             let mut fields = value.split(',');
             let mut decode = || STANDARD.decode(fields.next()?).ok();
             let (salt, stored_key, server_key) = (decode()?, decode()?, decode()?);
-            self.scram.push(ScramCredential {
-                mechanism: Mechanism::from_name(mechanism)?,
+            let of = CredentialId {
                 user: user.to_owned(),
+                mechanism: ScramMechanism::from_name(mechanism)?,
+            };
+            let credential = ScramCredential {
                 salt,
                 iterations: fields.next()?.parse().ok()?,
                 stored_key,
                 server_key,
-            });
+            };
+            self.scram.push((of, credential));
         }
         Some(())
     }
@@ -102,7 +105,7 @@ impl Bootstrap {
         for (feature, level) in &self.features {
             line(&mut text, &format!("feature.{feature}"), &level.to_string());
         }
-        for credential in &self.scram {
+        for (of, credential) in &self.scram {
             let value = format!(
                 "{},{},{},{}",
                 STANDARD.encode(&credential.salt),
@@ -110,7 +113,7 @@ impl Bootstrap {
                 STANDARD.encode(&credential.server_key),
                 credential.iterations
             );
-            let key = format!("scram.{}.{}", credential.mechanism.name(), credential.user);
+            let key = format!("scram.{}.{}", of.mechanism.name(), of.user);
             line(&mut text, &key, &value);
         }
         text

@@ -23,7 +23,7 @@ use crate::data_dir::{DataDirError, fresh_id, is_id, refuse_data_of_kafka};
 
 pub use bootstrap::{BOOTSTRAP_PROPERTIES, Bootstrap, BootstrapError};
 pub use features::FeatureError;
-pub use scram::{Mechanism, ScramCredential, ScramError};
+pub use scram::ScramError;
 
 /// Why nothing was formatted. The texts that scripts look for are Kafka's.
 #[derive(Debug, thiserror::Error)]
@@ -252,14 +252,19 @@ struct Directories {
 
 impl Directories {
     fn of(start: &Start) -> Self {
-        let logs = start.broker.log_dirs.as_ref();
-        let logs = logs.unwrap_or(&start.broker.log_dir);
-        let mut all: BTreeSet<PathBuf> = logs.iter().map(PathBuf::from).collect();
-        let metadata = start.fixed.get("metadata.log.dir").or_else(|| logs.first());
-        let metadata = metadata.map(PathBuf::from).unwrap_or_default();
+        let logs = start.broker.data_dirs().iter();
+        let mut all: BTreeSet<PathBuf> = logs.map(PathBuf::from).collect();
+        let metadata = metadata_directory(start);
         all.insert(metadata.clone());
         Self { all, metadata }
     }
+}
+
+/// Where the metadata log is kept.
+pub(crate) fn metadata_directory(start: &Start) -> PathBuf {
+    let logs = start.broker.data_dirs();
+    let directory = start.fixed.get("metadata.log.dir").or_else(|| logs.first());
+    directory.map(PathBuf::from).unwrap_or_default()
 }
 
 /// The first quorum, as far as it concerns this node.
@@ -343,7 +348,7 @@ fn bootstrap(request: &Format, quorum: &Quorum) -> Result<Bootstrap, FormatError
     let scram = request
         .scram
         .iter()
-        .map(|text| ScramCredential::parse(text))
+        .map(|text| scram::parse(text))
         .collect::<Result<_, _>>()?;
     Ok(Bootstrap { features, scram })
 }

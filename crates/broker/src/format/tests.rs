@@ -123,10 +123,10 @@ fn levels_and_credentials_wait_for_the_first_start() {
             ("transaction.version", 1)
         ]
     );
-    let [credential] = &bootstrap.scram[..] else {
+    let [(of, credential)] = &bootstrap.scram[..] else {
         panic!("one credential: {bootstrap:?}");
     };
-    assert_eq!(credential.user, "a=ü😀");
+    assert_eq!(of.user, "a=ü😀");
     assert_eq!(credential.stored_key.len(), 32);
     let file = node.path("data").join(BOOTSTRAP_PROPERTIES);
     let text = fs::read_to_string(&file).unwrap();

@@ -97,6 +97,7 @@ impl Follower {
                 | Change::Broker(_)
                 | Change::ProducerIds
                 | Change::Feature
+                | Change::Scram
                 | Change::Cluster
                 | Change::Nothing => (),
             }
@@ -111,7 +112,7 @@ impl Follower {
             Some(local) => LocalTopic::clone(&local),
             None => LocalTopic::new(topic.id, topic.name.clone(), config),
         };
-        for (id, partition) in topic.partitions().skip(local.cells.len()) {
+        for (id, partition) in topic.partitions().skip(local.partitions()) {
             let lead = Lead {
                 epoch: partition.leader_epoch,
                 replicas: partition.replicas.clone(),
@@ -123,11 +124,11 @@ impl Follower {
                     if topic.name.as_str() == OFFSETS_TOPIC {
                         host_groups(&self.broker, &cell);
                     }
-                    local.cells.push(cell);
+                    local.push(Some(cell));
                 }
                 Err(error) => {
                     error!(topic = %topic.name, partition = %id, %error, "partition cannot be opened");
-                    break;
+                    local.push(None);
                 }
             }
         }
@@ -166,12 +167,12 @@ impl Follower {
 
     fn drop_topic(&self, topic: &Topic) {
         if let Some(local) = self.broker.registry.remove(topic.id) {
-            local.cells.iter().for_each(|cell| cell.retire());
+            local.cells().for_each(|cell| cell.retire());
         }
         let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) else {
             return;
         };
-        for cell in &offsets.cells {
+        for cell in offsets.cells() {
             let deleted = DeletedTopic {
                 name: topic.name.clone(),
                 id: topic.id,
@@ -189,12 +190,10 @@ impl Follower {
         };
         let config = self.broker.topic_config(&self.image, name);
         let settings = self.broker.settings().partition(&config);
-        for cell in &local.cells {
+        for cell in local.cells() {
             cell.reconfigure(config.clone(), settings);
         }
-        let mut changed = LocalTopic::new(local.id, local.name.clone(), config);
-        changed.cells.clone_from(&local.cells);
-        self.broker.registry.put(changed);
+        self.broker.registry.put(local.reconfigured(config));
     }
 
     /// A broker setting changed: topics without a value of their own follow it.

@@ -6,7 +6,6 @@
 //! store's work. No IO happens under it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
@@ -21,6 +20,7 @@ use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+use super::flushes::{Flushes, Urgency};
 use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
 use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
@@ -39,8 +39,6 @@ pub(crate) struct Cell {
     state: Mutex<State>,
     view: ArcSwap<View>,
     config: ArcSwap<TopicConfig>,
-    /// Whether every append is synced, whatever the broker's policy.
-    sync_always: AtomicBool,
     waiters: Waiters,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
@@ -75,6 +73,7 @@ struct State {
     /// and a call at another time is not heeded.
     scheduled: Option<Millis>,
     effects: Vec<Effect>,
+    flushes: Flushes,
 }
 
 /// The coordinator that lives in this partition.
@@ -132,8 +131,8 @@ impl Cell {
                 waiting: HashMap::new(),
                 scheduled: None,
                 effects: Vec::new(),
+                flushes: Flushes::default(),
             }),
-            sync_always: AtomicBool::new(parts.config.flush_messages == 1),
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
             failures: parts.failures,
@@ -256,6 +255,11 @@ impl Cell {
             state.incarnation += 1;
             let listener: Arc<dyn LogListener> = self.clone();
             self.store.attach(self.log, state.incarnation, listener);
+            // What the machine before had asked for may have been done since this one
+            // was recovered.
+            if let Ok(bounds) = self.store.bounds(self.log) {
+                state.step(now, Input::StartMoved { to: bounds.start });
+            }
             if let Some(lead) = state.lead.clone() {
                 state.step(now, Input::Lead(lead));
             }
@@ -272,8 +276,6 @@ impl Cell {
         config: Arc<TopicConfig>,
         settings: ottla_partition::Settings,
     ) {
-        self.sync_always
-            .store(config.flush_messages == 1, Ordering::Relaxed);
         self.config.store(config);
         self.with(|state, now| state.step(now, Input::Settings(settings)));
     }
@@ -350,15 +352,7 @@ impl Cell {
         let mut effects = std::mem::take(&mut state.effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Write { batch } => {
-                    let op = Op::Append {
-                        log: self.log,
-                        incarnation: state.incarnation,
-                        batch,
-                        sync: self.sync_always.load(Ordering::Relaxed),
-                    };
-                    self.queue(op, &mut after);
-                }
+                Effect::Write { batch } => self.write(state, batch, &mut after),
                 Effect::StartOffset { to } => {
                     let log = self.log;
                     self.queue(Op::StartOffset { log, to }, &mut after);
@@ -391,6 +385,22 @@ impl Cell {
         state.release(&mut after);
         after.schedule = state.reschedule();
         after
+    }
+
+    fn write(&self, state: &mut State, batch: RecordBatch, after: &mut After) {
+        let records = batch.header().record_count;
+        let urgency = state.flushes.on_append(records, &self.config.load());
+        let log = self.log;
+        let append = Op::Append {
+            log,
+            incarnation: state.incarnation,
+            batch,
+            sync: urgency == Urgency::AtOnce,
+        };
+        self.queue(append, after);
+        if let Urgency::Within(within) = urgency {
+            self.queue(Op::Flush { log, within }, after);
+        }
     }
 
     fn queue(&self, op: Op, after: &mut After) {
@@ -426,6 +436,10 @@ impl LogListener for Cell {
                 state.step(now, Input::Flushed { end });
             }
         });
+    }
+
+    fn on_start_moved(&self, start: Offset) {
+        self.with(|state, now| state.step(now, Input::StartMoved { to: start }));
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {

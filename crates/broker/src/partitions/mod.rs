@@ -1,6 +1,7 @@
 //! The replicas that this broker keeps, one cell each.
 
 mod cell;
+mod flushes;
 mod host;
 mod recover;
 mod registry;

@@ -19,8 +19,8 @@ pub(crate) struct LocalTopic {
     pub config: Arc<TopicConfig>,
     /// What its batches must be, by `config`.
     pub rules: BatchRules,
-    /// By partition id, from 0 without gaps.
-    pub cells: Vec<Arc<Cell>>,
+    /// By partition id, from 0 without gaps; none of a partition whose log is of no use.
+    cells: Vec<Option<Arc<Cell>>>,
 }
 
 impl LocalTopic {
@@ -37,6 +37,37 @@ impl LocalTopic {
     }
 
     pub(crate) fn cell(&self, partition: PartitionId) -> Option<&Arc<Cell>> {
+        self.place(partition)?.as_ref()
+    }
+
+    /// Whether the partition is here and cannot be opened.
+    pub(crate) fn is_broken(&self, partition: PartitionId) -> bool {
+        self.place(partition).is_some_and(Option::is_none)
+    }
+
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
+        self.cells.iter().flatten()
+    }
+
+    /// How many partitions are here, broken or not.
+    pub(crate) fn partitions(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Adds the next partition; without a cell if it is broken.
+    pub(crate) fn push(&mut self, cell: Option<Arc<Cell>>) {
+        self.cells.push(cell);
+    }
+
+    /// The same partitions under another configuration.
+    pub(crate) fn reconfigured(&self, config: Arc<TopicConfig>) -> Self {
+        Self {
+            cells: self.cells.clone(),
+            ..Self::new(self.id, self.name.clone(), config)
+        }
+    }
+
+    fn place(&self, partition: PartitionId) -> Option<&Option<Arc<Cell>>> {
         self.cells.get(usize::try_from(partition.0).ok()?)
     }
 }

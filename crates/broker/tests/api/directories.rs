@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
+pub(crate) const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
 const OTHER_CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
-fn ottla(directory: &Path, options: &[&str]) -> Command {
+pub(crate) fn ottla(directory: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
     command.args(options).current_dir(directory);
     command.env_remove("CLUSTER_ID").stdout(Stdio::piped());
@@ -34,7 +34,7 @@ fn served(directory: &Path, options: &[&str], cluster: Option<&str>) -> String {
     said
 }
 
-fn format(directory: &Path, options: &str) {
+pub(crate) fn format(directory: &Path, options: &str) {
     let settings = "node.id=1\nprocess.roles=broker,controller\nlog.dirs=data\n\
                     listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
                     controller.listener.names=CONTROLLER\n";

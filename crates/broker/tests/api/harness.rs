@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use ottla_base::config::StartSettings;
 use ottla_base::{ClusterId, TopicName};
+use ottla_broker::format::Bootstrap;
 use ottla_broker::wiring::{self, Running, StartParts};
 use ottla_protocol::header::{RequestHeader, decode_response_header};
 use ottla_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -13,7 +14,7 @@ use ottla_protocol::{ApiKey, StrBytes, Uuid, WireClient};
 use ottla_store::{Durability, LogStore, memory};
 
 use crate::log_watch::LogWatch;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 
 pub(crate) const CLUSTER: &str = "test-cluster-0123456789";
 
@@ -50,6 +51,7 @@ impl TestBroker {
         let parts = StartParts {
             settings: start.finish().expect("the settings are right"),
             cluster_id: ClusterId::from(CLUSTER),
+            bootstrap: Bootstrap::default(),
             store,
             host_default: "localhost".to_owned(),
         };
@@ -76,22 +78,26 @@ impl TestBroker {
     pub(crate) async fn connect_by(&self, bytes: usize) -> Client {
         let (client, server) = tokio::io::duplex(bytes);
         self.running.serve(server, "PLAINTEXT");
-        Client {
-            stream: client,
-            client_id: "test".to_owned(),
-            correlation_id: 0,
-        }
+        Client::over(client)
     }
 }
 
 /// One connection.
-pub(crate) struct Client {
-    stream: DuplexStream,
+pub(crate) struct Client<S = DuplexStream> {
+    stream: S,
     pub client_id: String,
     correlation_id: i32,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self {
+            stream,
+            client_id: "test".to_owned(),
+            correlation_id: 0,
+        }
+    }
+
     /// Sends a request and waits for its response.
     pub(crate) async fn call<R: WireClient>(&mut self, version: i16, request: R) -> R::Response {
         self.send(version, &request).await;

@@ -10,6 +10,8 @@ mod compaction;
 #[cfg(test)]
 mod directories;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod groups;
@@ -33,7 +35,11 @@ mod produce;
 mod produce_fetch;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod scram;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ottla_allocator::MiMalloc = ottla_allocator::MiMalloc;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::scram::{alter, credential, delete, upsert};
 use crate::support::{Cluster, broker, create, reread, topic};
 use ottla_base::testing::Rng;
 use ottla_base::{
@@ -10,7 +11,8 @@ use ottla_base::{
 };
 use ottla_controller::{
     Alteration, BootstrapError, BrokerEpoch, Change, ConfigChange, Edit, EditOp, Image, Input,
-    Mode, NewPartitions, NewTopic, ProducerIdBlock, Record, RecordError, Reply, Resource, TopicRef,
+    Mode, NewPartitions, NewTopic, ProducerIdBlock, Record, RecordError, Reply, Resource,
+    ScramAlteration, ScramChange, ScramMechanism, TopicRef,
 };
 
 /// The last record of every key, in order, without those that only delete.
@@ -85,6 +87,7 @@ fn count(counted: &mut BTreeMap<TopicName, usize>, change: &Change) {
         | Change::Broker(_)
         | Change::ProducerIds
         | Change::Feature
+        | Change::Scram
         | Change::Cluster => {}
     }
 }
@@ -98,7 +101,7 @@ fn random_input(rng: &mut Rng, step: u8) -> RandomInput {
     } else {
         Mode::Apply
     };
-    match rng.below(6) {
+    match rng.below(7) {
         0 | 1 => random_topic(rng, step, name, mode),
         2 => {
             let topics = vec![TopicRef::Name(name)];
@@ -117,6 +120,7 @@ fn random_input(rng: &mut Rng, step: u8) -> RandomInput {
             })
         }
         4 => random_alteration(rng, name, mode),
+        5 => random_credential(rng, name.as_str()),
         _ if rng.chance(50) => {
             let broker = BrokerId(1);
             Box::new(move |token| Input::AllocateProducerIds { token, broker })
@@ -181,6 +185,19 @@ fn random_alteration(rng: &mut Rng, name: TopicName, mode: Mode) -> RandomInput 
         mode,
         alterations,
     })
+}
+
+fn random_credential(rng: &mut Rng, user: &str) -> RandomInput {
+    let mechanism = ScramMechanism::ALL[pick(rng, 2)];
+    let change = if rng.chance(60) {
+        let (_, credential) = credential(user, mechanism, 4096 + small(rng, 9));
+        ScramChange::Upsert(mechanism, credential)
+    } else {
+        ScramChange::Delete(mechanism)
+    };
+    let user = user.to_owned();
+    let alterations = vec![ScramAlteration { user, change }];
+    Box::new(move |token| Input::AlterScram { token, alterations })
 }
 
 fn small(rng: &mut Rng, n: u64) -> i32 {
@@ -249,7 +266,11 @@ fn a_log_of_another_cluster_is_refused() {
     let mut cluster = Cluster::of(&[1]);
     let bootstrap = |cluster: &mut Cluster, id: &str| {
         let id = ClusterId::from(id);
-        cluster.ask(|token| Input::Bootstrap { token, cluster: id })
+        cluster.ask(|token| Input::Bootstrap {
+            token,
+            cluster: id,
+            credentials: vec![credential("late", ScramMechanism::Sha256, 4096)],
+        })
     };
     cluster.restart();
     let records = cluster.log().len();
@@ -308,6 +329,9 @@ fn the_layout_of_records_stays() {
         token,
         topics: vec![TopicRef::Id(topic("a").id)],
     });
+    let (of, credential) = credential("u", ScramMechanism::Sha512, 4096);
+    cluster.ask(alter(vec![upsert(&of, credential)]));
+    cluster.ask(alter(vec![delete(&of)]));
     let lines: Vec<_> = cluster.log().iter().map(line).collect();
     let expected = include_str!("data/records.hex");
     assert_eq!(lines.join("\n"), expected.trim_end());
@@ -331,6 +355,8 @@ fn damaged_records_are_refused_and_never_panic() {
     let mut rng = Rng::new(1);
     let mut cluster = Cluster::of(&[1]);
     cluster.ask(create(vec![topic("a")]));
+    let (of, credential) = credential("u", ScramMechanism::Sha256, 4096);
+    cluster.ask(alter(vec![upsert(&of, credential)]));
     for record in cluster.log() {
         let (key, value) = (record.key(), record.value().unwrap());
         for end in 0..value.len() {

@@ -5,6 +5,8 @@ mod configs;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod scram;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod topics;

@@ -24,14 +24,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster that has started for the first time, with these brokers.
     pub(crate) fn of(brokers: &[i32]) -> Self {
-        let mut cluster = Self {
-            shard: Shard::loaded(machine(), Offset(0), Offset(0), 7),
-            log: MemoryLog::default(),
-            followed: Image::default(),
-        };
+        let mut cluster = Self::empty();
         cluster.ask(|token| Input::Bootstrap {
             token,
             cluster: ClusterId::from("c"),
+            credentials: Vec::new(),
         });
         for id in brokers {
             cluster.ask(|token| Input::RegisterBroker {
@@ -40,6 +37,15 @@ impl Cluster {
             });
         }
         cluster
+    }
+
+    /// One that has never started.
+    pub(crate) fn empty() -> Self {
+        Self {
+            shard: Shard::loaded(machine(), Offset(0), Offset(0), 7),
+            log: MemoryLog::default(),
+            followed: Image::default(),
+        }
     }
 
     pub(crate) fn image(&self) -> &Image {

@@ -275,7 +275,7 @@ impl Group {
     }
 
     fn add_member(&mut self, id: MemberId, join: &Join, step: &mut Step<'_>) {
-        self.extend_first_join(step);
+        self.extend_first_join();
         if self.members.is_empty() {
             self.protocol_type = Some(Arc::clone(&join.protocol_type));
         }

@@ -38,7 +38,11 @@ impl Group {
         let delay_ms = step.settings.initial_rebalance_delay_ms;
         let longest_ms = self.members.rebalance_timeout_ms().max(delay_ms);
         let closes_by = step.now.plus_ms(longest_ms.into());
-        self.enter(State::Preparing(Preparing::First { closes_by }), step.now);
+        let first = Preparing::First {
+            closes_by,
+            has_grown: false,
+        };
+        self.enter(State::Preparing(first), step.now);
         if delay_ms <= 0 {
             self.close_join(step);
         } else {
@@ -46,15 +50,10 @@ impl Group {
         }
     }
 
-    /// Somebody new gives others the same time to follow. Kafka only looks at
-    /// the end of each wait whether to wait once more, so that two members who
-    /// come together wait twice.
-    pub(super) fn extend_first_join(&mut self, step: &mut Step<'_>) {
-        if let State::Preparing(Preparing::First { closes_by }) = self.state {
-            let delay_ms = i64::from(step.settings.initial_rebalance_delay_ms);
-            let wait_ms = delay_ms.min(closes_by.since(step.now));
-            let closing = Timer::JoinPhase(self.id.clone());
-            step.timers.set(closing, step.now, wait_ms);
+    /// Somebody new gives others one more wait to follow in.
+    pub(super) fn extend_first_join(&mut self) {
+        if let State::Preparing(Preparing::First { has_grown, .. }) = &mut self.state {
+            *has_grown = true;
         }
     }
 
@@ -65,11 +64,25 @@ impl Group {
         }
     }
 
-    /// The join phase has lasted as long as it was given.
+    /// The join phase has lasted as long as it was given. A first one goes on by
+    /// whole waits, so that two members who come together wait twice.
     pub(super) fn on_join_timer(&mut self, step: &mut Step<'_>) {
-        let is_open = matches!(self.state, State::Preparing(_));
-        assert!(is_open, "a join phase has left its timer behind");
-        self.close_join(step);
+        let State::Preparing(preparing) = &mut self.state else {
+            unreachable!("a join phase has left its timer behind");
+        };
+        match preparing {
+            Preparing::First {
+                closes_by,
+                has_grown,
+            } if *has_grown && step.now < *closes_by => {
+                *has_grown = false;
+                let delay_ms = i64::from(step.settings.initial_rebalance_delay_ms);
+                let wait_ms = delay_ms.min(closes_by.since(step.now));
+                let closing = Timer::JoinPhase(self.id.clone());
+                step.timers.set(closing, step.now, wait_ms);
+            }
+            Preparing::First { .. } | Preparing::Again => self.close_join(step),
+        }
     }
 
     /// Goes on without the dynamic members that are missing.

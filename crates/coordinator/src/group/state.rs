@@ -51,9 +51,9 @@ pub(crate) type Unsynced = BTreeSet<MemberId>;
 /// When the join phase may close.
 #[derive(Debug)]
 pub(crate) enum Preparing {
-    /// When nobody new has come for a while: the members of an empty group are
-    /// given time to arrive together, but not beyond this moment.
-    First { closes_by: Millis },
+    /// At the end of a wait in which nobody new has come: the members of an empty
+    /// group are given time to arrive together, but not beyond this moment.
+    First { closes_by: Millis, has_grown: bool },
     /// As soon as all known members are there.
     Again,
 }

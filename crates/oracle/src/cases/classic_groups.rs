@@ -497,6 +497,7 @@ fn static_members_while_joining(s: &mut Session<'_>) -> anyhow::Result<()> {
     let follower = Member::of(&group, &s.receive("c")?)?;
     s.note("While the leader assigns: everybody has to join again.");
     s.send("c", "SyncGroup", 4, follower.sync(&[]))?;
+    s.receive_within("c", SOON)?;
     s.send("d", "JoinGroup", 9, fixed(&group, "two").request())?;
     s.receive("c")?;
     s.ask("a", "SyncGroup", 4, leader.sync(&[]))?;
@@ -988,6 +989,16 @@ fn the_first_join_phase(s: &mut Session<'_>) -> anyhow::Result<()> {
         first.int("GenerationId")? == second.int("GenerationId")?,
         "{first} {second}"
     );
+    s.note("It goes on by whole waits: two who come together wait twice.");
+    let pair = s.name("p");
+    let join = Join::new(&pair);
+    let ids = [member_id(s, &join)?, member_id(s, &join)?];
+    s.send("a", "JoinGroup", 9, join.clone().member(&ids[0]).request())?;
+    s.receive_within("a", Duration::from_millis(100))?;
+    s.send("b", "JoinGroup", 9, join.member(&ids[1]).request())?;
+    s.receive_within("a", Duration::from_millis(1200))?;
+    s.receive("a")?;
+    s.receive("b")?;
     s.note("All of them leave before it is over.");
     let other = s.name("h");
     let id = member_id(s, &Join::new(&other))?;

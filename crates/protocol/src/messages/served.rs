@@ -101,6 +101,8 @@ served! {
     AlterPartitionReassignments 0..=1, fit::as_is: alter_partition_reassignments_request::AlterPartitionReassignmentsRequest -> alter_partition_reassignments_response::AlterPartitionReassignmentsResponse;
     ListPartitionReassignments 0..=0, fit::as_is: list_partition_reassignments_request::ListPartitionReassignmentsRequest -> list_partition_reassignments_response::ListPartitionReassignmentsResponse;
     OffsetDelete 0..=0, fit::as_is: offset_delete_request::OffsetDeleteRequest -> offset_delete_response::OffsetDeleteResponse;
+    DescribeUserScramCredentials 0..=0, fit::as_is: describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest -> describe_user_scram_credentials_response::DescribeUserScramCredentialsResponse;
+    AlterUserScramCredentials 0..=0, fit::as_is: alter_user_scram_credentials_request::AlterUserScramCredentialsRequest -> alter_user_scram_credentials_response::AlterUserScramCredentialsResponse;
     DescribeQuorum 0..=2, fit::describe_quorum: describe_quorum_request::DescribeQuorumRequest -> describe_quorum_response::DescribeQuorumResponse;
     DescribeCluster 0..=2, fit::describe_cluster: describe_cluster_request::DescribeClusterRequest -> describe_cluster_response::DescribeClusterResponse;
     DescribeProducers 0..=0, fit::as_is: describe_producers_request::DescribeProducersRequest -> describe_producers_response::DescribeProducersResponse;

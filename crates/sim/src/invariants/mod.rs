@@ -5,6 +5,7 @@ mod acknowledged_kept;
 mod answered_once;
 mod commits_kept;
 mod committed_stays;
+mod deleted_stays_gone;
 mod heals;
 mod high_watermark_grows;
 mod no_duplicates;
@@ -41,6 +42,7 @@ impl Invariants {
                 Box::<offsets_dense::OffsetsDense>::default(),
                 Box::<acknowledged_kept::AcknowledgedKept>::default(),
                 Box::<committed_stays::CommittedStays>::default(),
+                Box::<deleted_stays_gone::DeletedStaysGone>::default(),
                 Box::<no_duplicates::NoDuplicates>::default(),
                 Box::<owners_agree::OwnersAgree>::default(),
                 Box::<commits_kept::CommitsKept>::default(),

@@ -3,15 +3,12 @@
 //!
 //! Must not know what an entry is.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, SeekFrom};
-use rustix::io::{Errno, ReadWriteFlags};
 
+use super::disk::{Disk, Handle};
 use super::entry::FileNumber;
 
 /// Most segments that one call takes.
@@ -20,79 +17,82 @@ const SEGMENTS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct CommitFile {
     pub(crate) number: FileNumber,
-    file: File,
+    handle: Handle,
     path: PathBuf,
-    #[cfg(test)]
-    pub(crate) broken: std::sync::atomic::AtomicBool,
 }
 
 impl CommitFile {
     /// A new file of `size` bytes that exist on disk; made of `spare`, if there is
     /// one. Entries of the spare's former life have another number.
     pub(crate) fn create(
+        disk: &Disk,
         dir: &Path,
         number: FileNumber,
         size: u32,
         spare: Option<&Path>,
     ) -> io::Result<Self> {
         let path = path_of(dir, number);
-        let file = match spare {
+        let handle = match spare {
             Some(spare) => {
-                fs::rename(spare, &path)?;
-                options().open(&path)?
+                disk.rename(spare, &path)?;
+                disk.open(&path)?
             }
-            None => options().create_new(true).open(&path)?,
+            None => disk.create(&path)?,
         };
-        if let Err(error) = allocate(&file, 0, u64::from(size)) {
-            fs::remove_file(&path)?;
+        if let Err(error) = handle.allocate(0, u64::from(size)) {
+            disk.remove(&path)?;
             return Err(error);
         }
-        File::open(dir)?.sync_all()?;
-        Ok(Self::of(number, file, path))
+        disk.sync_dir(dir)?;
+        Ok(Self {
+            number,
+            handle,
+            path,
+        })
     }
 
     /// A new file that grows as it is written.
-    pub(crate) fn create_growing(dir: &Path, number: FileNumber) -> io::Result<Self> {
+    pub(crate) fn create_growing(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
         let path = path_of(dir, number);
-        let file = options().create_new(true).open(&path)?;
-        File::open(dir)?.sync_all()?;
-        Ok(Self::of(number, file, path))
+        let handle = disk.create(&path)?;
+        disk.sync_dir(dir)?;
+        Ok(Self {
+            number,
+            handle,
+            path,
+        })
     }
 
     /// What lies between these places exists on disk from now on.
     pub(crate) fn extend(&self, from: u32, to: u32) -> io::Result<()> {
-        allocate(&self.file, u64::from(from), u64::from(to - from))
+        self.handle.allocate(u64::from(from), u64::from(to - from))
     }
 
     /// Gives back what was allocated behind `end`.
     pub(crate) fn shorten(&self, end: u32) -> io::Result<()> {
-        self.file.set_len(u64::from(end))
+        self.handle.shorten(u64::from(end))
     }
 
-    pub(crate) fn open(dir: &Path, number: FileNumber) -> io::Result<Self> {
+    pub(crate) fn open(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
         let path = path_of(dir, number);
-        let file = options().open(&path)?;
-        Ok(Self::of(number, file, path))
-    }
-
-    pub(crate) fn open_read_only(dir: &Path, number: FileNumber) -> io::Result<Self> {
-        let path = path_of(dir, number);
-        let file = File::open(&path)?;
-        Ok(Self::of(number, file, path))
-    }
-
-    fn of(number: FileNumber, file: File, path: PathBuf) -> Self {
-        Self {
+        Ok(Self {
             number,
-            file,
+            handle: disk.open(&path)?,
             path,
-            #[cfg(test)]
-            broken: false.into(),
-        }
+        })
+    }
+
+    pub(crate) fn open_read_only(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
+        let path = path_of(dir, number);
+        Ok(Self {
+            number,
+            handle: disk.open_read_only(&path)?,
+            path,
+        })
     }
 
     pub(crate) fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.handle.length()
     }
 
     /// Empties everything from `end` on and makes the file at least `size` long, so
@@ -103,15 +103,25 @@ impl CommitFile {
         if rest == 0 {
             return Ok(());
         }
-        let zero = FallocateFlags::ZERO_RANGE;
-        match rustix::fs::fallocate(&self.file, zero, u64::from(end), rest) {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                self.file.set_len(u64::from(end))?;
-                allocate(&self.file, u64::from(end), rest)
+        self.handle.empty(u64::from(end), rest)
+    }
+
+    /// Writes what can be read between `at` and `end` once more, so that the next sync
+    /// saves it. It may have been written by a process whose sync failed: the system
+    /// then takes for saved what is in memory only.
+    pub(crate) fn write_again(&self, at: u32, end: u64) -> io::Result<()> {
+        const STEP: u64 = 1024 * 1024;
+        let mut at = at;
+        while u64::from(at) < end {
+            let length = (end - u64::from(at)).min(STEP);
+            let bytes = self.read(at, usize::try_from(length).unwrap_or(usize::MAX))?;
+            if bytes.is_empty() {
+                return Ok(());
             }
-            Err(error) => Err(error.into()),
+            self.write(std::iter::once(&bytes[..]), at)?;
+            at += u32::try_from(bytes.len()).expect("a step is short");
         }
+        Ok(())
     }
 
     /// Writes the segments one behind the other, from `at` on.
@@ -120,17 +130,16 @@ impl CommitFile {
         segments: impl Iterator<Item = &'a [u8]>,
         at: u32,
     ) -> io::Result<()> {
-        self.fail_if_broken()?;
         let mut at = u64::from(at);
         let mut slices: Vec<IoSlice<'_>> = segments.map(IoSlice::new).collect();
         let mut left = &mut slices[..];
         while !left.is_empty() {
             let count = left.len().min(SEGMENTS_MAX);
-            let written = match rustix::io::pwritev(&self.file, &left[..count], at) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            let written = match self.handle.write(&left[..count], at) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => written,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
             };
             at += written as u64;
             IoSlice::advance_slices(&mut left, written);
@@ -139,8 +148,7 @@ impl CommitFile {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.fail_if_broken()?;
-        self.file.sync_data()
+        self.handle.sync()
     }
 
     /// `length` bytes from `at` on; fewer where the file ends.
@@ -149,10 +157,10 @@ impl CommitFile {
         let mut filled = 0;
         while filled < length {
             let from = u64::from(at) + filled as u64;
-            match self.file.read_at(&mut bytes[filled..], from) {
+            match self.handle.read(&mut bytes[filled..], from) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
@@ -163,57 +171,25 @@ impl CommitFile {
     /// `length` bytes from `at` on, if all of them are in memory.
     pub(crate) fn read_cached(&self, at: u32, length: usize) -> io::Result<Option<Bytes>> {
         let mut bytes = vec![0; length];
-        let mut slices = [IoSliceMut::new(&mut bytes)];
-        let nowait = ReadWriteFlags::NOWAIT;
-        match rustix::io::preadv2(&self.file, &mut slices, u64::from(at), nowait) {
-            Ok(read) if read == length => Ok(Some(bytes.into())),
-            // What is missing lies on disk, or the file system cannot tell.
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let read = self.handle.read_cached(&mut bytes, u64::from(at))?;
+        Ok((read == Some(length)).then(|| bytes.into()))
     }
 
     /// Up to where the file was ever written, looking from `at` on.
     pub(crate) fn written_end(&self, at: u64) -> io::Result<u64> {
-        let mut end = at;
-        loop {
-            let hole = rustix::fs::seek(&self.file, SeekFrom::Data(end))
-                .and_then(|data| rustix::fs::seek(&self.file, SeekFrom::Hole(data)));
-            match hole {
-                Ok(hole) => end = hole,
-                Err(Errno::NXIO) => return Ok(end),
-                // The file system cannot tell.
-                Err(Errno::INVAL | Errno::OPNOTSUPP) => return self.length(),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.handle.written_end(at)
     }
 
     /// Takes the file out of the log. With `keep` its blocks stay for a later
     /// [`CommitFile::create`].
-    pub(crate) fn retire(&self, keep: bool) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn retire(&self, disk: &Disk, keep: bool) -> io::Result<Option<PathBuf>> {
         if !keep {
-            fs::remove_file(&self.path)?;
+            disk.remove(&self.path)?;
             return Ok(None);
         }
         let spare = self.path.with_extension("spare");
-        fs::rename(&self.path, &spare)?;
+        disk.rename(&self.path, &spare)?;
         Ok(Some(spare))
-    }
-
-    #[cfg(test)]
-    fn fail_if_broken(&self) -> io::Result<()> {
-        if self.broken.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Errno::IO.into());
-        }
-        Ok(())
-    }
-
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the disk of a test breaks here")]
-    #[expect(clippy::unnecessary_wraps, reason = "the disk of a test breaks here")]
-    const fn fail_if_broken(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -226,10 +202,9 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(crate) fn of(dir: &Path) -> io::Result<Self> {
+    pub(crate) fn of(disk: &Disk, dir: &Path) -> io::Result<Self> {
         let mut listing = Self::default();
-        for item in fs::read_dir(dir)? {
-            let path = item?.path();
+        for path in disk.list(dir)? {
             let extension = path.extension().and_then(|extension| extension.to_str());
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             match (extension, stem.and_then(|stem| stem.parse().ok())) {
@@ -247,38 +222,10 @@ impl Listing {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
     )
 }
 
 fn path_of(dir: &Path, number: FileNumber) -> PathBuf {
     dir.join(number.file_name())
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    options
-}
-
-/// Makes sure that writing to this part of the file needs no more space.
-fn allocate(file: &File, at: u64, length: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), at, length) {
-        Ok(()) => Ok(()),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, at, length),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn write_zeros(file: &File, at: u64, length: u64) -> io::Result<()> {
-    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-    let mut at = at;
-    let mut left = length;
-    while left > 0 {
-        let part = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-        file.write_all_at(&ZEROS[..part], at)?;
-        at += part as u64;
-        left -= part as u64;
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commit log: one sequence of files that every change of every log goes
 //! through, in one order.
 
+pub(crate) mod disk;
 pub(crate) mod entry;
 pub(crate) mod file;
 pub(crate) mod recovery;

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Found, NoEntry, Position};
 use super::file::{CommitFile, Listing};
 use super::scan::{Scanner, is_seal};
@@ -97,15 +98,16 @@ fn position(index: &Index, key: &[u8]) -> Result<Option<Position>, IndexError> {
 }
 
 pub(crate) fn recover(
+    disk: &Disk,
     dir: &Path,
     index: &Index,
     file_bytes: u32,
 ) -> Result<Recovered, RecoveryError> {
     let known = Known::load(index)?;
-    let listing = Listing::of(dir)?;
+    let listing = Listing::of(disk, dir)?;
     let mut files = BTreeMap::new();
     for number in &listing.files {
-        files.insert(*number, Arc::new(CommitFile::open(dir, *number)?));
+        files.insert(*number, Arc::new(CommitFile::open(disk, dir, *number)?));
     }
     let first = listing.files.iter().find(|number| !number.is_sorted());
     let begins_late = first.is_some_and(|first| first.0 > 1);
@@ -122,11 +124,14 @@ pub(crate) fn recover(
         logs.insert(Arc::new(Log::new(id, row, true)));
     }
     let mut replay = Replay {
+        disk,
         index,
         logs: &logs,
         fold: Fold::new(known.files, known.next_log, known.next_sorted),
         pending: 0,
         applied: flushed,
+        synced,
+        durable: synced,
     };
     let end = replay.walk(&files, synced)?;
     if end < flushed {
@@ -141,7 +146,7 @@ pub(crate) fn recover(
     replay.commit(end)?;
     let mut spares = listing.spares;
     replay.drop_behind(&mut files, synced, end, &mut spares)?;
-    replay.start_writing(dir, &mut files, synced, end, file_bytes)?;
+    replay.start_writing(dir, &mut files, end, file_bytes)?;
     let fold = replay.fold;
     Ok(Recovered {
         logs,
@@ -155,12 +160,17 @@ pub(crate) fn recover(
 
 /// Owned by `recover`.
 struct Replay<'a> {
+    disk: &'a Disk,
     index: &'a Index,
     logs: &'a Logs,
     fold: Fold,
     pending: usize,
     /// The index holds everything below already.
     applied: Position,
+    /// What the index knows to be durable.
+    synced: Position,
+    /// What the entries say to be durable.
+    durable: Position,
 }
 
 /// What to do about a place where no entry begins.
@@ -192,8 +202,13 @@ impl Replay<'_> {
             loop {
                 let position = scanner.position();
                 match scanner.next()? {
-                    Ok(found) if is_seal(&found) => break,
-                    Ok(found) => self.apply(found, position)?,
+                    Ok(found) => {
+                        self.durable = self.durable.max(found.synced);
+                        if is_seal(&found) {
+                            break;
+                        }
+                        self.apply(found, position)?;
+                    }
                     Err(none) => match look_behind(files, &mut scanner, position)? {
                         Gap::End => {
                             self.report_end(files, position, none);
@@ -210,9 +225,6 @@ impl Replay<'_> {
             }
             self.fold.on_sealed(at.file);
             let next = FileNumber(at.file.0 + 1);
-            if !files.contains_key(&next) {
-                return Ok(scanner.position());
-            }
             at = Position { file: next, at: 0 };
         }
         Ok(at)
@@ -253,7 +265,9 @@ impl Replay<'_> {
     }
 
     fn apply(&mut self, found: Found, position: Position) -> Result<(), RecoveryError> {
-        if position < self.applied {
+        // The index is told of state only when it is durable.
+        let is_state = matches!(found.entry, Entry::State { .. });
+        if position < self.applied && !(is_state && self.logs.get(found.log).is_some()) {
             return Ok(());
         }
         let cuts = Fold::cuts(&found.entry);
@@ -286,7 +300,7 @@ impl Replay<'_> {
             Entry::Truncate(to) => self.fold.truncate(self.index, &log, to)?,
             Entry::StartOffset(to) => self.fold.start_offset(self.index, &log, to)?,
             Entry::Drop => self.fold.drop_log(self.index, &log)?,
-            Entry::State { key, value } => self.fold.state(&log, &key, &value),
+            Entry::State { key, value } => self.fold.state(&log, key, value, Some(position)),
             Entry::Create(_) | Entry::Seal => {}
         }
         Ok(())
@@ -323,7 +337,7 @@ impl Replay<'_> {
     fn commit(&mut self, end: Position) -> Result<(), IndexError> {
         self.pending = 0;
         // Until the files are synced, only what was is called durable.
-        let synced = self.applied.min(end);
+        let synced = self.synced.min(end);
         self.fold.commit(self.index, end, synced)?;
         let mut no_tails = TailCache::new(0);
         self.fold.publish(self.logs, &mut no_tails);
@@ -345,7 +359,7 @@ impl Replay<'_> {
         let gone: Vec<_> = files.keys().copied().filter(behind).collect();
         for number in gone {
             if let Some(file) = files.remove(&number) {
-                spares.extend(file.retire(false)?);
+                spares.extend(file.retire(self.disk, false)?);
             }
             if number > end.file {
                 self.fold.forget_file(number);
@@ -356,23 +370,31 @@ impl Replay<'_> {
 
     /// Makes everything that was found durable, and the end ready to be written to.
     fn start_writing(
-        &mut self,
+        &self,
         dir: &Path,
         files: &mut Files,
-        synced: Position,
         end: Position,
         file_bytes: u32,
     ) -> Result<(), RecoveryError> {
-        let Some(active) = files.get(&end.file) else {
-            let file = CommitFile::create(dir, end.file, file_bytes, None)?;
+        if let Some(active) = files.get(&end.file) {
+            active.wipe_from(end.at, 0)?;
+        } else {
+            let file = CommitFile::create(self.disk, dir, end.file, file_bytes, None)?;
             files.insert(end.file, Arc::new(file));
-            return Ok(());
-        };
-        active.wipe_from(end.at, 0)?;
-        if synced < end {
-            for file in files.range(synced.file..).map(|(_, file)| file) {
-                file.sync()?;
-            }
+        }
+        // A file that the crash found just created has bytes that are durable, and a name
+        // that may not be.
+        self.disk.sync_dir(dir)?;
+        let from = self.durable.min(end);
+        for (number, file) in files.range(from.file..=end.file) {
+            let first = if *number == from.file { from.at } else { 0 };
+            let last = if *number == end.file {
+                u64::from(end.at)
+            } else {
+                file.length()?
+            };
+            file.write_again(first, last)?;
+            file.sync()?;
         }
         Ok(())
     }

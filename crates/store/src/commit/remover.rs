@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use super::disk::Disk;
 use super::file::CommitFile;
 
 /// Owned by the writer; its thread ends with it. What it did not get to is unknown to
@@ -17,12 +18,12 @@ pub(crate) struct Remover {
 }
 
 impl Remover {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(disk: Disk) -> Self {
         let (files, todo) = channel::<Arc<CommitFile>>();
         let builder = std::thread::Builder::new().name("ottla-remove".into());
         let thread = builder.spawn(move || {
             for file in todo {
-                if let Err(error) = file.retire(false) {
+                if let Err(error) = file.retire(&disk, false) {
                     tracing::error!(file = %file.number, %error, "a dead file cannot be removed");
                 }
             }

@@ -13,11 +13,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
 use super::remover::Remover;
+use super::space;
 use super::syncer::Syncer;
 use crate::audience::Call;
+use crate::memory::Stepping;
 use crate::queue::{Command, Outlook, Wake};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::IndexError;
@@ -50,7 +53,8 @@ const IDLE_SYNC: Duration = Duration::from_secs(1);
 pub(crate) struct WriterOptions {
     pub(crate) durability: Durability,
     pub(crate) file_bytes: u32,
-    pub(crate) space: super::space::Space,
+    pub(crate) disk: Disk,
+    pub(crate) stepping: Stepping,
 }
 
 /// Owned by whoever carries out what was taken from the queue; [`run`] is the thread
@@ -64,11 +68,15 @@ pub(crate) struct Writer {
     outgoing: Outgoing,
     /// The group must be durable before anybody hears of it.
     group_syncs: bool,
+    /// There is state that only the index has.
+    index_is_alone: bool,
     /// Everything below is durable.
     synced: Position,
     /// Files with bytes that may not be.
     dirty: Vec<Arc<CommitFile>>,
     dirty_since: Option<Instant>,
+    /// Somebody wants all that is dirty durable by then.
+    sync_by: Option<Instant>,
     syncer: Option<Syncer>,
     remover: Option<Remover>,
     /// When what is due beside the operations was last looked for.
@@ -141,21 +149,19 @@ fn work(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
         shared.queue.put_down(outlook);
         let wake = shared.queue.take(&mut commands);
         let mut writer = locked(writer);
-        let done = match (writer.fatal.take(), wake) {
-            (_, Wake::Abandoned) => return,
-            (Some(fatal), _) => Err(fatal),
-            (None, Wake::Work { sync }) => writer
-                .carry_out(&mut commands, sync)
-                .and_then(|()| writer.keep_house()),
-            (None, Wake::Deadline) => writer.keep_house(),
-            (None, Wake::Closed) => return writer.finish(),
-        };
-        match done {
-            Ok(()) => {}
-            Err(Fatal::Abandoned) => return,
+        match writer.turn(wake, &mut commands) {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Stop) | Err(Fatal::Abandoned) => return,
             Err(fatal) => return writer.fail(&fatal),
         }
     }
+}
+
+/// What the writer's thread does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    GoOn,
+    Stop,
 }
 
 /// Only whoever took something from the queue asks, so nobody waits here.
@@ -188,9 +194,11 @@ impl Writer {
             },
             outgoing: Outgoing::default(),
             group_syncs: false,
+            index_is_alone: false,
             synced: start.end,
             dirty: Vec::new(),
             dirty_since: None,
+            sync_by: None,
             syncer: None,
             remover: None,
             house_kept: Instant::now(),
@@ -206,6 +214,38 @@ impl Writer {
     pub(crate) fn carry_out_here(&mut self, commands: &mut Vec<Command>) -> Outlook {
         self.fatal = self.carry_out(commands, false).err();
         self.outlook()
+    }
+
+    /// Does what there is a reason for.
+    fn turn(&mut self, wake: Wake, commands: &mut Vec<Command>) -> Result<Turn, Fatal> {
+        match (self.fatal.take(), wake) {
+            (_, Wake::Abandoned) => return Ok(Turn::Stop),
+            (Some(fatal), _) => return Err(fatal),
+            (None, Wake::Work { sync }) => {
+                self.carry_out(commands, sync)?;
+                self.keep_house()?;
+            }
+            (None, Wake::Deadline) => self.keep_house()?,
+            (None, Wake::Closed) => {
+                self.finish();
+                return Ok(Turn::Stop);
+            }
+        }
+        Ok(Turn::GoOn)
+    }
+
+    /// One turn of a writer without a thread of its own.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn step(&mut self) {
+        let queue = self.shared.clone();
+        let queue = &queue.queue;
+        queue.put_down(self.outlook());
+        let mut commands = Vec::new();
+        let wake = queue.take_now(&mut commands).unwrap_or(Wake::Deadline);
+        if let Err(fatal) = self.turn(wake, &mut commands) {
+            self.give_up(&fatal);
+        }
+        queue.put_down(self.outlook());
     }
 
     /// How much may be carried out like that, and when the thread has to look.
@@ -245,6 +285,9 @@ impl Writer {
         }
         self.group_syncs |= sync;
         self.finish_group()?;
+        if sync && std::mem::take(&mut self.index_is_alone) {
+            self.shared.index.flush()?;
+        }
         if sync {
             self.shared.queue.mark_durable();
         }
@@ -277,6 +320,11 @@ impl Writer {
             Op::Truncate { to, .. } => self.cut(&log, Entry::Truncate(to)),
             Op::StartOffset { to, .. } => self.cut(&log, Entry::StartOffset(to)),
             Op::Drop { .. } => self.cut(&log, Entry::Drop),
+            Op::Flush { within, .. } => {
+                let by = Instant::now().checked_add(within);
+                self.sync_by = self.sync_by.into_iter().chain(by).min();
+                Ok(())
+            }
         }
     }
 
@@ -336,12 +384,18 @@ impl Writer {
             self.finish_group()?;
         }
         let entry = Entry::State { key, value };
-        // On a full disk the index alone keeps it, which is only less durable.
+        let mut position = None;
         if self.find_room(&entry, self.reserve())? == Room::Found {
-            self.place(log.id, &entry);
+            position = Some(self.place(log.id, &entry));
+        } else {
+            // The index alone keeps it, and must not be told by a replay what was there
+            // before.
+            self.finish_group()?;
+            self.sync_all()?;
+            self.index_is_alone = true;
         }
-        if let Entry::State { key, value } = &entry {
-            self.fold.state(log, key, value);
+        if let Entry::State { key, value } = entry {
+            self.fold.state(log, key, value, position);
         }
         Ok(())
     }
@@ -360,7 +414,10 @@ impl Writer {
             Entry::Drop => self.fold.drop_log(index, log)?,
             Entry::Create(_) | Entry::Batch(_) | Entry::State { .. } | Entry::Seal => {}
         }
-        self.group_syncs |= self.options.durability == Durability::Fsync;
+        // The rows that it removes cannot be brought back, so the index must not hear of
+        // it before it is durable. What only moves the start harms nobody.
+        let is_final = !matches!(entry, Entry::StartOffset(_));
+        self.group_syncs |= is_final || self.options.durability == Durability::Fsync;
         Ok(())
     }
 
@@ -408,7 +465,9 @@ impl Writer {
             if self.shared.queue.is_ending() {
                 return Err(Fatal::Abandoned);
             }
-            std::thread::sleep(FULL_RETRY);
+            if self.options.stepping == Stepping::Thread {
+                std::thread::sleep(FULL_RETRY);
+            }
             self.keep_house()?;
         }
         Ok(())
@@ -443,7 +502,8 @@ impl Writer {
         let size = doubled.min(self.options.file_bytes);
         let fits = at.saturating_add(needed) <= size && size > *capacity;
         let more = size.saturating_sub(*capacity);
-        if !fits || self.options.space.fitting(more, more)?.is_none() {
+        let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
+        if !fits || space::fitting(disk, dir, more, more)?.is_none() {
             return Ok(Room::Full);
         }
         match file.extend(*capacity, size) {
@@ -487,6 +547,7 @@ impl Writer {
         needed: u32,
     ) -> Result<Option<(CommitFile, u32)>, Fatal> {
         let spare = self.spares.pop();
+        let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
         let wanted = match spare {
             Some(_) => self.options.file_bytes.max(needed),
             None => self.first_bytes.min(self.options.file_bytes).max(needed),
@@ -494,13 +555,12 @@ impl Writer {
         let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let size = match spare {
             Some(_) => wanted,
-            None => match self.options.space.fitting(wanted, least)? {
+            None => match space::fitting(disk, dir, wanted, least)? {
                 Some(size) => size,
                 None => return Ok(None),
             },
         };
-        let dir = &self.shared.commit_dir;
-        match CommitFile::create(dir, number, size, spare.as_deref()) {
+        match CommitFile::create(disk, dir, number, size, spare.as_deref()) {
             Ok(file) => Ok(Some((file, size))),
             Err(error) if is_full(&error) => Ok(None),
             Err(error) => Err(error.into()),
@@ -557,7 +617,7 @@ impl Writer {
         for file in self.dirty.drain(..) {
             file.sync()?;
         }
-        self.dirty_since = None;
+        self.forget_dirt();
         self.synced = self.end();
         Ok(())
     }
@@ -568,7 +628,7 @@ impl Writer {
         let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
         let sync = match self.dirty_since {
             Some(_) if is_busy => Some(soon),
-            Some(since) => Some(since + self.sync_delay()),
+            Some(since) => Some(self.sync_due(since)),
             None => None,
         };
         let sealed = ..self.active.file.number;
@@ -580,11 +640,31 @@ impl Writer {
         }
     }
 
+    /// When something that was written at `since` is to be durable.
+    fn sync_due(&self, since: Instant) -> Instant {
+        let due = since + self.sync_delay();
+        self.sync_by.map_or(due, |by| due.min(by))
+    }
+
+    /// Whether what was written then should be durable by now. Without a thread no
+    /// clock is looked at.
+    fn is_old(&self, since: Instant) -> bool {
+        match self.options.stepping {
+            Stepping::Thread => Instant::now() >= self.sync_due(since),
+            Stepping::Manual => self.sync_delay().is_zero(),
+        }
+    }
+
     const fn sync_delay(&self) -> Duration {
         match self.options.durability {
             Durability::Fsync => IDLE_SYNC,
             Durability::PageCache { flush_interval } => flush_interval,
         }
+    }
+
+    const fn forget_dirt(&mut self) {
+        self.dirty_since = None;
+        self.sync_by = None;
     }
 
     /// What is due beside the operations themselves.
@@ -607,8 +687,7 @@ impl Writer {
         {
             self.synced = self.synced.max(synced);
         }
-        let delay = self.sync_delay();
-        if self.dirty_since.is_none_or(|since| since.elapsed() < delay) {
+        if !self.dirty_since.is_some_and(|since| self.is_old(since)) {
             return Ok(());
         }
         self.begin_sync()
@@ -619,11 +698,11 @@ impl Writer {
         match self.options.durability {
             Durability::Fsync => self.sync_all()?,
             Durability::PageCache { .. } => {
-                let end = self.end();
-                let syncer = self.syncer.get_or_insert_with(Syncer::start);
+                let (end, stepping) = (self.end(), self.options.stepping);
+                let syncer = self.syncer.get_or_insert_with(|| Syncer::start(stepping));
                 if !syncer.is_busy() {
                     syncer.begin(std::mem::take(&mut self.dirty), end);
-                    self.dirty_since = None;
+                    self.forget_dirt();
                 }
             }
         }
@@ -673,10 +752,13 @@ impl Writer {
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
         let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
-        if keep {
-            self.spares.extend(file.retire(true)?);
+        if keep || self.options.stepping == Stepping::Manual {
+            self.spares.extend(file.retire(&self.options.disk, keep)?);
         } else {
-            let remover = self.remover.get_or_insert_with(Remover::start);
+            let disk = &self.options.disk;
+            let remover = self
+                .remover
+                .get_or_insert_with(|| Remover::start(disk.clone()));
             remover.remove(file);
         }
         tracing::debug!(file = %number, keep, "a dead file was removed");
@@ -685,6 +767,11 @@ impl Writer {
 
     /// The end of the store: everybody hears why, now and later.
     fn fail(&mut self, fatal: &Fatal) {
+        let failure = self.give_up(fatal);
+        self.refuse_all(&failure);
+    }
+
+    fn give_up(&self, fatal: &Fatal) -> StoreFailure {
         tracing::error!(reason = %fatal, "the log store failed and accepts nothing any more");
         let failure = StoreFailure::Io(fatal.to_string());
         self.shared.set_failure(failure.clone());
@@ -693,6 +780,10 @@ impl Writer {
             .iter()
             .filter_map(|log| log.state().audience.fail_all(failure.clone()));
         calls.for_each(Call::make);
+        failure
+    }
+
+    fn refuse_all(&self, failure: &StoreFailure) {
         let mut commands = Vec::new();
         loop {
             self.shared.queue.mark_durable();
@@ -702,7 +793,7 @@ impl Writer {
                 Wake::Closed | Wake::Abandoned => return,
             }
             for command in commands.drain(..) {
-                self.refuse(&command, &failure);
+                self.refuse(&command, failure);
             }
         }
     }

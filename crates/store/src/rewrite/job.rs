@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+#[cfg(any(test, feature = "testing"))]
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,12 @@ use super::copying::{Copied, CopyError, Copying, Parcel, Progress, parcels};
 use super::target::Target;
 use super::{JobCommand, Purpose, Survey};
 use crate::LogId;
+use crate::commit::disk::Disk;
 use crate::commit::entry::{FileNumber, Position};
 use crate::commit::file::is_full;
-use crate::commit::space::Space;
+use crate::commit::space;
+#[cfg(any(test, feature = "testing"))]
+use crate::commit::writer::{Writer, locked};
 use crate::compaction::Pass;
 use crate::queue::Command;
 use crate::rocks::index::IndexError;
@@ -30,9 +35,12 @@ const IDLE_BYTES: u32 = 256 * 1024;
 /// How the job works.
 #[derive(Clone, Debug)]
 pub(crate) struct JobOptions {
-    pub(crate) space: Space,
+    pub(crate) disk: Disk,
     /// When so long next to nothing was written, unused space is given back.
     pub(crate) idle_after: Duration,
+    /// Who answers where the writer has no thread of its own.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) writer: Option<Arc<Mutex<Writer>>>,
 }
 
 /// Owned by whoever lets it work.
@@ -246,7 +254,7 @@ impl Job {
             if !survey.files.contains_key(&number)
                 && let Some(file) = self.shared.remove_file(number)
             {
-                file.retire(false)?;
+                file.retire(&self.options.disk, false)?;
             }
         }
         Ok(())
@@ -277,13 +285,14 @@ impl Job {
 
     fn next_target(&mut self, round: Round) -> Result<Step, JobError> {
         let size = self.file_bytes;
-        if self.options.space.fitting(size, size)?.is_none() {
+        let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
+        if space::fitting(disk, dir, size, size)?.is_none() {
             tracing::debug!("the disk has no room for a copy of what is live");
             return Ok(Step::Waiting);
         }
         let number = FileNumber::sorted(self.next_sorted);
         self.next_sorted += 1;
-        let target = Target::create(&self.shared.commit_dir, number)?;
+        let target = Target::create(disk, dir, number)?;
         let copying = Copying::new(target, size.into(), round.purpose());
         self.stage = Stage::Copying(round, copying);
         Ok(Step::Worked { bytes: 0 })
@@ -335,6 +344,10 @@ impl Job {
             return Err(JobError::Ended);
         }
         self.shared.queue.wake();
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(writer) = &self.options.writer {
+            locked(writer).step();
+        }
         answered.recv().map_err(|_| JobError::Ended)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ottla_protocol::records::RecordBatch;
 
 use crate::LogId;
+use crate::commit::disk::Disk;
 use crate::commit::entry::{Entry, FileNumber, HEADER_SIZE, Outgoing, Position};
 use crate::commit::file::CommitFile;
 
@@ -20,6 +21,7 @@ const SYNC_BYTES: u32 = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Target {
     file: Arc<CommitFile>,
+    disk: Disk,
     /// Entries that are not written yet; they go to `written`.
     outgoing: Outgoing,
     written: u32,
@@ -27,9 +29,10 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn create(dir: &Path, number: FileNumber) -> io::Result<Self> {
+    pub(crate) fn create(disk: &Disk, dir: &Path, number: FileNumber) -> io::Result<Self> {
         Ok(Self {
-            file: Arc::new(CommitFile::create_growing(dir, number)?),
+            file: Arc::new(CommitFile::create_growing(disk, dir, number)?),
+            disk: disk.clone(),
             outgoing: Outgoing::default(),
             written: 0,
             synced: 0,
@@ -65,7 +68,7 @@ impl Target {
 
     /// Takes the file back. Nobody knows of it.
     pub(crate) fn discard(self) -> io::Result<()> {
-        self.file.retire(false).map(|_| ())
+        self.file.retire(&self.disk, false).map(|_| ())
     }
 
     fn add(&mut self, log: LogId, entry: &Entry) {

@@ -6,6 +6,8 @@
 //! RocksDB's own memory: the commit log brings both back.
 
 use std::path::Path;
+#[cfg(any(test, feature = "testing"))]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use rocksdb::{
@@ -14,6 +16,7 @@ use rocksdb::{
 };
 
 use super::changes::{Changes, Collected};
+use crate::commit::disk::Disk;
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
 
@@ -60,25 +63,60 @@ impl From<IndexError> for ReadError {
 #[derive(Debug)]
 pub(crate) struct Index {
     db: DB,
+    flushes: Flushes,
     /// What RocksDB does not know yet.
     collected: Mutex<Collected>,
 }
 
+/// When a flush that was begun takes place.
+#[derive(Debug)]
+enum Flushes {
+    InBackground,
+    /// When somebody asks whether it is done.
+    #[cfg(any(test, feature = "testing"))]
+    WhenAsked(AtomicBool),
+}
+
 impl Index {
-    pub(crate) fn open(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
-        let mut options = options(memory);
+    pub(crate) fn open(path: &Path, memory: IndexMemory, disk: &Disk) -> Result<Self, IndexError> {
+        let mut options = options(memory)?;
         options.create_if_missing(true);
-        Ok(Self::of(DB::open(&options, path)?))
+        match disk {
+            Disk::Real => Ok(Self::of(DB::open(&options, path)?, Flushes::InBackground)),
+            #[cfg(any(test, feature = "testing"))]
+            Disk::Simulated(disk) => {
+                options.set_env(disk.env());
+                let db = DB::open(&options, path)?;
+                Ok(Self::of(db, Flushes::WhenAsked(AtomicBool::new(false))))
+            }
+        }
     }
 
-    pub(crate) fn open_read_only(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
-        let db = DB::open_for_read_only(&options(memory), path, false)?;
-        Ok(Self::of(db))
+    pub(crate) fn open_read_only(
+        path: &Path,
+        memory: IndexMemory,
+        disk: &Disk,
+    ) -> Result<Self, IndexError> {
+        let options = match disk {
+            Disk::Real => options(memory)?,
+            #[cfg(any(test, feature = "testing"))]
+            Disk::Simulated(disk) => {
+                let mut options = options(memory)?;
+                options.set_env(disk.env());
+                options
+            }
+        };
+        let db = DB::open_for_read_only(&options, path, false)?;
+        Ok(Self::of(db, Flushes::InBackground))
     }
 
-    fn of(db: DB) -> Self {
+    fn of(db: DB, flushes: Flushes) -> Self {
         let collected = Mutex::default();
-        Self { db, collected }
+        Self {
+            db,
+            flushes,
+            collected,
+        }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
@@ -120,10 +158,19 @@ impl Index {
 
     /// Begins to make everything that was written durable.
     pub(crate) fn begin_flush(&self) -> Result<(), IndexError> {
-        let mut options = FlushOptions::default();
-        options.set_wait(false);
         self.take_in()?;
-        Ok(self.db.flush_opt(&options)?)
+        match &self.flushes {
+            Flushes::InBackground => {
+                let mut options = FlushOptions::default();
+                options.set_wait(false);
+                Ok(self.db.flush_opt(&options)?)
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Flushes::WhenAsked(is_begun) => {
+                is_begun.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
     }
 
     /// Everything that was written is durable when this returns.
@@ -136,6 +183,13 @@ impl Index {
 
     /// Whether every flush that was begun is done.
     pub(crate) fn is_flushed(&self) -> Result<bool, IndexError> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Flushes::WhenAsked(is_begun) = &self.flushes {
+            if is_begun.swap(false, Ordering::Relaxed) {
+                self.flush()?;
+            }
+            return Ok(true);
+        }
         let waiting = self
             .db
             .property_int_value("rocksdb.num-immutable-mem-table")?;
@@ -216,12 +270,15 @@ impl Rows<'_> {
     }
 }
 
-fn options(memory: IndexMemory) -> Options {
+fn options(memory: IndexMemory) -> Result<Options, IndexError> {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(memory.cache_bytes));
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_format_version(6);
-    let mut options = Options::default();
+    // What was not flushed is in the commit log: whoever drops a store without closing
+    // it leaves what a crash would leave.
+    let mut options =
+        Options::default().get_options_from_string("avoid_flush_during_shutdown=true")?;
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(memory.memtable_bytes);
@@ -237,5 +294,5 @@ fn options(memory: IndexMemory) -> Options {
     options.set_max_file_opening_threads(1);
     options.set_keep_log_file_num(2);
     options.set_log_level(LogLevel::Warn);
-    options
+    Ok(options)
 }

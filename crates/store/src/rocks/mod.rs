@@ -12,6 +12,8 @@ pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::check::check_on;
 pub use self::check::{Fault, FaultKind, Place, Progress, Report, check};
 pub use self::dump::{Dump, DumpRow, dump};
 pub use crate::commit::entry::{Entry, FileNumber, NoEntry, Position};
@@ -32,10 +34,12 @@ use self::log::Log;
 use self::reader::Wanted;
 use self::shared::Shared;
 use self::tail_cache::TailCache;
+use crate::commit::disk::Disk;
 use crate::commit::recovery::{self, RecoveryError};
-use crate::commit::space::Space;
+use crate::commit::space;
 use crate::commit::writer::{self, Start, Writer, WriterOptions};
 use crate::keys;
+use crate::memory::Stepping;
 use crate::meta_properties::{MetaError, MetaProperties};
 use crate::names::Names;
 use crate::queue::Command;
@@ -86,7 +90,7 @@ impl Options {
             cluster,
             durability: Durability::Fsync,
             commit_file: ByteSize(256 * MIB),
-            tail_cache: ByteSize(32 * MIB),
+            tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
             rewrites: Rewrites::InBackground,
@@ -130,10 +134,15 @@ pub enum OpenError {
 /// Opens the store in `dir`, which becomes one if it is empty, and brings back
 /// everything that survived.
 pub fn open(dir: &Path, options: Options) -> Result<RocksStore, OpenError> {
-    open_within(dir, options, Space::Disk(dir.into()))
+    open_on(Disk::Real, Stepping::Thread, dir, options)
 }
 
-fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore, OpenError> {
+pub(crate) fn open_on(
+    disk: Disk,
+    stepping: Stepping,
+    dir: &Path,
+    options: Options,
+) -> Result<RocksStore, OpenError> {
     let opening = Opening { dir };
     fs::create_dir_all(dir).map_err(|error| opening.io(&error))?;
     let lock = opening.lock()?;
@@ -144,13 +153,15 @@ fn open_within(dir: &Path, options: Options, space: Space) -> Result<RocksStore,
         cache_bytes: to_usize(options.index_cache),
         memtable_bytes: to_usize(options.index_memtable),
     };
-    let index = Index::open(&dir.join("index"), memory).map_err(|error| opening.io(&error))?;
+    let index = Index::open(&dir.join("index"), memory, &disk);
+    let index = index.map_err(|error| opening.io(&error))?;
     opening.check_format(&index)?;
     let file_bytes = u32::try_from(options.commit_file.0).unwrap_or(u32::MAX);
     let writer = WriterOptions {
         durability: options.durability,
         file_bytes: file_bytes.max(FILE_BYTES_MIN),
-        space,
+        disk,
+        stepping,
     };
     let store = start(
         commit_dir,
@@ -178,9 +189,9 @@ fn start(
     // On a small disk the first file is smaller. On a full one an old file stays as it
     // is, and for a new one the file system has the last word.
     let wanted = options.file_bytes.min(writer::FILE_BYTES_LEAST);
-    let fitting = options.space.fitting(wanted, FILE_BYTES_MIN)?;
-    let file_bytes = fitting.unwrap_or(wanted);
-    let recovered = recovery::recover(&commit_dir, &index, file_bytes)?;
+    let disk = &options.disk;
+    let fitting = space::fitting(disk, &commit_dir, wanted, FILE_BYTES_MIN)?;
+    let recovered = recovery::recover(disk, &commit_dir, &index, fitting.unwrap_or(wanted))?;
     let logs = recovered.logs.all();
     let named = logs.iter().map(|log| (log.state().row.tp, log.id));
     let names = Names::new(named, recovered.fold.next_log());
@@ -198,19 +209,25 @@ fn start(
     };
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
-    let space = options.space.clone();
+    let stepping = options.stepping;
+    let disk = options.disk.clone();
     let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
-    let thread = std::thread::Builder::new().name("ottla-store".into());
-    let thread = {
-        let (shared, writer) = (shared.clone(), writer.clone());
-        thread.spawn(move || writer::run(&shared, &writer))?
+    let thread = match stepping {
+        Stepping::Manual => None,
+        Stepping::Thread => {
+            let builder = std::thread::Builder::new().name("ottla-store".into());
+            let (shared, writer) = (shared.clone(), writer.clone());
+            Some(builder.spawn(move || writer::run(&shared, &writer))?)
+        }
     };
     Ok(RocksStore {
         shared,
         writer,
-        space,
+        disk,
         runner: None,
-        thread: Mutex::new(Some(thread)),
+        thread: Mutex::new(thread),
+        #[cfg(any(test, feature = "testing"))]
+        is_stepped: stepping == Stepping::Manual,
         _lock: lock,
     })
 }
@@ -288,23 +305,27 @@ fn to_usize(size: ByteSize) -> usize {
 }
 
 /// A store on disk. Dropped without [`LogStore::close`], it leaves the directory as
-/// a crash of the process would, except that RocksDB writes out its rows.
+/// a crash of the process would.
 #[derive(Debug)]
 pub struct RocksStore {
     shared: Arc<Shared>,
     writer: Arc<Mutex<Writer>>,
-    space: Space,
+    disk: Disk,
     /// Rewrites files, unless nobody shall.
     runner: Option<Runner>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(any(test, feature = "testing"))]
+    is_stepped: bool,
     _lock: File,
 }
 
 impl RocksStore {
-    fn job(&self, idle_after: Duration) -> Job {
+    pub(crate) fn job(&self, idle_after: Duration) -> Job {
         let options = JobOptions {
-            space: self.space.clone(),
+            disk: self.disk.clone(),
             idle_after,
+            #[cfg(any(test, feature = "testing"))]
+            writer: self.is_stepped.then(|| self.writer.clone()),
         };
         Job::new(self.shared.clone(), options)
     }
@@ -321,6 +342,25 @@ impl RocksStore {
         }
         state.row.bounds.check(from)?;
         Ok(state.row.bounds)
+    }
+
+    /// What the writer's thread would do now, in a store without one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn step(&self) {
+        writer::locked(&self.writer).step();
+    }
+
+    /// The next step makes everything that was submitted durable.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn want_durable(&self) {
+        self.shared.queue.want_durable();
+    }
+
+    /// As RocksDB does by itself when it has collected enough.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn flush_index(&self) -> Result<(), String> {
+        let flushed = self.shared.index.flush();
+        flushed.map_err(|error| error.to_string())
     }
 
     fn stop_rewriting(&self) {
@@ -467,6 +507,9 @@ impl LogStore for RocksStore {
 
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let log = self.log(log)?;
+        if let Some(held) = log.state().held(key) {
+            return Ok(Some(held).filter(|value| !value.is_empty()));
+        }
         let value = self.shared.index.get(&keys::state_key(log.id, key))?;
         Ok(value.map(Bytes::from))
     }

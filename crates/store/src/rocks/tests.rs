@@ -1,10 +1,10 @@
 //! The suite on disk, and what only a disk can do to a store.
 
 mod compacting;
+mod flips;
 mod rewriting;
 mod who_writes;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ottla_base::testing::Rng;
@@ -12,6 +12,7 @@ use ottla_protocol::records::RecordBatch;
 use tempfile::TempDir;
 
 use super::*;
+use crate::commit::disk::{self, simulated, simulated::Mishap};
 use crate::commit::entry::{FileNumber, Position};
 use crate::commit::scan::Scanner;
 use crate::conformance::{self, Heard, Recorder, Subject, append, read_all, tp};
@@ -41,51 +42,44 @@ struct Disk {
     store: RocksStore,
     dir: TempDir,
     options: Options,
+    /// Where the commit log lies, if not in `dir`.
+    simulated: Option<simulated::Disk>,
 }
 
 impl Disk {
     fn new(options: Options) -> Self {
-        let dir = TempDir::new().unwrap();
-        let space = Space::Disk(dir.path().into());
-        Self::within(dir, options, space)
+        Self::opened(TempDir::new().unwrap(), options, None)
     }
 
-    fn within(dir: TempDir, options: Options, space: Space) -> Self {
-        let store = open_within(dir.path(), options.clone(), space).unwrap();
+    /// On a disk that can be made to fail.
+    fn simulated(options: Options) -> Self {
+        let disk = simulated::Disk::new(1);
+        Self::opened(TempDir::new().unwrap(), options, Some(disk))
+    }
+
+    fn opened(dir: TempDir, options: Options, simulated: Option<simulated::Disk>) -> Self {
+        let disk = match &simulated {
+            Some(disk) => disk::Disk::Simulated(disk.clone()),
+            None => disk::Disk::Real,
+        };
+        let store = open_on(disk, Stepping::Thread, dir.path(), options.clone()).unwrap();
         Self {
             store,
             dir,
             options,
+            simulated,
         }
+    }
+
+    fn faults(&self) -> &simulated::Disk {
+        self.simulated.as_ref().unwrap()
     }
 
     /// What a kill would leave, with a chance to harm it before it is opened.
     fn killed(self, harm: impl FnOnce(&Path)) -> Self {
-        let dir = TempDir::new().unwrap();
-        self.store.shared.queue.abandon();
-        self.store.join();
-        copy_files(self.dir.path(), dir.path());
-        copy_files(&self.dir.path().join("commit"), &dir.path().join("commit"));
-        // RocksDB may still be busy with what it was told before.
-        let copied = (0..100).any(|_| {
-            let (from, to) = (self.dir.path().join("index"), dir.path().join("index"));
-            let before = names_in(&from);
-            let copied = try_copy_files(&from, &to);
-            let is_whole = copied.is_ok() && before == names_in(&from);
-            if !is_whole {
-                fs::remove_dir_all(&to).unwrap();
-            }
-            is_whole
-        });
-        assert!(copied, "the index never came to rest");
         drop(self.store);
-        harm(dir.path());
-        let store = open(dir.path(), self.options.clone()).unwrap();
-        Self {
-            store,
-            dir,
-            options: self.options,
-        }
+        harm(self.dir.path());
+        Self::opened(self.dir, self.options, self.simulated)
     }
 
     fn file(&self, number: u32) -> Arc<crate::commit::file::CommitFile> {
@@ -118,30 +112,6 @@ impl Disk {
     }
 }
 
-fn names_in(dir: &Path) -> Vec<std::ffi::OsString> {
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|item| item.unwrap().file_name())
-        .collect();
-    names.sort();
-    names
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    try_copy_files(from, to).unwrap();
-}
-
-fn try_copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for item in fs::read_dir(from)? {
-        let item = item?;
-        if item.file_type()?.is_file() {
-            fs::copy(item.path(), to.join(item.file_name()))?;
-        }
-    }
-    Ok(())
-}
-
 fn flip_bit(dir: &Path, position: Position, ahead: u64) {
     use std::os::unix::fs::FileExt;
     let path = dir.join(format!("commit/{:020}.log", position.file.0));
@@ -170,19 +140,9 @@ impl Subject for Slot {
     }
 
     fn reopen(&mut self) {
-        let Disk {
-            store,
-            dir,
-            options,
-        } = self.0.take().unwrap();
-        store.close();
-        drop(store);
-        let store = open(dir.path(), options.clone()).unwrap();
-        self.0 = Some(Disk {
-            store,
-            dir,
-            options,
-        });
+        let disk = self.0.take().unwrap();
+        disk.store.close();
+        self.0 = Some(disk.killed(|_| {}));
     }
 
     fn crash(&mut self) {
@@ -438,9 +398,8 @@ fn files_that_hold_only_state_go_when_no_start_needs_them() {
 
 #[test]
 fn a_store_closes_also_when_the_disk_stays_full() {
-    let dir = TempDir::new().unwrap();
-    let free = Arc::new(AtomicU64::new(0));
-    let disk = Disk::within(dir, options(), Space::Told(free));
+    let disk = Disk::simulated(options());
+    disk.faults().set_free(0);
     let log = create(&disk, 1);
     for _ in 0..2_000 {
         for to in 0..20 {
@@ -455,18 +414,17 @@ fn a_store_closes_also_when_the_disk_stays_full() {
 
 #[test]
 fn a_full_disk_refuses_appends_and_nothing_else_until_there_is_space() {
-    let free = Arc::new(AtomicU64::new(0));
-    let dir = TempDir::new().unwrap();
-    let disk = Disk::within(dir, options(), Space::Told(free.clone()));
+    let disk = Disk::simulated(options());
+    disk.faults().set_free(0);
     let log = create(&disk, 1);
     let recorder = Arc::new(Recorder::default());
     disk.store.attach(log, 1, recorder.clone());
     let written = fill_until_failed(&disk, log, 1, &recorder);
     assert!(written >= 8, "a file of 1 MiB takes more than {written}");
     // A later append of the same incarnation would leave a gap.
-    free.store(1 << 30, Ordering::Relaxed);
+    disk.faults().set_free(1 << 30);
     append(&disk.store, log, batch(Offset(written + 1), 1, 0, 10));
-    free.store(0, Ordering::Relaxed);
+    disk.faults().set_free(0);
     let state = Op::State {
         log,
         key: "key".into(),
@@ -479,10 +437,11 @@ fn a_full_disk_refuses_appends_and_nothing_else_until_there_is_space() {
     });
     let small = create(&disk, 2);
     disk.store.drain();
-    assert_eq!(recorder.take(), []);
+    let start = Offset(written - 1);
+    assert_eq!(recorder.take(), [Heard::StartMoved { start }]);
     assert_eq!(read_all(&disk.store, log).map(|all| all.len()), Ok(1));
     assert_eq!(disk.store.bounds(small), Ok(Bounds::EMPTY));
-    free.store(1 << 30, Ordering::Relaxed);
+    disk.faults().set_free(1 << 30);
     disk.store.attach(log, 2, recorder.clone());
     disk.store.submit(Op::Append {
         log,
@@ -525,14 +484,14 @@ fn fill_until_failed(disk: &Disk, log: LogId, incarnation: u64, recorder: &Recor
 
 #[test]
 fn a_disk_that_fails_ends_the_store_for_writing() {
-    let disk = Disk::new(options());
+    let disk = Disk::simulated(options());
     let log = create(&disk, 1);
     let idle = create(&disk, 2);
     let (heard, heard_too) = (Arc::new(Recorder::default()), Arc::new(Recorder::default()));
     let batches = fill(&disk, log, 2, 100);
     disk.store.attach(log, 1, heard.clone());
     disk.store.attach(idle, 4, heard_too.clone());
-    disk.file(1).broken.store(true, Ordering::Relaxed);
+    disk.faults().plan(0, Mishap::Error);
     append(&disk.store, log, batch(Offset(2), 1, 0, 10));
     disk.store.drain();
     assert!(matches!(
@@ -548,7 +507,6 @@ fn a_disk_that_fails_ends_the_store_for_writing() {
         disk.store.create(tp(3)),
         Err(StoreError::Failed(_))
     ));
-    disk.file(1).broken.store(false, Ordering::Relaxed);
     disk.store.attach(log, 2, heard.clone());
     disk.store.submit(Op::Append {
         log,
@@ -564,6 +522,66 @@ fn a_disk_that_fails_ends_the_store_for_writing() {
     assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
     let disk = disk.killed(|_| {});
     assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+/// The system takes for saved what a failed sync did not save.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_written_again() {
+    let disk = Disk::simulated(options());
+    let log = create(&disk, 1);
+    let mut batches = fill(&disk, log, 2, 100);
+    // The write succeeds, and the sync behind it does not.
+    disk.faults().plan(1, Mishap::Error);
+    batches.extend(fill(&disk, log, 1, 100));
+    assert!(disk.store.failure().is_some());
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.power_on());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+/// A process that ended between making a file and saving its name leaves a file that
+/// the next one finds and fills.
+#[test]
+fn a_file_that_was_found_keeps_its_name() {
+    let dir = TempDir::new().unwrap();
+    let faults = simulated::Disk::new(1);
+    // Space is looked for, the file created and allocated, and its name not saved.
+    faults.plan(3, Mishap::Error);
+    let ground = disk::Disk::Simulated(faults.clone());
+    let opened = open_on(ground, Stepping::Thread, dir.path(), options());
+    assert!(opened.is_err());
+    let disk = Disk::opened(dir, options(), Some(faults.clone()));
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 2, 100);
+    let disk = disk.killed(|_| faults.power_on());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+#[test]
+fn a_log_that_grows_again_in_the_same_file_counts_it_once() {
+    let disk = Disk::simulated(page_cache());
+    let log = create(&disk, 1);
+    fill(&disk, log, 3, 100);
+    let other = create(&disk, 2);
+    disk.store.drain();
+    // What comes next goes to another file, and power takes it.
+    let recorder = Arc::new(Recorder::default());
+    disk.store.attach(log, 1, recorder.clone());
+    append(&disk.store, other, batch(Offset(0), 1, 0, 900 * KIB));
+    append(&disk.store, log, batch(Offset(3), 1, 0, 200 * KIB));
+    wait_until(|| !recorder.take().is_empty());
+    disk.store.shared.index.flush().unwrap();
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.lose_all_unsynced());
+    assert_eq!(disk.store.bounds(log).unwrap().end, Offset(3));
+    fill(&disk, log, 3, 100);
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let report = check_on(&disk::Disk::Simulated(faults), dir.path(), &mut |_| {});
+    assert_eq!(report.unwrap().faults, []);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{Finding, Tree};
 /// tests. A new edge is a design decision: it begins here and in
 /// ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[
+    ("allocator", &[]),
     ("base", &[]),
     ("protocol", &["base"]),
     ("partition", &["base", "protocol"]),
@@ -18,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
+            "allocator",
             "base",
             "protocol",
             "partition",
@@ -38,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("oracle", &["base", "protocol"]),
+    ("checker", &[]),
     ("xtask", &[]),
     ("bench", &[]),
     ("protocol-fuzz", &["base", "protocol"]),

@@ -1,8 +1,9 @@
-//! Administration: topics, settings, and what the cluster looks like.
+//! Administration: topics, settings, credentials, and what the cluster looks like.
 
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
+mod alter_user_scram_credentials;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -11,6 +12,7 @@ mod describe_configs;
 mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
 mod incremental_alter_configs;
 mod list_config_resources;
@@ -27,6 +29,7 @@ use ottla_protocol::StrBytes;
 pub(super) use alter_configs::AlterConfigs;
 pub(super) use alter_partition_reassignments::AlterPartitionReassignments;
 pub(super) use alter_replica_log_dirs::AlterReplicaLogDirs;
+pub(super) use alter_user_scram_credentials::AlterUserScramCredentials;
 pub(super) use create_partitions::CreatePartitions;
 pub(super) use create_topics::CreateTopics;
 pub(super) use delete_topics::DeleteTopics;
@@ -35,6 +38,7 @@ pub(super) use describe_configs::DescribeConfigs;
 pub(super) use describe_log_dirs::DescribeLogDirs;
 pub(super) use describe_quorum::DescribeQuorum;
 pub(super) use describe_topic_partitions::DescribeTopicPartitions;
+pub(super) use describe_user_scram_credentials::DescribeUserScramCredentials;
 pub(super) use elect_leaders::ElectLeaders;
 pub(super) use incremental_alter_configs::IncrementalAlterConfigs;
 pub(super) use list_config_resources::ListConfigResources;

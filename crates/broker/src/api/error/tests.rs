@@ -31,6 +31,7 @@ fn table() -> String {
     of_reads(&mut table);
     of_topics(&mut table);
     of_settings(&mut table);
+    of_credentials(&mut table);
     of_members(&mut table);
     of_groups(&mut table);
     table
@@ -202,6 +203,19 @@ fn of_settings(table: &mut String) {
             .expect("a string takes it");
     }
     table.push('\n');
+}
+
+fn of_credentials(table: &mut String) {
+    let alter = [
+        AlterScramError::Repeated,
+        AlterScramError::Unnamed,
+        AlterScramError::UnknownMechanism,
+        AlterScramError::Absent,
+        AlterScramError::NoPassword,
+        AlterScramError::TooFewIterations,
+        AlterScramError::TooManyIterations,
+    ];
+    rows(table, &alter);
 }
 
 fn of_members(table: &mut String) {

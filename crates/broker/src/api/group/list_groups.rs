@@ -28,7 +28,7 @@ impl Handler for ListGroups {
         let kinds = filter(&request.types_filter, GroupKind::from_name);
         let topic = cx.broker.registry.topic(OFFSETS_TOPIC);
         let mut groups = Vec::new();
-        for cell in topic.iter().flat_map(|topic| &topic.cells) {
+        for cell in topic.iter().flat_map(|topic| topic.cells()) {
             let list = |token| {
                 Input::List(List {
                     token,

@@ -1,6 +1,6 @@
 //! Fetching: where from, how much, and from what is not there.
 
-use super::produce::produce;
+use super::super::kit::write;
 use crate::case::Case;
 use crate::msg;
 use crate::records::values;
@@ -65,11 +65,7 @@ fn fetch(s: &mut Session<'_>) -> anyhow::Result<()> {
     let id = s.topic("t", 1)?;
     let name = s.name("t");
     for batch in [&["a", "b", "c"][..], &["d"]] {
-        s.setup(
-            "Produce",
-            9,
-            produce(-1, &name, id, 0, values(batch).into()),
-        )?;
+        write(s, &name, 0, values(batch))?;
     }
     let at = |offset: i64| {
         msg! {
@@ -186,11 +182,7 @@ fn fetch_as_a_replica(s: &mut Session<'_>) -> anyhow::Result<()> {
 fn fetch_with_wrong_numbers(s: &mut Session<'_>) -> anyhow::Result<()> {
     let id = s.topic("t", 1)?;
     let name = s.name("t");
-    s.setup(
-        "Produce",
-        9,
-        produce(-1, &name, id, 0, values(&["a"]).into()),
-    )?;
+    write(s, &name, 0, values(&["a"]))?;
     let topic = |most: i32| from(&name, id, msg! { Partition: 0, PartitionMaxBytes: most });
     s.sweep(
         "Fetch",
@@ -212,7 +204,7 @@ fn fetch_limits(s: &mut Session<'_>) -> anyhow::Result<()> {
     for index in [0, 1] {
         for _ in 0..3 {
             let batch = values(&["x".repeat(80).as_str()]);
-            s.setup("Produce", 9, produce(-1, &name, id, index, batch.into()))?;
+            write(s, &name, index, batch)?;
         }
     }
     let mut ask = |max: i32, of_each: i32, min: i32| {

@@ -1,5 +1,6 @@
 //! Classic groups: requests that need no story.
 
+use super::super::kit::Join;
 use crate::case::Case;
 use crate::msg;
 use crate::session::Session;
@@ -11,6 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
     };
     vec![
         case("find_coordinator", find_coordinator),
+        case("find_the_first_coordinator", find_the_first_coordinator).first(),
         case("join_group", join_group),
         case("join_group_refused", join_group_refused),
         case("sync_group", sync_group),
@@ -61,16 +63,21 @@ fn find_coordinator(s: &mut Session<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn find_the_first_coordinator(s: &mut Session<'_>) -> anyhow::Result<()> {
+    let group = s.name("g");
+    let request = msg! { CoordinatorKeys: [&*group] };
+    let is_there = |answer: &Value| {
+        let code = answer.int("Coordinators[0].ErrorCode");
+        code.is_ok_and(|code| code == 0)
+    };
+    s.ask("a", "FindCoordinator", 4, request.clone())?;
+    s.ask_until("a", "FindCoordinator", 4, request, is_there)?;
+    Ok(())
+}
+
 /// As a consumer that can do `range` joins.
 fn join(group: &str, member: &str) -> Value {
-    msg! {
-        GroupId: group,
-        SessionTimeoutMs: 30_000,
-        RebalanceTimeoutMs: 30_000,
-        MemberId: member,
-        ProtocolType: "consumer",
-        Protocols: [msg! { Name: "range", Metadata: b"m" }],
-    }
+    Join::new(group).member(member).request()
 }
 
 fn join_group(s: &mut Session<'_>) -> anyhow::Result<()> {

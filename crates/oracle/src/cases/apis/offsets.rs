@@ -1,7 +1,6 @@
 //! Finding offsets, by time and by epoch, and deleting records.
 
-use super::fetch::from;
-use super::produce::produce;
+use super::super::kit::{fetch, write};
 use crate::case::Case;
 use crate::msg;
 use crate::records::{Batch, values};
@@ -24,7 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn list_offsets(s: &mut Session<'_>) -> anyhow::Result<()> {
-    let id = s.topic("t", 1)?;
+    s.topic("t", 1)?;
     s.topic("empty", 1)?;
     let (name, empty) = (s.name("t"), s.name("empty"));
     let batch = Batch::new()
@@ -32,12 +31,8 @@ fn list_offsets(s: &mut Session<'_>) -> anyhow::Result<()> {
         .record(3000, None, Some("b"))
         .record(2000, None, Some("c"))
         .bytes();
-    s.setup("Produce", 9, produce(-1, &name, id, 0, batch.into()))?;
-    s.setup(
-        "Produce",
-        9,
-        produce(-1, &name, id, 0, values(&["d"]).into()),
-    )?;
+    write(s, &name, 0, batch)?;
+    write(s, &name, 0, values(&["d"]))?;
     for time in [
         -1,
         -2,
@@ -132,14 +127,10 @@ fn list_offsets_of_what_is_not_there(s: &mut Session<'_>) -> anyhow::Result<()> 
 }
 
 fn offset_for_leader_epoch(s: &mut Session<'_>) -> anyhow::Result<()> {
-    let id = s.topic("t", 1)?;
+    s.topic("t", 1)?;
     s.topic("empty", 1)?;
     let (name, empty, none) = (s.name("t"), s.name("empty"), s.name("none"));
-    s.setup(
-        "Produce",
-        9,
-        produce(-1, &name, id, 0, values(&["a", "b"]).into()),
-    )?;
+    write(s, &name, 0, values(&["a", "b"]))?;
     for (current, epoch) in [
         (-1, 0),
         (0, 0),
@@ -180,10 +171,10 @@ fn offset_for_leader_epoch(s: &mut Session<'_>) -> anyhow::Result<()> {
 }
 
 fn delete_records(s: &mut Session<'_>) -> anyhow::Result<()> {
-    let id = s.topic("t", 1)?;
+    s.topic("t", 1)?;
     let (name, none) = (s.name("t"), s.name("none"));
     let five = values(&["a", "b", "c", "d", "e"]);
-    s.setup("Produce", 9, produce(-1, &name, id, 0, five.into()))?;
+    write(s, &name, 0, five)?;
     let of = |topic: &str, index: i32, offset: i64| {
         let partition = msg! { PartitionIndex: index, Offset: offset };
         msg! { Name: topic, Partitions: [partition] }
@@ -204,20 +195,8 @@ fn delete_records(s: &mut Session<'_>) -> anyhow::Result<()> {
         )?;
     }
     s.note("From the middle of a batch on.");
-    let partition = msg! { Partition: 0, FetchOffset: 2_i64, PartitionMaxBytes: 1_000_000 };
-    s.ask(
-        "a",
-        "Fetch",
-        12,
-        msg! { MinBytes: 1, Topics: [from(&name, id, partition)] },
-    )?;
-    let partition = msg! { Partition: 0, FetchOffset: 1_i64, PartitionMaxBytes: 1_000_000 };
-    s.ask(
-        "a",
-        "Fetch",
-        12,
-        msg! { MinBytes: 1, Topics: [from(&name, id, partition)] },
-    )?;
+    s.ask("a", "Fetch", 12, fetch(&name, 0, 2))?;
+    s.ask("a", "Fetch", 12, fetch(&name, 0, 1))?;
     let partition = msg! { PartitionIndex: 0, Timestamp: -2_i64 };
     let topic = msg! { Name: &name, Partitions: [partition] };
     s.ask(

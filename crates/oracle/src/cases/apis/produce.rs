@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::kit::fetch;
 use crate::case::Case;
 use crate::msg;
 use crate::records::{Batch, Compression, values};
@@ -124,9 +125,7 @@ fn produce_batches(s: &mut Session<'_>) -> anyhow::Result<()> {
     let two = [values(&["a"]), values(&["b"])].concat();
     s.ask("a", "Produce", 9, produce(-1, &name, id, 0, two.into()))?;
     s.note("What is there at the end.");
-    let partition = msg! { Partition: 0, FetchOffset: 0_i64, PartitionMaxBytes: 1_000_000 };
-    let topic = msg! { Topic: &name, TopicId: id, Partitions: [partition] };
-    s.ask("a", "Fetch", 12, msg! { MinBytes: 1, Topics: [topic] })?;
+    s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
     Ok(())
 }
 
@@ -322,9 +321,7 @@ fn produce_by_rules_of_the_topic(s: &mut Session<'_>) -> anyhow::Result<()> {
     let name = s.name("stamped");
     let request = produce(-1, &name, id, 0, values(&["a", "b"]).into());
     s.ask("a", "Produce", 9, request)?;
-    let partition = msg! { Partition: 0, FetchOffset: 0_i64, PartitionMaxBytes: 1_000_000 };
-    let topic = msg! { Topic: &name, TopicId: id, Partitions: [partition] };
-    s.ask("a", "Fetch", 12, msg! { MinBytes: 1, Topics: [topic] })?;
+    s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
 
     produce_by_other_rules(s)
 }
@@ -349,9 +346,7 @@ fn produce_by_other_rules(s: &mut Session<'_>) -> anyhow::Result<()> {
         let batch = Batch::new().compressed(codec).values(&["a", "b"]).bytes();
         s.ask("a", "Produce", 9, produce(-1, &name, id, 0, batch.into()))?;
     }
-    let partition = msg! { Partition: 0, FetchOffset: 0_i64, PartitionMaxBytes: 1_000_000 };
-    let topic = msg! { Topic: &name, TopicId: id, Partitions: [partition] };
-    s.ask("a", "Fetch", 12, msg! { MinBytes: 1, Topics: [topic] })?;
+    s.ask("a", "Fetch", 12, fetch(&name, 0, 0))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Producers and the directories in which records lie.
 
-use super::produce::produce;
+use super::super::kit::write;
 use crate::case::Case;
 use crate::msg;
 use crate::records::{Batch, values};
@@ -59,13 +59,13 @@ fn init_producer_id(s: &mut Session<'_>) -> anyhow::Result<()> {
 }
 
 fn describe_producers(s: &mut Session<'_>) -> anyhow::Result<()> {
-    let id = s.topic("t", 2)?;
+    s.topic("t", 2)?;
     let (name, none) = (s.name("t"), s.name("none"));
     let batch = Batch::new()
         .producer(5_000_000, 3, 0)
         .values(&["a", "b"])
         .bytes();
-    s.setup("Produce", 9, produce(-1, &name, id, 0, batch.into()))?;
+    write(s, &name, 0, batch)?;
     for topics in [
         Value::from([msg! { Name: &name, PartitionIndexes: [0, 1, 7, -1] }]),
         Value::from([msg! { Name: &none, PartitionIndexes: [0] }]),
@@ -79,13 +79,9 @@ fn describe_producers(s: &mut Session<'_>) -> anyhow::Result<()> {
 }
 
 fn describe_log_dirs(s: &mut Session<'_>) -> anyhow::Result<()> {
-    let id = s.topic("t", 2)?;
+    s.topic("t", 2)?;
     let (name, none) = (s.name("t"), s.name("none"));
-    s.setup(
-        "Produce",
-        9,
-        produce(-1, &name, id, 0, values(&["a", "b"]).into()),
-    )?;
+    write(s, &name, 0, values(&["a", "b"]))?;
     for topics in [
         Value::from([msg! { Topic: &name, Partitions: [0] }]),
         Value::from([msg! { Topic: &name, Partitions: [1, 0] }]),

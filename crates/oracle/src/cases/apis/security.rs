@@ -13,6 +13,9 @@ pub(super) fn cases() -> Vec<Case> {
         case("acls", acls),
         case("sasl", sasl),
         case("scram", scram),
+        case("scram_together", scram_together),
+        case("scram_of_odd_lengths", scram_of_odd_lengths),
+        case("scram_of_everybody", scram_of_everybody).alone(),
         case("delegation_tokens", delegation_tokens),
         case("describe_client_quotas", describe_client_quotas),
         case("alter_client_quotas", alter_client_quotas),
@@ -63,67 +66,177 @@ fn sasl(s: &mut Session<'_>) -> anyhow::Result<()> {
 
 fn scram(s: &mut Session<'_>) -> anyhow::Result<()> {
     let (user, none) = (s.name("u"), s.name("none"));
-    let user_of = |name: &str| msg! { Name: name };
     for users in [
-        Value::from([user_of(&none)]),
-        Value::from([user_of(&none), user_of(&none)]),
-        Value::from([user_of("")]),
+        vec![&none[..]],
+        vec![&none, &none],
+        vec![""],
+        vec!["", ""],
+        vec![&none, "", &none],
     ] {
-        s.ask(
-            "a",
-            "DescribeUserScramCredentials",
-            0,
-            msg! { Users: users },
-        )?;
+        s.ask("a", DESCRIBE_SCRAM, 0, users_of(&users))?;
     }
-    let upsert = |name: &str, mechanism: i8, iterations: i32| {
-        msg! {
-            Name: name,
-            Mechanism: mechanism,
-            Iterations: iterations,
-            Salt: b"salt",
-            SaltedPassword: b"password",
-        }
-    };
     for upsertions in [
-        vec![upsert(&user, 1, 4096)],
-        vec![upsert(&user, 2, 8192)],
-        vec![upsert(&user, 1, 4095)],
-        vec![upsert(&user, 1, 16385)],
-        vec![upsert(&user, 0, 4096)],
-        vec![upsert(&user, 3, 4096)],
-        vec![upsert("", 1, 4096)],
-        vec![upsert(&user, 1, 4096), upsert(&user, 1, 4096)],
+        vec![],
+        vec![upsertion(&user, 1, 4096)],
+        vec![upsertion(&user, 2, 16384)],
+        vec![upsertion(&user, 1, 4095)],
+        vec![upsertion(&user, 1, 16385)],
+        vec![upsertion(&user, 1, -4096)],
+        vec![upsertion(&user, 0, 4096)],
+        vec![upsertion(&user, 3, 4096)],
+        vec![upsertion(&user, -1, 0)],
+        vec![upsertion("", 1, 4096)],
+        vec![upsertion("", 0, 0)],
+        vec![upsertion(&user, 1, 4096), upsertion(&user, 1, 4096)],
     ] {
-        s.ask(
-            "a",
-            "AlterUserScramCredentials",
-            0,
-            msg! { Upsertions: upsertions },
-        )?;
+        s.ask("a", ALTER_SCRAM, 0, msg! { Upsertions: upsertions })?;
     }
-    let is_there = |answer: &Value| {
-        answer
-            .array("Results[0].CredentialInfos")
-            .is_ok_and(|it| it.len() == 2)
-    };
-    let request = msg! { Users: [user_of(&user)] };
-    s.ask_until("a", "DescribeUserScramCredentials", 0, request, is_there)?;
-    let delete = |name: &str, mechanism: i8| msg! { Name: name, Mechanism: mechanism };
+    until_described(s, &user, &[(1, 4096), (2, 16384)])?;
     for deletions in [
-        vec![delete(&user, 1)],
-        vec![delete(&user, 1)],
-        vec![delete(&none, 1)],
-        vec![delete(&user, 9)],
-        vec![delete(&user, 2), delete(&user, 2)],
+        vec![deletion(&user, 1)],
+        vec![deletion(&user, 1)],
+        vec![deletion(&none, 1)],
+        vec![deletion(&user, 9)],
+        vec![deletion("", 1)],
+        vec![deletion(&user, 2), deletion(&user, 2)],
     ] {
-        s.ask(
-            "a",
-            "AlterUserScramCredentials",
-            0,
-            msg! { Deletions: deletions },
-        )?;
+        s.ask("a", ALTER_SCRAM, 0, msg! { Deletions: deletions })?;
     }
+    until_described(s, &user, &[(2, 16384)])?;
+    s.ask("a", DESCRIBE_SCRAM, 0, users_of(&[&user, &none, &user]))?;
+    Ok(())
+}
+
+/// One request with several alterations, of one user and of several.
+fn scram_together(s: &mut Session<'_>) -> anyhow::Result<()> {
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| s.name(name));
+    let both = |deletions: Vec<Value>, upsertions: Vec<Value>| {
+        msg! { Deletions: deletions, Upsertions: upsertions }
+    };
+    let upsertions = [&a, &b, &c].map(|user| upsertion(user, 1, 5000));
+    s.ask("a", ALTER_SCRAM, 0, both(vec![], upsertions.into()))?;
+    until_described(s, &c, &[(1, 5000)])?;
+    s.note("A user that is named twice keeps what it has, whatever is asked.");
+    for (deletions, upsertions) in [
+        (vec![deletion(&a, 1), deletion(&a, 2)], vec![]),
+        (vec![deletion(&a, 1)], vec![upsertion(&a, 1, 6000)]),
+        (vec![deletion(&a, 1)], vec![upsertion(&a, 2, 6000)]),
+        (vec![], vec![upsertion(&a, 1, 6000), upsertion(&a, 2, 6000)]),
+        (vec![], vec![upsertion(&a, 1, 6000), upsertion(&a, 9, 1)]),
+        (vec![deletion(&a, 1); 3], vec![upsertion(&a, 1, 6000)]),
+    ] {
+        s.ask("a", ALTER_SCRAM, 0, both(deletions, upsertions))?;
+    }
+    s.note("What is wrong with its first alteration is said, and not that there are more.");
+    for (deletions, upsertions) in [
+        (vec![deletion(&a, 2)], vec![upsertion(&a, 2, 6000)]),
+        (vec![deletion(&a, 9), deletion(&a, 1)], vec![]),
+        (vec![], vec![upsertion(&a, 1, 1), upsertion(&a, 1, 6000)]),
+        (vec![deletion("", 1)], vec![upsertion("", 1, 6000)]),
+    ] {
+        s.ask("a", ALTER_SCRAM, 0, both(deletions, upsertions))?;
+    }
+    s.note("Other users in the same request do not mind.");
+    let deletions = vec![deletion(&d, 1), deletion(&b, 1), deletion(&a, 2)];
+    let upsertions = vec![
+        upsertion(&c, 9, 4096),
+        upsertion(&s.name("e"), 2, 7000),
+        upsertion("", 1, 4096),
+    ];
+    s.ask("a", ALTER_SCRAM, 0, both(deletions, upsertions))?;
+    s.ask(
+        "a",
+        ALTER_SCRAM,
+        0,
+        both(vec![], vec![upsertion(&c, 1, 8000)]),
+    )?;
+    until_described(s, &c, &[(1, 8000)])?;
+    let all = [&a[..], &b, &c, &d, &s.name("e")];
+    s.ask("a", DESCRIBE_SCRAM, 0, users_of(&all))?;
+    Ok(())
+}
+
+/// Salts and salted passwords of lengths that no client sends.
+fn scram_of_odd_lengths(s: &mut Session<'_>) -> anyhow::Result<()> {
+    let long = [7; 100];
+    for (at, (salt, salted)) in [
+        (&b""[..], &b"p"[..]),
+        (b"s", b""),
+        (b"", b""),
+        (&long[..], &long[..]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let upsertion = msg! {
+            Name: s.name(&format!("u{at}")),
+            Mechanism: 1_i8,
+            Iterations: 4096,
+            Salt: salt,
+            SaltedPassword: salted,
+        };
+        s.ask("a", ALTER_SCRAM, 0, msg! { Upsertions: [upsertion] })?;
+    }
+    Ok(())
+}
+
+/// Nobody named means everybody.
+fn scram_of_everybody(s: &mut Session<'_>) -> anyhow::Result<()> {
+    let (a, b) = (s.name("a"), s.name("b"));
+    let everybody = [msg! { Users: NULL }, msg! { Users: EMPTY }];
+    for request in everybody.clone() {
+        s.ask("a", DESCRIBE_SCRAM, 0, request)?;
+    }
+    let upsertions = vec![upsertion(&b, 2, 4096), upsertion(&a, 1, 5000)];
+    s.ask("a", ALTER_SCRAM, 0, msg! { Upsertions: upsertions })?;
+    let upsertions = vec![upsertion(&b, 1, 6000)];
+    s.ask("a", ALTER_SCRAM, 0, msg! { Upsertions: upsertions })?;
+    until_described(s, &b, &[(1, 6000), (2, 4096)])?;
+    for request in everybody {
+        s.ask("a", DESCRIBE_SCRAM, 0, request)?;
+    }
+    Ok(())
+}
+
+const DESCRIBE_SCRAM: &str = "DescribeUserScramCredentials";
+const ALTER_SCRAM: &str = "AlterUserScramCredentials";
+
+fn users_of(names: &[&str]) -> Value {
+    let users = names.iter().map(|name| msg! { Name: *name });
+    msg! { Users: users.collect::<Vec<_>>() }
+}
+
+fn upsertion(name: &str, mechanism: i8, iterations: i32) -> Value {
+    msg! {
+        Name: name,
+        Mechanism: mechanism,
+        Iterations: iterations,
+        Salt: b"salt",
+        SaltedPassword: b"password",
+    }
+}
+
+fn deletion(name: &str, mechanism: i8) -> Value {
+    msg! { Name: name, Mechanism: mechanism }
+}
+
+/// Kafka's broker hears of what its controller decided a moment later.
+fn until_described(
+    s: &mut Session<'_>,
+    user: &str,
+    credentials: &[(i64, i64)],
+) -> anyhow::Result<()> {
+    let is_so = |answer: &Value| {
+        let infos = answer.array("Results[0].CredentialInfos").ok()?;
+        let infos = infos
+            .iter()
+            .map(|info| Some((info.int("Mechanism").ok()?, info.int("Iterations").ok()?)));
+        let mut infos = infos.collect::<Option<Vec<_>>>()?;
+        infos.sort_unstable();
+        Some(infos == credentials)
+    };
+    let is_so = |answer: &Value| is_so(answer).unwrap_or(false);
+    s.ask_until("a", DESCRIBE_SCRAM, 0, users_of(&[user]), is_so)?;
     Ok(())
 }
 

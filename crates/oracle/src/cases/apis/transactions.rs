@@ -1,5 +1,6 @@
 //! Transactions: requests that need no story, or a short one.
 
+use super::super::kit::fetch;
 use crate::case::Case;
 use crate::msg;
 use crate::session::Session;
@@ -235,9 +236,7 @@ fn write_txn_markers(s: &mut Session<'_>) -> anyhow::Result<()> {
         s.sweep("WriteTxnMarkers", |_| msg! { Markers: [marker.clone()] })?;
     }
     s.note("It is in the log.");
-    let partition = msg! { Partition: 0, FetchOffset: 0_i64, PartitionMaxBytes: 1_000_000 };
-    let of = msg! { Topic: &topic, Partitions: [partition] };
-    s.ask("a", "Fetch", 12, msg! { MinBytes: 1, Topics: [of] })?;
+    s.ask("a", "Fetch", 12, fetch(&topic, 0, 0))?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! What the writer does for the rewrite job: it alone knows the files, and it alone
 //! changes the index.
 
-use std::fs;
 use std::sync::Arc;
 
 use super::{Fatal, Room, SEAL_BYTES, Writer};
@@ -64,6 +63,11 @@ impl Writer {
         if self.fold.conflicts(log.id, true) {
             self.finish_group()?;
         }
+        // A copy is durable, and must not outlive what was written before it.
+        if moves.rows.iter().any(|row| row.from >= self.synced) {
+            self.finish_group()?;
+            self.sync_all()?;
+        }
         self.fold.relocate(&self.shared.index, &log, moves)?;
         Ok(())
     }
@@ -72,7 +76,7 @@ impl Writer {
     /// and the rest of the active file, which is sealed and followed by a small one.
     fn rest(&mut self) -> Result<(), Fatal> {
         for spare in self.spares.drain(..) {
-            fs::remove_file(spare)?;
+            self.options.disk.remove(&spare)?;
         }
         let small = FILE_BYTES_RESTED.min(self.options.file_bytes);
         if self.active.at == 0 || self.active.capacity <= small {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ottla_base::Offset;
 
 use super::{Disk, Options, create, options, page_cache, wait_until};
+use crate::commit::disk::simulated::Mishap;
 use crate::commit::entry::FileNumber;
 use crate::conformance::{Heard, Recorder, append, read_all, tp};
 use crate::testing::batch;
@@ -45,6 +46,8 @@ impl LogListener for Witness {
         seen.1.push(name);
         self.moved.notify_all();
     }
+
+    fn on_start_moved(&self, _: Offset) {}
 
     fn on_failed(&self, _: u64, failure: StoreFailure) {
         panic!("an append failed: {failure}");
@@ -91,13 +94,12 @@ fn what_must_be_durable_is_left_to_the_writers_thread() {
 
 #[test]
 fn an_append_that_could_not_be_written_is_refused_and_not_acknowledged() {
-    use std::sync::atomic::Ordering;
-    let disk = Disk::new(page_cache());
+    let disk = Disk::simulated(page_cache());
     let log = create(&disk, 1);
     disk.store.drain();
     let recorder = Arc::new(Recorder::default());
     disk.store.attach(log, 1, recorder.clone());
-    disk.file(1).broken.store(true, Ordering::Relaxed);
+    disk.faults().plan(0, Mishap::Error);
     append(&disk.store, log, batch(Offset(0), 1, 0, 10));
     append(&disk.store, log, batch(Offset(1), 1, 0, 10));
     disk.store.drain();
@@ -121,6 +123,24 @@ fn what_was_written_without_the_thread_becomes_durable_in_time() {
     });
     let (log, _witness) = witnessed(&disk, 1);
     append(&disk.store, log, batch(Offset(0), 1, 0, 10));
+    let written = disk.entries(1).last().copied().unwrap();
+    let mut base = 1;
+    wait_until(|| {
+        append(&disk.store, log, batch(Offset(base), 1, 0, 10));
+        base += 1;
+        disk.synced_at_last_entry(1) > written
+    });
+}
+
+#[test]
+fn a_flush_that_was_asked_for_comes_in_time() {
+    let disk = Disk::new(page_cache());
+    let (log, _witness) = witnessed(&disk, 1);
+    append(&disk.store, log, batch(Offset(0), 1, 0, 10));
+    let within = Duration::from_millis(20);
+    disk.store.submit(Op::Flush { log, within });
+    let later = Duration::MAX;
+    disk.store.submit(Op::Flush { log, within: later });
     let written = disk.entries(1).last().copied().unwrap();
     let mut base = 1;
     wait_until(|| {

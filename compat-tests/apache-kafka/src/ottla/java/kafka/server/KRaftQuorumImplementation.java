@@ -11,57 +11,24 @@ import kafka.utils.Logging;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.server.fault.FaultHandler;
 import ottla.OttlaBroker;
-import scala.Option;
 
 /**
- * Starts Ottla where Apache's older tests, those of {@code QuorumTestHarness}, start a broker. It stands before
- * Apache's class of this name on the class path.
+ * Starts Ottla where Apache's older tests start a broker. It stands before Apache's class of this name on the class path.
  *
- * <p>The harness brings a controller in this JVM, to which nobody speaks. A test of several brokers gets the first of them under every name, as {@link ottla.OneNodeCluster} cuts down the
- * newer tests' clusters.
+ * <p>The harness brings a controller in this JVM, to which nobody speaks.
  */
-public final class KRaftQuorumImplementation implements QuorumImplementation {
-    private final ControllerServer controller;
-    private final FaultHandlerFactory faultHandlerFactory;
-    private final File metadataDir;
-    private final CompletableFuture<Map<Integer, InetSocketAddress>> voters;
-    private final String clusterId;
-    private final Logging log;
-    private final FaultHandler faultHandler;
+public final class KRaftQuorumImplementation extends OneNodeQuorum {
     private OttlaBroker node;
-    private int firstId;
 
     public KRaftQuorumImplementation(
             ControllerServer controller, FaultHandlerFactory faultHandlerFactory, File metadataDir,
             CompletableFuture<Map<Integer, InetSocketAddress>> voters, String clusterId, Logging log,
             FaultHandler faultHandler) {
-        this.controller = controller;
-        this.faultHandlerFactory = faultHandlerFactory;
-        this.metadataDir = metadataDir;
-        this.voters = voters;
-        this.clusterId = clusterId;
-        this.log = log;
-        this.faultHandler = faultHandler;
+        super(controller, faultHandlerFactory, metadataDir, voters, clusterId, log, faultHandler);
     }
 
     @Override
-    public KafkaBroker createBroker(KafkaConfig config, Time time, boolean startup, Option<String> threads) {
-        if (node == null || config.nodeId() == firstId) {
-            try {
-                shutdownNode();
-                firstId = config.nodeId();
-                node = newNode(config);
-            } catch (IOException | InterruptedException failure) {
-                throw new IllegalStateException(failure);
-            }
-        }
-        if (startup) {
-            node.broker().startup();
-        }
-        return node.broker();
-    }
-
-    private OttlaBroker newNode(KafkaConfig config) throws IOException, InterruptedException {
+    protected KafkaBroker newBroker(KafkaConfig config, Time time) throws IOException, InterruptedException {
         int controllerPort = OttlaBroker.freePort();
         Map<String, Object> settings = new HashMap<>(config.originals());
         String listeners = withFreePorts(settings.get("listeners").toString());
@@ -71,10 +38,10 @@ public final class KRaftQuorumImplementation implements QuorumImplementation {
         settings.put("controller.quorum.voters", "%d@localhost:%d".formatted(config.nodeId(), controllerPort));
         settings.put("process.roles", "broker,controller");
         int port = Integer.parseInt(listeners.replaceAll("^[^,]*:(\\d+).*$", "$1"));
-        Path directory = metadataDir.toPath().resolve("ottla");
-        OttlaBroker created = new OttlaBroker(directory, settings, clusterId, port, controllerPort, faultHandler);
-        created.format(clusterId);
-        return created;
+        Path directory = metadataDir().toPath().resolve("ottla");
+        node = new OttlaBroker(directory, settings, clusterId(), port, controllerPort, faultHandler());
+        node.format(clusterId());
+        return node.broker();
     }
 
     /** The text with a free port for every one that is 0. */
@@ -87,42 +54,7 @@ public final class KRaftQuorumImplementation implements QuorumImplementation {
     }
 
     @Override
-    public void shutdown() {
-        shutdownNode();
-        controller.shutdown();
-    }
-
-    private void shutdownNode() {
-        if (node != null) {
-            node.broker().shutdown();
-        }
-    }
-
     public ControllerServer controllerServer() {
-        return node == null ? controller : node.controller();
-    }
-
-    public FaultHandlerFactory faultHandlerFactory() {
-        return faultHandlerFactory;
-    }
-
-    public File metadataDir() {
-        return metadataDir;
-    }
-
-    public CompletableFuture<Map<Integer, InetSocketAddress>> controllerQuorumVotersFuture() {
-        return voters;
-    }
-
-    public String clusterId() {
-        return clusterId;
-    }
-
-    public Logging log() {
-        return log;
-    }
-
-    public FaultHandler faultHandler() {
-        return faultHandler;
+        return node == null ? super.controllerServer() : node.controller();
     }
 }

@@ -17,6 +17,8 @@ mod keys;
 pub mod memory;
 pub mod meta_properties;
 mod names;
+#[cfg(all(feature = "rocksdb", any(feature = "testing", test)))]
+pub mod power_loss;
 mod queue;
 #[cfg(feature = "rocksdb")]
 mod rewrite;

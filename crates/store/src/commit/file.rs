@@ -101,6 +101,24 @@ impl CommitFile {
         self.handle.empty(u64::from(end), rest)
     }
 
+    /// Writes what can be read between `at` and `end` once more, so that the next sync
+    /// saves it. It may have been written by a process whose sync failed: the system
+    /// then takes for saved what is in memory only.
+    pub(crate) fn write_again(&self, at: u32, end: u64) -> io::Result<()> {
+        const STEP: u64 = 1024 * 1024;
+        let mut at = at;
+        while u64::from(at) < end {
+            let length = (end - u64::from(at)).min(STEP);
+            let bytes = self.read(at, usize::try_from(length).unwrap_or(usize::MAX))?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            self.write(std::iter::once(&bytes[..]), at)?;
+            at += u32::try_from(bytes.len()).expect("a step is short");
+        }
+        Ok(())
+    }
+
     /// Writes the segments one behind the other, from `at` on.
     pub(crate) fn write<'a>(
         &self,

@@ -130,6 +130,8 @@ pub(crate) fn recover(
         fold: Fold::new(known.files, known.next_log, known.next_sorted),
         pending: 0,
         applied: flushed,
+        synced,
+        durable: synced,
     };
     let end = replay.walk(&files, synced)?;
     if end < flushed {
@@ -144,7 +146,7 @@ pub(crate) fn recover(
     replay.commit(end)?;
     let mut spares = listing.spares;
     replay.drop_behind(&mut files, synced, end, &mut spares)?;
-    replay.start_writing(dir, &mut files, synced, end, file_bytes)?;
+    replay.start_writing(dir, &mut files, end, file_bytes)?;
     let fold = replay.fold;
     Ok(Recovered {
         logs,
@@ -165,6 +167,10 @@ struct Replay<'a> {
     pending: usize,
     /// The index holds everything below already.
     applied: Position,
+    /// What the index knows to be durable.
+    synced: Position,
+    /// What the entries say to be durable.
+    durable: Position,
 }
 
 /// What to do about a place where no entry begins.
@@ -196,8 +202,13 @@ impl Replay<'_> {
             loop {
                 let position = scanner.position();
                 match scanner.next()? {
-                    Ok(found) if is_seal(&found) => break,
-                    Ok(found) => self.apply(found, position)?,
+                    Ok(found) => {
+                        self.durable = self.durable.max(found.synced);
+                        if is_seal(&found) {
+                            break;
+                        }
+                        self.apply(found, position)?;
+                    }
                     Err(none) => match look_behind(files, &mut scanner, position)? {
                         Gap::End => {
                             self.report_end(files, position, none);
@@ -214,9 +225,6 @@ impl Replay<'_> {
             }
             self.fold.on_sealed(at.file);
             let next = FileNumber(at.file.0 + 1);
-            if !files.contains_key(&next) {
-                return Ok(scanner.position());
-            }
             at = Position { file: next, at: 0 };
         }
         Ok(at)
@@ -257,7 +265,9 @@ impl Replay<'_> {
     }
 
     fn apply(&mut self, found: Found, position: Position) -> Result<(), RecoveryError> {
-        if position < self.applied {
+        // The index is told of state only when it is durable.
+        let is_state = matches!(found.entry, Entry::State { .. });
+        if position < self.applied && !(is_state && self.logs.get(found.log).is_some()) {
             return Ok(());
         }
         let cuts = Fold::cuts(&found.entry);
@@ -290,7 +300,7 @@ impl Replay<'_> {
             Entry::Truncate(to) => self.fold.truncate(self.index, &log, to)?,
             Entry::StartOffset(to) => self.fold.start_offset(self.index, &log, to)?,
             Entry::Drop => self.fold.drop_log(self.index, &log)?,
-            Entry::State { key, value } => self.fold.state(&log, &key, &value),
+            Entry::State { key, value } => self.fold.state(&log, key, value, Some(position)),
             Entry::Create(_) | Entry::Seal => {}
         }
         Ok(())
@@ -327,7 +337,7 @@ impl Replay<'_> {
     fn commit(&mut self, end: Position) -> Result<(), IndexError> {
         self.pending = 0;
         // Until the files are synced, only what was is called durable.
-        let synced = self.applied.min(end);
+        let synced = self.synced.min(end);
         self.fold.commit(self.index, end, synced)?;
         let mut no_tails = TailCache::new(0);
         self.fold.publish(self.logs, &mut no_tails);
@@ -360,23 +370,31 @@ impl Replay<'_> {
 
     /// Makes everything that was found durable, and the end ready to be written to.
     fn start_writing(
-        &mut self,
+        &self,
         dir: &Path,
         files: &mut Files,
-        synced: Position,
         end: Position,
         file_bytes: u32,
     ) -> Result<(), RecoveryError> {
-        let Some(active) = files.get(&end.file) else {
+        if let Some(active) = files.get(&end.file) {
+            active.wipe_from(end.at, 0)?;
+        } else {
             let file = CommitFile::create(self.disk, dir, end.file, file_bytes, None)?;
             files.insert(end.file, Arc::new(file));
-            return Ok(());
-        };
-        active.wipe_from(end.at, 0)?;
-        if synced < end {
-            for file in files.range(synced.file..).map(|(_, file)| file) {
-                file.sync()?;
-            }
+        }
+        // A file that the crash found just created has bytes that are durable, and a name
+        // that may not be.
+        self.disk.sync_dir(dir)?;
+        let from = self.durable.min(end);
+        for (number, file) in files.range(from.file..=end.file) {
+            let first = if *number == from.file { from.at } else { 0 };
+            let last = if *number == end.file {
+                u64::from(end.at)
+            } else {
+                file.length()?
+            };
+            file.write_again(first, last)?;
+            file.sync()?;
         }
         Ok(())
     }

@@ -66,6 +66,8 @@ pub(crate) struct Writer {
     outgoing: Outgoing,
     /// The group must be durable before anybody hears of it.
     group_syncs: bool,
+    /// There is state that only the index has.
+    index_is_alone: bool,
     /// Everything below is durable.
     synced: Position,
     /// Files with bytes that may not be.
@@ -184,6 +186,7 @@ impl Writer {
             },
             outgoing: Outgoing::default(),
             group_syncs: false,
+            index_is_alone: false,
             synced: start.end,
             dirty: Vec::new(),
             dirty_since: None,
@@ -273,6 +276,9 @@ impl Writer {
         }
         self.group_syncs |= sync;
         self.finish_group()?;
+        if sync && std::mem::take(&mut self.index_is_alone) {
+            self.shared.index.flush()?;
+        }
         if sync {
             self.shared.queue.mark_durable();
         }
@@ -369,12 +375,18 @@ impl Writer {
             self.finish_group()?;
         }
         let entry = Entry::State { key, value };
-        // On a full disk the index alone keeps it, which is only less durable.
+        let mut position = None;
         if self.find_room(&entry, self.reserve())? == Room::Found {
-            self.place(log.id, &entry);
+            position = Some(self.place(log.id, &entry));
+        } else {
+            // The index alone keeps it, and must not be told by a replay what was there
+            // before.
+            self.finish_group()?;
+            self.sync_all()?;
+            self.index_is_alone = true;
         }
-        if let Entry::State { key, value } = &entry {
-            self.fold.state(log, key, value);
+        if let Entry::State { key, value } = entry {
+            self.fold.state(log, key, value, position);
         }
         Ok(())
     }
@@ -393,7 +405,10 @@ impl Writer {
             Entry::Drop => self.fold.drop_log(index, log)?,
             Entry::Create(_) | Entry::Batch(_) | Entry::State { .. } | Entry::Seal => {}
         }
-        self.group_syncs |= self.options.durability == Durability::Fsync;
+        // The rows that it removes cannot be brought back, so the index must not hear of
+        // it before it is durable. What only moves the start harms nobody.
+        let is_final = !matches!(entry, Entry::StartOffset(_));
+        self.group_syncs |= is_final || self.options.durability == Durability::Fsync;
         Ok(())
     }
 

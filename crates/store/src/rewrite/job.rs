@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+#[cfg(any(test, feature = "testing"))]
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,8 @@ use crate::commit::disk::Disk;
 use crate::commit::entry::{FileNumber, Position};
 use crate::commit::file::is_full;
 use crate::commit::space;
+#[cfg(any(test, feature = "testing"))]
+use crate::commit::writer::{Writer, locked};
 use crate::compaction::Pass;
 use crate::queue::Command;
 use crate::rocks::index::IndexError;
@@ -34,6 +38,9 @@ pub(crate) struct JobOptions {
     pub(crate) disk: Disk,
     /// When so long next to nothing was written, unused space is given back.
     pub(crate) idle_after: Duration,
+    /// Who answers where the writer has no thread of its own.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) writer: Option<Arc<Mutex<Writer>>>,
 }
 
 /// Owned by whoever lets it work.
@@ -337,6 +344,10 @@ impl Job {
             return Err(JobError::Ended);
         }
         self.shared.queue.wake();
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(writer) = &self.options.writer {
+            locked(writer).step();
+        }
         answered.recv().map_err(|_| JobError::Ended)
     }
 }

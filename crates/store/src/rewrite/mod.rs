@@ -23,7 +23,7 @@ use crate::LogId;
 use crate::commit::entry::{FileNumber, Position};
 use crate::keys::FileRow;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use self::job::Step;
 pub(crate) use self::job::{Job, JobOptions};
 pub(crate) use self::runner::Runner;

@@ -10,6 +10,7 @@ use ottla_base::TopicPartition;
 use super::OpenError;
 use super::inspect::Inspected;
 use crate::LogId;
+use crate::commit::disk::Disk;
 use crate::commit::entry::{Entry, Found, NoEntry, Position};
 use crate::commit::file::CommitFile;
 use crate::commit::scan::Scanner;
@@ -84,7 +85,7 @@ impl fmt::Display for What<'_> {
 
 /// Every entry, in the order in which they were written.
 pub fn dump(dir: &Path) -> Result<Dump, OpenError> {
-    let Inspected { files, known, .. } = Inspected::open(dir)?;
+    let Inspected { files, known, .. } = Inspected::open(&Disk::Real, dir)?;
     let logs = known.logs.iter();
     Ok(Dump {
         partitions: logs.map(|(id, row)| (*id, row.tp)).collect(),

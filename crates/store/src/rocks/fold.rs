@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ottla_base::{Offset, TopicPartition};
 use ottla_protocol::records::{BatchHeader, RecordBatch};
 
@@ -32,6 +33,9 @@ pub(crate) struct Fold {
     touched: HashMap<LogId, Touched>,
     files: BTreeMap<FileNumber, FileRow>,
     changed_files: BTreeSet<FileNumber>,
+    /// State that the index is told of when the commit log is durable up to there, in
+    /// the order of the entries. The index cannot take it back.
+    held: BTreeMap<Position, Held>,
     /// Files that nothing points at, and how far the commit log reached when that
     /// was seen. The file that is being written may be among them.
     pub(crate) dead: BTreeMap<FileNumber, Option<Position>>,
@@ -43,6 +47,13 @@ pub(crate) struct Fold {
     next_log: u64,
     next_log_changed: bool,
     next_sorted: u32,
+}
+
+/// State of a log that is not durable yet.
+struct Held {
+    log: Arc<Log>,
+    key: Bytes,
+    value: Bytes,
 }
 
 /// A log that an entry of the group is about.
@@ -57,6 +68,8 @@ struct Touched {
     /// Batches below were compacted: what the tail has of them is old.
     compacted_to: Offset,
     fresh: Vec<RecordBatch>,
+    /// State, and where its entry lies if it has one.
+    states: Vec<(Option<Position>, Bytes, Bytes)>,
     flushed: Option<u64>,
 }
 
@@ -80,6 +93,7 @@ impl Fold {
             touched: HashMap::new(),
             files,
             changed_files: BTreeSet::new(),
+            held: BTreeMap::new(),
             left: BTreeSet::new(),
             last_append: None,
             next_log,
@@ -186,14 +200,15 @@ impl Fold {
         self.dead.remove(&position.file);
     }
 
-    pub(crate) fn state(&mut self, log: &Arc<Log>, key: &[u8], value: &[u8]) {
-        self.touch(log);
-        let key = keys::state_key(log.id, key);
-        if value.is_empty() {
-            self.changes.delete(key);
-        } else {
-            self.changes.put(key, value);
-        }
+    /// The state lies in the entry at `position`; without one the index alone keeps it.
+    pub(crate) fn state(
+        &mut self,
+        log: &Arc<Log>,
+        key: Bytes,
+        value: Bytes,
+        position: Option<Position>,
+    ) {
+        self.touch(log).states.push((position, key, value));
     }
 
     /// Removes the batches with an offset at or above `to`.
@@ -275,6 +290,7 @@ impl Fold {
             let (first, end) = keys::log_range(table, log.id);
             remove_rows(&mut self.changes, index, &first, &end)?;
         }
+        self.held.retain(|_, held| held.log.id != log.id);
         let touched = self.touch(log);
         touched.row = row;
         touched.is_cut = true;
@@ -291,6 +307,7 @@ impl Fold {
         end: Position,
         synced: Position,
     ) -> Result<(), IndexError> {
+        let released = self.release(synced);
         for (id, touched) in &self.touched {
             if touched.is_dropped {
                 self.changes.unset(keys::log_key(*id));
@@ -315,7 +332,36 @@ impl Fold {
         }
         self.changes.set(keys::POSITION, end.to_bytes());
         self.changes.set(keys::SYNCED, synced.to_bytes());
-        index.write(&mut self.changes)
+        index.write(&mut self.changes)?;
+        for (position, held) in released {
+            held.log.state().forget_held(&held.key, position);
+        }
+        Ok(())
+    }
+
+    /// State that is durable by now goes into the index; what is not waits.
+    fn release(&mut self, synced: Position) -> BTreeMap<Position, Held> {
+        let waiting = self.held.split_off(&synced);
+        let released = std::mem::replace(&mut self.held, waiting);
+        for held in released.values() {
+            self.changes.keep_state(held.log.id, &held.key, &held.value);
+        }
+        for (id, touched) in &mut self.touched {
+            if touched.is_dropped {
+                continue;
+            }
+            for (position, key, value) in touched.states.drain(..) {
+                match position {
+                    Some(position) if position >= synced => {
+                        let log = touched.log.clone();
+                        log.state().hold(&key, &value, position);
+                        self.held.insert(position, Held { log, key, value });
+                    }
+                    Some(_) | None => self.changes.keep_state(*id, &key, &value),
+                }
+            }
+        }
+        released
     }
 
     /// Shows the group to readers; returns what listeners are owed.
@@ -396,6 +442,8 @@ impl Fold {
             self.changes.put(key, moved.write());
         }
         for piece in pieces {
+            // Also where none of its batches is left.
+            self.left.insert(piece.file);
             let is_open = row.piece == Some(piece);
             let left = self.carve(piece, moves.through, &mut bytes_left);
             if is_open {
@@ -580,6 +628,7 @@ impl Fold {
             start_moved: false,
             compacted_to: Offset::ZERO,
             fresh: Vec::new(),
+            states: Vec::new(),
             flushed: None,
         })
     }
@@ -660,15 +709,18 @@ impl Fold {
         let mut current = rows.last()?;
         while let Some((key, value)) = current {
             let piece = Piece::parse(value)?;
-            if piece.last < base {
-                break;
-            }
-            if piece.first < base {
-                let last = Offset(base.0 - 1);
+            let is_kept = piece.first < base;
+            let last = piece.last.min(Offset(base.0 - 1));
+            if is_kept && piece.file.is_sorted() {
                 self.changes.put(key, Piece { last, ..piece }.write());
                 break;
             }
             self.changes.delete(key);
+            if is_kept {
+                // It grows on, should what comes next lie in the same file.
+                row.piece = Some(Piece { last, ..piece });
+                break;
+            }
             current = rows.previous()?;
             self.free_piece(piece);
         }
@@ -724,6 +776,17 @@ impl Fold {
             row.piece = None;
         }
         Ok(())
+    }
+}
+
+impl Changes {
+    fn keep_state(&mut self, log: LogId, key: &[u8], value: &[u8]) {
+        let key = keys::state_key(log, key);
+        if value.is_empty() {
+            self.delete(key);
+        } else {
+            self.put(key, value);
+        }
     }
 }
 

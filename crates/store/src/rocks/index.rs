@@ -92,8 +92,21 @@ impl Index {
         }
     }
 
-    pub(crate) fn open_read_only(path: &Path, memory: IndexMemory) -> Result<Self, IndexError> {
-        let db = DB::open_for_read_only(&options(memory)?, path, false)?;
+    pub(crate) fn open_read_only(
+        path: &Path,
+        memory: IndexMemory,
+        disk: &Disk,
+    ) -> Result<Self, IndexError> {
+        let options = match disk {
+            Disk::Real => options(memory)?,
+            #[cfg(any(test, feature = "testing"))]
+            Disk::Simulated(disk) => {
+                let mut options = options(memory)?;
+                options.set_env(disk.env());
+                options
+            }
+        };
+        let db = DB::open_for_read_only(&options, path, false)?;
         Ok(Self::of(db, Flushes::InBackground))
     }
 

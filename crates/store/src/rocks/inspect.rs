@@ -25,7 +25,7 @@ pub(crate) struct Inspected {
 }
 
 impl Inspected {
-    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(disk: &Disk, dir: &Path) -> Result<Self, OpenError> {
         let io = |error: &dyn std::error::Error| OpenError::Io {
             dir: dir.into(),
             reason: error.to_string(),
@@ -50,7 +50,7 @@ impl Inspected {
             cache_bytes: 8 * 1024 * 1024,
             memtable_bytes: 1024 * 1024,
         };
-        let index = Index::open_read_only(&dir.join("index"), memory);
+        let index = Index::open_read_only(&dir.join("index"), memory, disk);
         let index = index.map_err(|error| io(&error))?;
         let version = index.get(&keys::FORMAT).map_err(|error| io(&error))?;
         let version = version.and_then(|bytes| bytes.try_into().ok());
@@ -63,10 +63,10 @@ impl Inspected {
         }
         let known = Known::load(&index).map_err(|error| io(&error))?;
         let commit = dir.join("commit");
-        let listing = Listing::of(&Disk::Real, &commit).map_err(|error| io(&error))?;
+        let listing = Listing::of(disk, &commit).map_err(|error| io(&error))?;
         let mut files = BTreeMap::new();
         for number in listing.files {
-            let file = CommitFile::open_read_only(&Disk::Real, &commit, number);
+            let file = CommitFile::open_read_only(disk, &commit, number);
             files.insert(number, Arc::new(file.map_err(|error| io(&error))?));
         }
         Ok(Self {

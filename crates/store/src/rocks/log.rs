@@ -1,12 +1,14 @@
 //! What is in memory of each log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+use bytes::Bytes;
 use ottla_base::Offset;
 use ottla_protocol::records::RecordBatch;
 
 use crate::audience::Audience;
+use crate::commit::entry::Position;
 use crate::keys::LogRow;
 use crate::{Bounds, LogId, LogSummary};
 
@@ -25,6 +27,8 @@ pub(crate) struct LogState {
     pub(crate) audience: Audience,
     /// The last batches, without a gap up to the end.
     pub(crate) tail: VecDeque<RecordBatch>,
+    /// State that the index does not know yet, and where its entry lies.
+    held: BTreeMap<Bytes, (Position, Bytes)>,
 }
 
 impl Log {
@@ -36,6 +40,7 @@ impl Log {
                 is_written,
                 audience: Audience::NOBODY,
                 tail: VecDeque::new(),
+                held: BTreeMap::new(),
             }),
         }
     }
@@ -58,6 +63,25 @@ impl Log {
 }
 
 impl LogState {
+    pub(crate) fn hold(&mut self, key: &Bytes, value: &Bytes, position: Position) {
+        self.held.insert(key.clone(), (position, value.clone()));
+    }
+
+    /// The index knows the state whose entry lies there.
+    pub(crate) fn forget_held(&mut self, key: &Bytes, position: Position) {
+        if self
+            .held
+            .get(key)
+            .is_some_and(|(held, _)| *held == position)
+        {
+            self.held.remove(key);
+        }
+    }
+
+    pub(crate) fn held(&self, key: &[u8]) -> Option<Bytes> {
+        self.held.get(key).map(|(_, value)| value.clone())
+    }
+
     /// The tail holds nothing outside of the bounds, nor what was compacted.
     pub(crate) fn trim_tail(&mut self, compacted_to: Offset) {
         let Bounds { start, end } = self.row.bounds;

@@ -12,6 +12,8 @@ pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::check::check_on;
 pub use self::check::{Fault, FaultKind, Place, Progress, Report, check};
 pub use self::dump::{Dump, DumpRow, dump};
 pub use crate::commit::entry::{Entry, FileNumber, NoEntry, Position};
@@ -223,6 +225,8 @@ fn start(
         disk,
         runner: None,
         thread: Mutex::new(thread),
+        #[cfg(any(test, feature = "testing"))]
+        is_stepped: stepping == Stepping::Manual,
         _lock: lock,
     })
 }
@@ -309,14 +313,18 @@ pub struct RocksStore {
     /// Rewrites files, unless nobody shall.
     runner: Option<Runner>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(any(test, feature = "testing"))]
+    is_stepped: bool,
     _lock: File,
 }
 
 impl RocksStore {
-    fn job(&self, idle_after: Duration) -> Job {
+    pub(crate) fn job(&self, idle_after: Duration) -> Job {
         let options = JobOptions {
             disk: self.disk.clone(),
             idle_after,
+            #[cfg(any(test, feature = "testing"))]
+            writer: self.is_stepped.then(|| self.writer.clone()),
         };
         Job::new(self.shared.clone(), options)
     }
@@ -498,6 +506,9 @@ impl LogStore for RocksStore {
 
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let log = self.log(log)?;
+        if let Some(held) = log.state().held(key) {
+            return Ok(Some(held).filter(|value| !value.is_empty()));
+        }
         let value = self.shared.index.get(&keys::state_key(log.id, key))?;
         Ok(value.map(Bytes::from))
     }

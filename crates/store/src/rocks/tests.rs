@@ -1,6 +1,7 @@
 //! The suite on disk, and what only a disk can do to a store.
 
 mod compacting;
+mod flips;
 mod rewriting;
 mod who_writes;
 
@@ -521,6 +522,66 @@ fn a_disk_that_fails_ends_the_store_for_writing() {
     assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
     let disk = disk.killed(|_| {});
     assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+/// The system takes for saved what a failed sync did not save.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_written_again() {
+    let disk = Disk::simulated(options());
+    let log = create(&disk, 1);
+    let mut batches = fill(&disk, log, 2, 100);
+    // The write succeeds, and the sync behind it does not.
+    disk.faults().plan(1, Mishap::Error);
+    batches.extend(fill(&disk, log, 1, 100));
+    assert!(disk.store.failure().is_some());
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.power_on());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+/// A process that ended between making a file and saving its name leaves a file that
+/// the next one finds and fills.
+#[test]
+fn a_file_that_was_found_keeps_its_name() {
+    let dir = TempDir::new().unwrap();
+    let faults = simulated::Disk::new(1);
+    // Space is looked for, the file created and allocated, and its name not saved.
+    faults.plan(3, Mishap::Error);
+    let ground = disk::Disk::Simulated(faults.clone());
+    let opened = open_on(ground, Stepping::Thread, dir.path(), options());
+    assert!(opened.is_err());
+    let disk = Disk::opened(dir, options(), Some(faults.clone()));
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 2, 100);
+    let disk = disk.killed(|_| faults.power_on());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
+#[test]
+fn a_log_that_grows_again_in_the_same_file_counts_it_once() {
+    let disk = Disk::simulated(page_cache());
+    let log = create(&disk, 1);
+    fill(&disk, log, 3, 100);
+    let other = create(&disk, 2);
+    disk.store.drain();
+    // What comes next goes to another file, and power takes it.
+    let recorder = Arc::new(Recorder::default());
+    disk.store.attach(log, 1, recorder.clone());
+    append(&disk.store, other, batch(Offset(0), 1, 0, 900 * KIB));
+    append(&disk.store, log, batch(Offset(3), 1, 0, 200 * KIB));
+    wait_until(|| !recorder.take().is_empty());
+    disk.store.shared.index.flush().unwrap();
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.lose_all_unsynced());
+    assert_eq!(disk.store.bounds(log).unwrap().end, Offset(3));
+    fill(&disk, log, 3, 100);
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    let report = check_on(&disk::Disk::Simulated(faults), dir.path(), &mut |_| {});
+    assert_eq!(report.unwrap().faults, []);
 }
 
 #[test]

@@ -146,6 +146,18 @@ impl Disk {
         self.state().lose_power();
     }
 
+    /// The same without any luck.
+    #[cfg(test)]
+    pub(crate) fn lose_all_unsynced(&self) {
+        let mut state = self.state();
+        state.changes.clear();
+        for content in state.files.values_mut() {
+            content.dirty.clear();
+            content.now.clone_from(&content.durable);
+        }
+        state.lose_power();
+    }
+
     /// Notes what happens from now on.
     pub(crate) fn keep_trace(&self) {
         self.state().trace = Some(Vec::new());

@@ -63,6 +63,11 @@ impl Writer {
         if self.fold.conflicts(log.id, true) {
             self.finish_group()?;
         }
+        // A copy is durable, and must not outlive what was written before it.
+        if moves.rows.iter().any(|row| row.from >= self.synced) {
+            self.finish_group()?;
+            self.sync_all()?;
+        }
         self.fold.relocate(&self.shared.index, &log, moves)?;
         Ok(())
     }

@@ -1,0 +1,238 @@
+//! One flipped bit anywhere: it is named by a check, no reader is ever given it, and
+//! whatever it does not concern is served.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::rewriting::{finish, job};
+use super::*;
+use crate::commit::file::CommitFile;
+
+/// What a store held before a bit of it was flipped.
+struct Original {
+    dir: TempDir,
+    options: Options,
+    contents: BTreeMap<LogId, Vec<RecordBatch>>,
+}
+
+/// What a bit was flipped in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sealed,
+    Active,
+    Rewritten,
+    Table,
+    Manifest,
+    Current,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::Sealed,
+    Kind::Active,
+    Kind::Rewritten,
+    Kind::Table,
+    Kind::Manifest,
+    Kind::Current,
+];
+
+/// Logs whose batches alternate, in sealed files, one that was rewritten and one that
+/// is being written.
+fn original() -> Original {
+    let options = Options {
+        commit_file: ByteSize(64 * 1024),
+        tail_cache: ByteSize(0),
+        rewrites: Rewrites::Never,
+        ..options()
+    };
+    let disk = Disk::new(options.clone());
+    let logs = [create(&disk, 1), create(&disk, 2), create(&disk, 3)];
+    let gone = create(&disk, 4);
+    for _ in 0..8 {
+        fill(&disk, gone, 3, 3_000);
+        for log in logs {
+            fill(&disk, log, 2, 900);
+        }
+    }
+    disk.store.submit(Op::Drop { log: gone });
+    disk.store.drain();
+    finish(&mut job(&disk));
+    for _ in 0..14 {
+        for log in logs {
+            fill(&disk, log, 2, 900);
+        }
+    }
+    let contents = logs.map(|log| (log, read_all(&disk.store, log).unwrap()));
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    Original {
+        dir,
+        options,
+        contents: contents.into(),
+    }
+}
+
+impl Original {
+    /// Every file of one kind.
+    fn files(&self, kind: Kind) -> Vec<PathBuf> {
+        let commit = self.files_in("commit", |name| name.ends_with(".log"));
+        let (active, sealed) = commit.split_last().unwrap();
+        let files = match kind {
+            Kind::Sealed => sealed.to_vec(),
+            Kind::Active => vec![active.clone()],
+            Kind::Rewritten => self.files_in("commit", |name| name.ends_with(".sorted")),
+            Kind::Table => self.files_in("index", |name| name.ends_with(".sst")),
+            Kind::Manifest => self.files_in("index", |name| name.starts_with("MANIFEST")),
+            Kind::Current => self.files_in("index", |name| name == "CURRENT"),
+        };
+        assert!(!files.is_empty(), "there is no file of kind {kind:?}");
+        files
+    }
+
+    /// Relative to the store's directory, in order.
+    fn files_in(&self, dir: &str, is_it: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+        let items = fs::read_dir(self.dir.path().join(dir)).unwrap();
+        let names = items.map(|item| item.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = names
+            .filter(|name| is_it(name))
+            .map(|name| Path::new(dir).join(name))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// The same store with one bit flipped.
+    fn flipped(&self, file: &Path, bit: usize) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        for dir in ["", "commit", "index"] {
+            fs::create_dir_all(copy.path().join(dir)).unwrap();
+            for item in fs::read_dir(self.dir.path().join(dir)).unwrap() {
+                let item = item.unwrap();
+                if item.file_type().unwrap().is_file() {
+                    fs::copy(item.path(), copy.path().join(dir).join(item.file_name())).unwrap();
+                }
+            }
+        }
+        let path = copy.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, bytes).unwrap();
+        copy
+    }
+}
+
+/// Up to where a file says something. Behind a commit file's last entry may lie some
+/// of its blocks' former life.
+fn meaningful(dir: &Path, path: &Path, kind: Kind) -> usize {
+    let path = dir.join(path);
+    let number = match kind {
+        Kind::Sealed | Kind::Active => |number| FileNumber(number),
+        Kind::Rewritten => FileNumber::sorted,
+        Kind::Table | Kind::Manifest | Kind::Current => {
+            return fs::read(path).unwrap().len();
+        }
+    };
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    let number = number(stem.parse().unwrap());
+    let file = CommitFile::open_read_only(&disk::Disk::Real, path.parent().unwrap(), number);
+    let file = file.unwrap();
+    let mut scanner = Scanner::new(&file, 0).unwrap();
+    while let Ok(found) = scanner.next().unwrap() {
+        if found.entry == Entry::Seal {
+            break;
+        }
+    }
+    usize::try_from(scanner.position().at).unwrap()
+}
+
+#[test]
+fn a_flipped_bit_is_named_and_never_served() {
+    let original = original();
+    let mut rng = Rng::new(7);
+    let mut below = |count: usize| usize::try_from(rng.below(count as u64)).unwrap();
+    for kind in KINDS {
+        for _ in 0..20 {
+            let files = original.files(kind);
+            let file = &files[below(files.len())];
+            let bytes = meaningful(original.dir.path(), file, kind);
+            let bit = below(bytes * 8);
+            let place = format!("bit {} of byte {} of {}", bit % 8, bit / 8, file.display());
+            let copy = original.flipped(file, bit);
+            is_named(copy.path(), kind, file, &place);
+            is_not_served(&original, copy.path(), kind, &place);
+        }
+    }
+}
+
+fn is_named(dir: &Path, kind: Kind, file: &Path, place: &str) {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    match check(dir, &mut |_| {}) {
+        Err(error) => {
+            let text = error.to_string();
+            let is_commit = matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten);
+            assert!(!is_commit, "{place}: nothing could be looked at: {text}");
+            // An index whose list of files is damaged says so in its own words.
+            let names = [name, "MANIFEST", "CURRENT", "index"];
+            assert!(
+                names.iter().any(|name| text.contains(name)),
+                "{place}: {text}"
+            );
+        }
+        Ok(report) => {
+            let number = |fault: &Fault| match fault.place {
+                Place::Entry(position) => Some(position.file),
+                _ => None,
+            };
+            let in_file =
+                |fault: &Fault| number(fault).is_some_and(|file| file.file_name() == name);
+            assert!(
+                report.faults.iter().any(in_file),
+                "{place}: the check finds {:?}",
+                report.faults
+            );
+        }
+    }
+}
+
+fn is_not_served(original: &Original, dir: &Path, kind: Kind, place: &str) {
+    let Ok(store) = open(dir, original.options.clone()) else {
+        // What it says is what a check says.
+        let is_commit = matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten);
+        assert!(!is_commit, "{place}: the store is not opened");
+        return;
+    };
+    let mut refused = 0;
+    for (log, batches) in &original.contents {
+        let (read, error) = read_on(&store, *log);
+        assert!(batches.starts_with(&read), "{place}: {log}");
+        match error {
+            None => assert_eq!(read.len(), batches.len(), "{place}: {log}"),
+            Some(ReadError::Damaged(_) | ReadError::Io(_)) => refused += 1,
+            Some(error) => panic!("{place}: {log}: {error}"),
+        }
+    }
+    if matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten) {
+        assert!(refused <= 1, "{place}: {refused} logs are not served");
+    }
+}
+
+/// All that can be read, and why no more.
+fn read_on(store: &RocksStore, log: LogId) -> (Vec<RecordBatch>, Option<ReadError>) {
+    let mut all = Vec::new();
+    let mut next = Offset::ZERO;
+    loop {
+        let mode = ReadMode::Blocking;
+        let until = Offset(i64::MAX);
+        match store.read(log, next, until, 10_000, true, mode) {
+            Ok(ReadOutcome::WouldBlock) => panic!("a blocking read said that it would block"),
+            Ok(ReadOutcome::Ready(batches)) => {
+                let Some(last) = batches.last() else {
+                    return (all, None);
+                };
+                next = last.header().next_offset();
+                all.extend(batches);
+            }
+            Err(error) => return (all, Some(error)),
+        }
+    }
+}

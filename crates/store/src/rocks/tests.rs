@@ -647,6 +647,37 @@ fn a_missing_commit_file_takes_its_logs_offline() {
     assert_eq!(read_all(&disk.store, kept), Ok(batches));
 }
 
+/// What lies behind a gap is no unfinished write, and is not removed as one.
+#[test]
+fn a_missing_commit_file_that_a_start_must_read_is_refused() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    fill(&disk, log, 30, 100 * KIB);
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let commit = dir.path().join("commit");
+    fs::remove_file(commit.join("00000000000000000002.log")).unwrap();
+    let refusal = open(dir.path(), options()).map(|_| ()).unwrap_err();
+    assert!(
+        refusal.to_string().contains("commit file 2 is missing"),
+        "{refusal}"
+    );
+    assert!(commit.join("00000000000000000003.log").exists());
+}
+
+/// The commit log makes its index again as long as nothing of it is gone.
+#[test]
+fn an_index_that_is_lost_is_made_again_from_a_whole_commit_log() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 30, 100 * KIB);
+    disk.store.close();
+    let disk = disk.killed(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
 #[test]
 fn readers_see_whole_batches_while_writers_write_and_cut() {
     let disk = Disk::new(Options {

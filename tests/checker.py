@@ -55,7 +55,7 @@ class Checker:
         goal = self.acked + more
         deadline = time.monotonic() + ACKED_SECONDS
         while self.acked < goal:
-            assert self.process.poll() is None, f'the checker ended: {self._output()}'
+            assert self.process.poll() is None, f'the checker ended with {self.process.returncode}: {self._output()}'
             assert time.monotonic() < deadline, f'{more} more acknowledgements did not come within {ACKED_SECONDS} s'
             time.sleep(0.01)
 
@@ -64,7 +64,7 @@ class Checker:
         self._say('end')
         status = self.process.wait(timeout=VERDICT_SECONDS)
         self.reader.join()
-        assert status in (0, 1), f'the checker came to no verdict: {self._output()}'
+        assert status in (0, 1), f'the checker ended with {status}: {self._output()}'
         first = next(line for line in self.lines if line.startswith('verdict '))
         counts = {key: int(number) for key, _, number in (word.partition('=') for word in first.split()[1:])}
         found = (line.split() for line in self.lines if line.startswith('anomaly '))

@@ -12,9 +12,10 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{bare, consume, latency, life, perf_test};
+use crate::{bare, consume, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
+const FIVE_GIBIBYTES: u32 = 5 * 1024;
 
 /// In the order in which one broker is given them: its memory when idle is
 /// looked at before any load, its memory under load in the first load.
@@ -60,6 +61,12 @@ pub(crate) enum Case {
     ConsumerPerfTest,
     /// From the start to the first acknowledged record with data there, after a stop and after kill -9
     Restart,
+    /// The same with 5 GiB, in records of 1 KiB
+    #[value(name = "restart-5gib")]
+    Restart5Gib,
+    /// 20,000 partitions: created, started with, and deleted; then 20,000 topics of one partition
+    #[value(name = "partitions-20000")]
+    Partitions20000,
 }
 
 impl Case {
@@ -89,13 +96,18 @@ impl Case {
             Self::ProducerPerfTest => perf_test::producer(load, broker, 1024),
             Self::ConsumerPerfTest => perf_test::consumer(load, broker, 1024),
             Self::Restart => life::restart(load, broker),
+            Self::Restart5Gib => life::restart(&load.with_mebibytes(FIVE_GIBIBYTES), broker),
+            Self::Partitions20000 => many::partitions(load, broker),
         }
     }
 
     /// Whether a broker must have worked before it is measured: a JVM compiles
     /// what is used often only then.
     pub(crate) const fn wants_a_warm_broker(self) -> bool {
-        !matches!(self, Self::Start | Self::Restart)
+        !matches!(
+            self,
+            Self::Start | Self::Restart | Self::Restart5Gib | Self::Partitions20000
+        )
     }
 
     /// Whether so much is written that it matters how fast the machine hands out
@@ -135,7 +147,10 @@ impl Case {
             | Self::FanOut8
             | Self::ProducerPerfTest
             | Self::ConsumerPerfTest
-            | Self::Restart => vec![Kind::OTTLA, Kind::KAFKA],
+            | Self::Restart
+            | Self::Restart5Gib => vec![Kind::OTTLA, Kind::KAFKA],
+            // Apache Kafka opens files for each partition, and more than a system allows.
+            Self::Partitions20000 => vec![Kind::OTTLA],
         }
     }
 
@@ -154,7 +169,8 @@ impl Case {
             Self::Unpipelined | Self::UnpipelinedBare | Self::EndToEnd => Figure::P99,
             Self::FanOut1 | Self::FanOut8 => Figure::BrokerCpu,
             Self::Start => Figure::FirstAcknowledged,
-            Self::Restart => Figure::RestartAfterKill,
+            Self::Restart | Self::Restart5Gib => Figure::RestartAfterKill,
+            Self::Partitions20000 => Figure::PartitionsCreated,
         }
     }
 

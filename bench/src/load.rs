@@ -34,6 +34,13 @@ impl Load {
         }
     }
 
+    pub(crate) fn with_mebibytes(&self, restart_mebibytes: u32) -> Self {
+        Self {
+            restart_mebibytes,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn with_rate(&self, rate: u32) -> Self {
         Self {
             rate,

@@ -13,6 +13,7 @@ mod latency;
 mod life;
 mod load;
 mod machine;
+mod many;
 mod options;
 mod outcome;
 mod page;

@@ -41,6 +41,11 @@ pub(crate) enum Figure {
     Filled,
     RestartAfterStop,
     RestartAfterKill,
+    PartitionsCreated,
+    PartitionsDeleted,
+    TopicsCreated,
+    TopicsDeleted,
+    Descriptors,
 }
 
 /// How a figure is named and written.
@@ -53,7 +58,7 @@ pub(crate) struct Description {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::RecordsPerSecond,
         Self::MebibytesPerSecond,
         Self::P50,
@@ -70,6 +75,11 @@ impl Figure {
         Self::Filled,
         Self::RestartAfterStop,
         Self::RestartAfterKill,
+        Self::PartitionsCreated,
+        Self::PartitionsDeleted,
+        Self::TopicsCreated,
+        Self::TopicsDeleted,
+        Self::Descriptors,
     ];
 
     pub(crate) const fn describe(self) -> Description {
@@ -94,6 +104,11 @@ impl Figure {
             Self::Filled => ("filled-mebibytes", "data, MiB", 0),
             Self::RestartAfterStop => ("restart-ms", "after a stop, ms", 0),
             Self::RestartAfterKill => ("restart-after-kill-ms", "after kill -9, ms", 0),
+            Self::PartitionsCreated => ("partitions-created-ms", "partitions created, ms", 0),
+            Self::PartitionsDeleted => ("partitions-deleted-ms", "partitions deleted, ms", 0),
+            Self::TopicsCreated => ("topics-created-ms", "topics created, ms", 0),
+            Self::TopicsDeleted => ("topics-deleted-ms", "topics deleted, ms", 0),
+            Self::Descriptors => ("descriptors", "open descriptors", 0),
         };
         Description { key, title, digits }
     }

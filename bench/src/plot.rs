@@ -97,7 +97,12 @@ fn shows(case: Case, figure: Figure) -> bool {
         | Figure::ClientCpu
         | Figure::BusiestThread
         | Figure::Deleted
-        | Figure::Filled => false,
+        | Figure::Filled
+        | Figure::PartitionsCreated
+        | Figure::PartitionsDeleted
+        | Figure::TopicsCreated
+        | Figure::TopicsDeleted
+        | Figure::Descriptors => false,
     }
 }
 

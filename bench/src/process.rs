@@ -77,6 +77,14 @@ pub(crate) fn resident_bytes(pids: &[u32]) -> Result<u64> {
     sum(pids, |pid| memory(pid, "VmRSS:"))
 }
 
+/// Files and sockets that are open now.
+pub(crate) fn descriptors(pids: &[u32]) -> Result<u64> {
+    sum(pids, |pid| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd"))?;
+        Ok(open.count() as u64)
+    })
+}
+
 /// How long ago a process was started, to a hundredth of a second.
 pub(crate) fn age(pid: u32) -> Result<Duration> {
     let uptime = fs::read_to_string("/proc/uptime")?;

@@ -36,10 +36,35 @@ pub(crate) fn create(
     Ok(name)
 }
 
+/// Makes all of these topics with one request, and waits until they have leaders.
+pub(crate) fn create_all(broker: &Broker, names: &[String], partitions: i32) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
+    let topics = names.iter();
+    let topics: Vec<_> = topics
+        .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+        .collect();
+    let created = block_on(admin.create_topics(&topics, &AdminOptions::new()))?;
+    for result in created {
+        result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
+    }
+    match names.last() {
+        Some(last) => wait_for_leaders(broker, last, partitions),
+        None => Ok(()),
+    }
+}
+
 /// Gives the space back before the next run.
 pub(crate) fn delete(broker: &Broker, name: &str) -> Result<()> {
+    delete_all(broker, &[name.to_owned()])
+}
+
+pub(crate) fn delete_all(broker: &Broker, names: &[String]) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
-    block_on(admin.delete_topics(&[name], &AdminOptions::new()))?;
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let deleted = block_on(admin.delete_topics(&names, &AdminOptions::new()))?;
+    for result in deleted {
+        result.map_err(|(name, code)| anyhow::anyhow!("deleting {name}: {code}"))?;
+    }
     Ok(())
 }
 

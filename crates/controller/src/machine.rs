@@ -161,7 +161,7 @@ impl ControllerMachine {
             };
             self.emit(record, fx);
         }
-        for (of, credential) in credentials.into_iter().skip(9) {
+        for (of, credential) in credentials {
             let credential = Some(credential);
             self.emit(Record::Scram { of, credential }, fx);
         }

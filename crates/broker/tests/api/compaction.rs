@@ -198,7 +198,13 @@ async fn committed(client: &mut Client, group: &str) -> Vec<i64> {
     let request = OffsetFetchRequest::default()
         .with_group_id(text(group).into())
         .with_topics(Some(vec![topic]));
-    let response = client.call(7, request).await;
+    let loading = ErrorCode::CoordinatorLoadInProgress.code();
+    let mut response = client.call(7, request.clone()).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while response.error_code == loading {
+        assert!(Instant::now() < deadline, "groups stay loading");
+        response = client.call(7, request.clone()).await;
+    }
     let partitions = response.topics[0].partitions.iter();
     partitions
         .map(|partition| partition.committed_offset)

@@ -2,16 +2,19 @@
 //! record.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::group::Watcher;
 use super::{Run, reading};
 use crate::history::{Log, Offset, Process, What};
 
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn read_everything(run: &Run) -> Result<()> {
     if run.options.members > 0 {
@@ -23,7 +26,7 @@ pub(super) fn read_everything(run: &Run) -> Result<()> {
         .create()?;
     let mut bounds = BTreeMap::new();
     for log in run.topics.logs() {
-        bounds.insert(log, watermarks(run, &consumer, log)?);
+        bounds.insert(log, watermarks(run, process, &consumer, log)?);
     }
     read(run, process, &consumer, &bounds)?;
     for (log, (start, end)) in bounds {
@@ -45,18 +48,37 @@ fn ask_for_commits(run: &Run) -> Result<()> {
 }
 
 /// Where a log begins and ends.
-fn watermarks(run: &Run, consumer: &BaseConsumer, log: Log) -> Result<(Offset, Offset)> {
+fn watermarks(
+    run: &Run,
+    process: Process,
+    consumer: &BaseConsumer,
+    log: Log,
+) -> Result<(Offset, Offset)> {
     let (topic, partition) = run.topics.place(log);
     let deadline = Instant::now() + run.patience();
     loop {
         match consumer.fetch_watermarks(topic, partition, ASK_WITHIN) {
             Ok((start, end)) => return Ok((Offset(start), Offset(end))),
-            Err(error) if Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("where {log} ends"));
+            Err(error) if Instant::now() < deadline => {
+                run.recorder.note(process, &error.to_string());
+                thread::sleep(LOOK_EVERY);
             }
-            Err(_) => {}
+            // Of a log that the broker does not know there is nothing.
+            Err(error) if is_unknown(&error) => return Ok((Offset(0), Offset(0))),
+            Err(error) => return Err(error).with_context(|| format!("where {log} ends")),
         }
     }
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+        )
+    )
 }
 
 fn read(

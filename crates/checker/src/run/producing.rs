@@ -86,7 +86,7 @@ impl<'a> Producing<'a> {
         self.settle()
     }
 
-    /// False if there is no room.
+    /// False if librdkafka does not take it now.
     fn send(&mut self, chance: &mut Chance) -> Result<bool> {
         if self.producer.in_flight_count() >= QUEUE_MOST {
             return Ok(false);
@@ -111,11 +111,17 @@ impl<'a> Producing<'a> {
                 self.run
                     .recorder
                     .event(self.process, What::Failed { value });
-                let is_full = matches!(
+                // A broker that forgot a topic is no mistake of ours.
+                let is_refused = matches!(
                     error.rdkafka_error_code(),
-                    Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal)
+                    Some(
+                        RDKafkaErrorCode::QueueFull
+                            | RDKafkaErrorCode::Fatal
+                            | RDKafkaErrorCode::UnknownPartition
+                            | RDKafkaErrorCode::UnknownTopic
+                    )
                 );
-                if is_full {
+                if is_refused {
                     Ok(false)
                 } else {
                     Err(error.into())

@@ -16,7 +16,6 @@ use ottla_protocol::messages::{
     DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
 };
 
-use super::Outcome;
 use crate::api::{Cx, Handler, Refusal};
 
 #[derive(Debug)]
@@ -42,7 +41,11 @@ impl Handler for DescribeUserScramCredentials {
         }
         let results = times.into_iter().map(|(user, times)| match times {
             1 => describe(&image, user),
-            _ => failed(user, ErrorCode::DuplicateResource),
+            _ => {
+                let why = "Cannot describe SCRAM credentials for the same user twice in a single \
+                           request: ";
+                failed(user, ErrorCode::DuplicateResource, why)
+            }
         });
         Ok(DescribeUserScramCredentialsResponse::default()
             .with_error_message(NO_MESSAGE)
@@ -65,7 +68,8 @@ fn describe(image: &Image, user: &str) -> DescribeUserScramCredentialsResult {
     });
     let infos: Vec<_> = infos.collect();
     if infos.is_empty() {
-        return failed(user, ErrorCode::ResourceNotFound);
+        let why = "Attempt to describe a user credential that does not exist: ";
+        return failed(user, ErrorCode::ResourceNotFound, why);
     }
     DescribeUserScramCredentialsResult::default()
         .with_user(StrBytes::from_string(user.to_owned()))
@@ -73,12 +77,12 @@ fn describe(image: &Image, user: &str) -> DescribeUserScramCredentialsResult {
         .with_credential_infos(infos)
 }
 
-fn failed(user: &str, code: ErrorCode) -> DescribeUserScramCredentialsResult {
-    let outcome = Outcome::from(code);
+/// With the reason in Kafka's words.
+fn failed(user: &str, code: ErrorCode, why: &str) -> DescribeUserScramCredentialsResult {
     DescribeUserScramCredentialsResult::default()
         .with_user(StrBytes::from_string(user.to_owned()))
-        .with_error_code(outcome.code.code())
-        .with_error_message(outcome.message)
+        .with_error_code(code.code())
+        .with_error_message(Some(StrBytes::from_string(format!("{why}{user}"))))
 }
 
 fn to_wire(mechanism: ScramMechanism, credential: &ScramCredential) -> CredentialInfo {

@@ -167,6 +167,8 @@ fn a_compacted_log_replays_to_the_same_and_keeps_its_offsets() {
             );
             check_compacted(&disk, log, &all);
             assert_eq!(records(&disk, other), of_other);
+            drop(job_of_disk);
+            disk.store.shared.index.flush().unwrap();
             disk = disk.killed(|_| {});
             job_of_disk = job(&disk);
             check_compacted(&disk, log, &all);

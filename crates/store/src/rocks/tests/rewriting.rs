@@ -120,6 +120,7 @@ fn what_is_dead_gives_its_space_back_and_what_lives_stays() {
         });
         assert_eq!(contents(&disk), expected);
         // The old files are gone for good: nothing may need them after a kill.
+        drop(job);
         let disk = disk.killed(|_| {});
         assert_eq!(contents(&disk), expected);
         sound(disk);
@@ -177,6 +178,7 @@ fn logs_may_be_cut_between_any_two_steps() {
         let now = contents(&disk);
         finish(&mut job);
         assert_eq!(contents(&disk), now, "cut after {count} steps");
+        drop(job);
         let disk = disk.killed(|_| {});
         assert_eq!(contents(&disk), now, "killed after {count} steps");
         sound(disk);

@@ -12,7 +12,9 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import kafka.log.LogManager;
 import kafka.network.SocketServer;
@@ -44,6 +46,8 @@ import org.mockito.stubbing.Answer;
  * of the inside of Apache's broker, and it fails with {@link ReachesInside}.
  */
 public final class OttlaBroker {
+    private static final Set<Integer> GIVEN = ConcurrentHashMap.newKeySet();
+
     /** A test asks for something that only a broker in this JVM has. */
     static final class ReachesInside extends UnsupportedOperationException {
         ReachesInside(String what) {
@@ -78,9 +82,14 @@ public final class OttlaBroker {
         controller = controllerOf(clusterId, controllerPort);
     }
 
+    /** A port that is free now, and that this process has not been given before. */
     public static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
+        while (true) {
+            try (ServerSocket socket = new ServerSocket(0)) {
+                if (GIVEN.add(socket.getLocalPort())) {
+                    return socket.getLocalPort();
+                }
+            }
         }
     }
 

@@ -541,6 +541,27 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
     assert_eq!(read_all(&disk.store, log), Ok(batches));
 }
 
+/// What power left behind a lost entry must not come back behind one of the same
+/// size that takes its place.
+#[test]
+fn what_lies_behind_the_end_never_comes_back() {
+    let disk = Disk::simulated(page_cache());
+    let log = create(&disk, 1);
+    let mut batches = fill(&disk, log, 1, 100);
+    let recorder = Arc::new(Recorder::default());
+    disk.store.attach(log, 1, recorder.clone());
+    append(&disk.store, log, batch(Offset(1), 1, 7, 100));
+    append(&disk.store, log, batch(Offset(2), 1, 7, 100));
+    wait_until(|| disk.store.bounds(log).unwrap().end == Offset(3));
+    let stray = *disk.entries(1).last().unwrap();
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.lose_unsynced_below(stray.at));
+    assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
+    batches.extend(fill(&disk, log, 1, 100));
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
 /// A process that ended between making a file and saving its name leaves a file that
 /// the next one finds and fills.
 #[test]

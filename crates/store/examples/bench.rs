@@ -1,6 +1,6 @@
 //! How fast the store on disk is, and how much memory it takes.
 //!
-//! `cargo run --release -p ottla-store --features testing --example bench -- DIR [open | many | latency | "16384 B, no fsync" ...]`
+//! `cargo run --release -p ottla-store --features testing --example bench -- DIR [open | many | latency | cold | "16384 B, no fsync" ...]`
 
 use std::error::Error;
 use std::path::Path;
@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use ottla_base::{BrokerId, ClusterId, Offset, PartitionId, TopicId, TopicPartition};
 use ottla_protocol::records::RecordBatch;
-use ottla_store::rocks::{self, Options, RocksStore};
+use ottla_store::rocks::{self, Options, Rewrites, RocksStore};
 use ottla_store::testing::batch;
-use ottla_store::{Durability, LogId, LogListener, LogStore, Op, StoreFailure};
+use ottla_store::{
+    Durability, LogId, LogListener, LogStore, Op, ReadMode, ReadOutcome, StoreFailure,
+};
 
 const LOGS: i32 = 1_000;
 /// What the driver lets the store hold at a time.
@@ -42,6 +44,9 @@ fn main() -> Outcome {
     }
     if runs("latency") {
         println!("append and fsync, one at a time: {}", latency(dir)?);
+    }
+    if runs("cold") {
+        println!("cold read of one of 1,000 logs: {}", cold(dir)?);
     }
     for (name, durability, gib) in [
         ("no fsync", lazy, 3),
@@ -102,6 +107,74 @@ fn opening(dir: &Path, logs: i32) -> Result<String, Box<dyn Error>> {
     let elapsed = began.elapsed();
     assert_eq!(store.logs().len(), usize::try_from(logs)?);
     Ok(format!("{elapsed:?}, {}", resident()?))
+}
+
+/// How fast the logs of a store are read one after the other that is not in memory, as
+/// they were written, side by side, and when they were sorted.
+fn cold(dir: &Path) -> Result<String, Box<dyn Error>> {
+    const GIB: u64 = 1024 * 1024 * 1024;
+    clear(dir)?;
+    let lazy = Durability::PageCache {
+        flush_interval: Duration::from_secs(1),
+    };
+    let options = Options {
+        rewrites: Rewrites::Never,
+        durability: lazy,
+        ..Options::new(BrokerId(1), ClusterId::from("bench"))
+    };
+    let path = dir.join("bench-store");
+    let store = rocks::open(&path, options)?;
+    fill(&store, 16 * 1024, 2 * GIB)?;
+    let mixed = read_cold(&store)?;
+    store.close();
+    drop(store);
+    let store = open(&path, lazy)?;
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while logs_to_sort(&path)? > 1 {
+        if Instant::now() > deadline {
+            return Err("the logs are not sorted in time".into());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let sorted = read_cold(&store)?;
+    store.close();
+    drop(store);
+    clear(dir)?;
+    Ok(format!("{mixed} as written, {sorted} sorted"))
+}
+
+/// Whole files of the commit log.
+fn logs_to_sort(dir: &Path) -> Result<usize, Box<dyn Error>> {
+    let mut count = 0;
+    for file in std::fs::read_dir(dir.join("commit"))? {
+        count += usize::from(file?.path().extension().is_some_and(|kind| kind == "log"));
+    }
+    Ok(count)
+}
+
+fn read_cold(store: &RocksStore) -> Result<String, Box<dyn Error>> {
+    // Only what the disk has can be dropped from memory.
+    store.drain();
+    std::fs::write("/proc/sys/vm/drop_caches", "3")?;
+    let began = Instant::now();
+    let mut bytes = 0_u64;
+    for log in store.logs().iter().step_by(40) {
+        let mut next = log.start;
+        while next < log.end {
+            let mode = ReadMode::Blocking;
+            let read = store.read(log.id, next, log.end, 1024 * 1024, true, mode)?;
+            let ReadOutcome::Ready(batches) = read else {
+                return Err("a blocking read said that it would block".into());
+            };
+            for batch in batches {
+                bytes += batch.size().0;
+                next = batch.header().next_offset();
+            }
+        }
+    }
+    let mb = bytes / 1_000_000;
+    let rate = mb as f64 / began.elapsed().as_secs_f64();
+    Ok(format!("{rate:.0} MB/s of {mb} MB"))
 }
 
 /// Memory of this process, in the kernel's words.
@@ -196,6 +269,19 @@ fn throughput(
     total: u64,
 ) -> Result<String, Box<dyn Error>> {
     let store = fresh(dir, durability)?;
+    let cpu = cpu_seconds()?;
+    let elapsed = fill(&store, size, total)?;
+    let cpu = cpu_seconds()? - cpu;
+    let bytes = total as f64;
+    let rate = bytes / 1e6 / elapsed.as_secs_f64();
+    Ok(format!(
+        "{rate:.0} MB/s, {:.2} CPU s/GB",
+        cpu / (bytes / 1e9)
+    ))
+}
+
+/// Writes so many bytes to all logs in turn, and says how long it took.
+fn fill(store: &RocksStore, size: usize, total: u64) -> Result<Duration, Box<dyn Error>> {
     let progress = Arc::new(Progress::default());
     let mut logs = Vec::new();
     for number in 0..LOGS {
@@ -211,27 +297,19 @@ fn throughput(
     let example = batch(Offset(0), 1, 0, size - 61);
     let window = IN_FLIGHT_MAX / size as u64;
     let count = total / size as u64;
-    let cpu = cpu_seconds()?;
     let began = Instant::now();
     for index in 0..count {
         let round = i64::try_from(index / logs.len() as u64)?;
         let log = logs[usize::try_from(index)? % logs.len()];
         let batch = example.clone();
         let epoch = batch.header().leader_epoch;
-        append(&store, log, batch.at(Offset(round), epoch));
+        append(store, log, batch.at(Offset(round), epoch));
         if index.is_multiple_of(64) && index > window {
             progress.wait_for(index - window);
         }
     }
     progress.wait_for(count);
-    let elapsed = began.elapsed();
-    let cpu = cpu_seconds()? - cpu;
-    let bytes = count as f64 * size as f64;
-    let rate = bytes / 1e6 / elapsed.as_secs_f64();
-    Ok(format!(
-        "{rate:.0} MB/s, {:.2} CPU s/GB",
-        cpu / (bytes / 1e9)
-    ))
+    Ok(began.elapsed())
 }
 
 /// What this process has used, from the kernel's own account.

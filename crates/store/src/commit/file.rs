@@ -63,6 +63,11 @@ impl CommitFile {
         })
     }
 
+    /// What lies between these places exists on disk from now on.
+    pub(crate) fn extend(&self, from: u32, to: u32) -> io::Result<()> {
+        self.handle.allocate(u64::from(from), u64::from(to - from))
+    }
+
     /// Gives back what was allocated behind `end`.
     pub(crate) fn shorten(&self, end: u32) -> io::Result<()> {
         self.handle.shorten(u64::from(end))

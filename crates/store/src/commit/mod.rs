@@ -5,6 +5,7 @@ pub(crate) mod disk;
 pub(crate) mod entry;
 pub(crate) mod file;
 pub(crate) mod recovery;
+mod remover;
 pub(crate) mod scan;
 pub(crate) mod space;
 mod syncer;

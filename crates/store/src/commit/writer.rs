@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
+use super::remover::Remover;
 use super::space;
 use super::syncer::Syncer;
 use crate::audience::Call;
@@ -35,8 +36,9 @@ const SEAL_BYTES: u32 = 32;
 /// What only entries that free space, or are needed to, may fill when the disk is
 /// full; at most a sixteenth of a file.
 const RESERVE_MAX: u32 = 1024 * 1024;
-/// The smallest file that is worth having where a disk is nearly full.
-const FILE_BYTES_LEAST: u32 = 4 * 1024 * 1024;
+/// What of a file is allocated at first, unless it is smaller; and the smallest file
+/// that is worth having where a disk is nearly full.
+pub(crate) const FILE_BYTES_LEAST: u32 = 4 * 1024 * 1024;
 /// Dead files that are kept for reuse.
 const SPARES_MAX: usize = 2;
 /// How often a full disk is asked again on behalf of an entry that must be written.
@@ -76,6 +78,7 @@ pub(crate) struct Writer {
     /// Somebody wants all that is dirty durable by then.
     sync_by: Option<Instant>,
     syncer: Option<Syncer>,
+    remover: Option<Remover>,
     /// When what is due beside the operations was last looked for.
     house_kept: Instant,
     /// Where it happened was not the place to end the store.
@@ -88,9 +91,8 @@ pub(crate) struct Writer {
     /// Files that the index on disk may still point at, until the flush under way is
     /// done.
     leaving: BTreeSet<FileNumber>,
-    /// Size of the next file: small after a rest, and then twice that of the one
-    /// before.
-    next_file_bytes: u32,
+    /// What of the next file is allocated before it is used.
+    first_bytes: u32,
 }
 
 /// The file that entries are added to.
@@ -135,6 +137,12 @@ enum Room {
 pub(crate) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
     // Whoever waits for the writer must not wait for ever should it die.
     let _guard = Abandon(shared.clone());
+    work(shared, writer);
+    // Whoever ends the store finds its directory at rest.
+    locked(writer).remover = None;
+}
+
+fn work(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
     let mut commands = Vec::new();
     loop {
         let outlook = locked(writer).outlook();
@@ -174,7 +182,7 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
         Self {
             shared,
-            next_file_bytes: options.file_bytes,
+            first_bytes: FILE_BYTES_LEAST,
             leaving: BTreeSet::new(),
             options,
             fold: start.fold,
@@ -192,6 +200,7 @@ impl Writer {
             dirty_since: None,
             sync_by: None,
             syncer: None,
+            remover: None,
             house_kept: Instant::now(),
             fatal: None,
             spares: start.spares,
@@ -479,7 +488,32 @@ impl Writer {
             return Ok(Room::Full);
         };
         self.finish_group()?;
-        self.roll(needed)
+        match self.extend(needed)? {
+            Room::Found => Ok(Room::Found),
+            Room::Full => self.roll(needed),
+        }
+    }
+
+    /// Allocates more of the active file, so that `needed` bytes fit: a file that little
+    /// comes to takes little space.
+    fn extend(&mut self, needed: u32) -> Result<Room, Fatal> {
+        let Active { file, at, capacity } = &self.active;
+        let doubled = capacity.saturating_mul(2).max(at.saturating_add(needed));
+        let size = doubled.min(self.options.file_bytes);
+        let fits = at.saturating_add(needed) <= size && size > *capacity;
+        let more = size.saturating_sub(*capacity);
+        let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
+        if !fits || space::fitting(disk, dir, more, more)?.is_none() {
+            return Ok(Room::Full);
+        }
+        match file.extend(*capacity, size) {
+            Ok(()) => {
+                self.active.capacity = size;
+                Ok(Room::Found)
+            }
+            Err(error) if is_full(&error) => Ok(Room::Full),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Seals the active file and goes on in a new one, in which `needed` bytes fit.
@@ -492,8 +526,7 @@ impl Writer {
             .push(LogId(0), &Entry::Seal, self.active.file.number, self.synced);
         self.finish_group()?;
         self.fold.on_sealed(self.active.file.number);
-        let doubled = self.next_file_bytes.saturating_mul(2);
-        self.next_file_bytes = doubled.min(self.options.file_bytes);
+        self.first_bytes = FILE_BYTES_LEAST;
         let file = Arc::new(file);
         self.shared.insert_file(file.clone());
         self.active = Active {
@@ -517,7 +550,7 @@ impl Writer {
         let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
         let wanted = match spare {
             Some(_) => self.options.file_bytes.max(needed),
-            None => self.next_file_bytes.max(needed),
+            None => self.first_bytes.min(self.options.file_bytes).max(needed),
         };
         let least = FILE_BYTES_LEAST.clamp(needed, wanted);
         let size = match spare {
@@ -719,8 +752,16 @@ impl Writer {
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
         let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
-        self.spares.extend(file.retire(&self.options.disk, keep)?);
-        tracing::debug!(file = number.0, keep, "a dead commit file was removed");
+        if keep || self.options.stepping == Stepping::Manual {
+            self.spares.extend(file.retire(&self.options.disk, keep)?);
+        } else {
+            let disk = &self.options.disk;
+            let remover = self
+                .remover
+                .get_or_insert_with(|| Remover::start(disk.clone()));
+            remover.remove(file);
+        }
+        tracing::debug!(file = %number, keep, "a dead file was removed");
         Ok(())
     }
 

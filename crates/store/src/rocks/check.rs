@@ -236,15 +236,16 @@ impl Check<'_> {
                 partition: row.tp,
                 base: header.base_offset,
             };
-            // Compaction leaves gaps.
-            let is_next =
-                base == header.base_offset || (base < header.base_offset && base < row.clean);
+            // Compaction leaves gaps; one that a crash broke off also behind what is clean.
+            let is_compacted = base < row.clean || row.compacted != 0;
+            let is_next = base == header.base_offset || (base < header.base_offset && is_compacted);
             let reaches = next.is_some() || header.last_offset() >= row.bounds.start;
             if !is_next || !reaches {
                 self.fault(place, FaultKind::Gap);
             }
             let follows_compacted = row.clean > Offset::ZERO && base <= row.clean;
-            if !follows_compacted && preceding != batch.preceding {
+            let is_counted = !follows_compacted && row.compacted == 0;
+            if is_counted && preceding != batch.preceding {
                 self.fault(place, FaultKind::Size);
             }
             if self.damaged.contains(&batch.position) {

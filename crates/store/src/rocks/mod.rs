@@ -188,7 +188,8 @@ fn start(
 ) -> Result<RocksStore, RecoveryError> {
     // On a small disk the first file is smaller. On a full one an old file stays as it
     // is, and for a new one the file system has the last word.
-    let (disk, wanted) = (&options.disk, options.file_bytes);
+    let wanted = options.file_bytes.min(writer::FILE_BYTES_LEAST);
+    let disk = &options.disk;
     let fitting = space::fitting(disk, &commit_dir, wanted, FILE_BYTES_MIN)?;
     let recovered = recovery::recover(disk, &commit_dir, &index, fitting.unwrap_or(wanted))?;
     let logs = recovered.logs.all();

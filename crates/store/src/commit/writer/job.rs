@@ -22,7 +22,7 @@ impl Writer {
                 let _gone = answer.send(());
             }
             JobCommand::Seal(answer) => {
-                self.go_on_elsewhere()?;
+                self.seal()?;
                 let _gone = answer.send(());
             }
             JobCommand::Rest(answer) => {
@@ -82,19 +82,12 @@ impl Writer {
         if self.active.at == 0 || self.active.capacity <= small {
             return Ok(());
         }
-        self.seal(small)
+        self.first_bytes = small;
+        self.seal()
     }
 
-    /// The next file has room for as much as came to this one.
-    fn go_on_elsewhere(&mut self) -> Result<(), Fatal> {
-        let small = FILE_BYTES_RESTED.min(self.options.file_bytes);
-        let size = self.active.at.saturating_mul(2);
-        self.seal(size.clamp(small, self.options.file_bytes))
-    }
-
-    fn seal(&mut self, next_file_bytes: u32) -> Result<(), Fatal> {
+    fn seal(&mut self) -> Result<(), Fatal> {
         self.finish_group()?;
-        self.next_file_bytes = next_file_bytes;
         let sealed = self.active.file.clone();
         let end = self.active.at + SEAL_BYTES;
         if self.roll(SEAL_BYTES)? == Room::Found {

@@ -308,9 +308,13 @@ fn a_store_at_rest_keeps_no_space_for_what_may_come() {
         commit_file: ByteSize(64 * 1024 * 1024),
         ..options()
     });
-    let log = create(&disk, 1);
+    let (log, other) = (create(&disk, 1), create(&disk, 2));
     let batches = fill(&disk, log, 2, KIB);
-    assert!(disk_bytes(&disk) >= 64 * 1024 * 1024);
+    assert!(disk_bytes(&disk) <= 5 * 1024 * 1024);
+    fill(&disk, other, 40, KIB * KIB);
+    disk.store.submit(Op::Drop { log: other });
+    disk.store.drain();
+    assert!(disk_bytes(&disk) >= 40 * 1024 * 1024);
     finish(&mut job(&disk));
     wait_until(|| disk_bytes(&disk) <= 2 * 1024 * 1024);
     let disk = disk.killed(|_| {});

@@ -548,8 +548,6 @@ fn what_lies_behind_the_end_never_comes_back() {
     let disk = Disk::simulated(page_cache());
     let log = create(&disk, 1);
     let mut batches = fill(&disk, log, 1, 100);
-    let recorder = Arc::new(Recorder::default());
-    disk.store.attach(log, 1, recorder);
     append(&disk.store, log, batch(Offset(1), 1, 7, 100));
     append(&disk.store, log, batch(Offset(2), 1, 7, 100));
     wait_until(|| disk.store.bounds(log).unwrap().end == Offset(3));

@@ -25,6 +25,8 @@ impl fmt::Display for LogId {
 /// Operations are carried out in the order they were submitted, over all logs.
 /// What is read is always a state that some prefix of them leads to, and after a
 /// crash the store holds such a prefix too: at least everything that was synced.
+/// Only a loss of power where nobody waits for the disk may leave a log with a later
+/// start that was asked for, or the name of a log that was created later.
 pub trait LogStore: Send + Sync + fmt::Debug {
     /// Every log that exists, in the order of their ids.
     fn logs(&self) -> Vec<LogSummary>;

@@ -111,7 +111,9 @@ pub(crate) fn recover(
     }
     let first = listing.files.iter().find(|number| !number.is_sorted());
     let begins_late = first.is_some_and(|first| first.0 > 1);
-    if known.position.is_none() && begins_late {
+    // What was copied to sorted files, no entry of the commit log says.
+    let has_sorted = listing.files.iter().any(|number| number.is_sorted());
+    if known.position.is_none() && (begins_late || has_sorted) {
         return Err(RecoveryError::IndexMissing);
     }
     let flushed = known.position.unwrap_or(Position::START);
@@ -225,6 +227,9 @@ impl Replay<'_> {
             }
             self.fold.on_sealed(at.file);
             let next = FileNumber(at.file.0 + 1);
+            if !files.contains_key(&next) && files.range(next..).next().is_some() {
+                return Err(RecoveryError::FileMissing(next.0));
+            }
             at = Position { file: next, at: 0 };
         }
         Ok(at)

@@ -709,18 +709,15 @@ impl Fold {
         let mut current = rows.last()?;
         while let Some((key, value)) = current {
             let piece = Piece::parse(value)?;
-            let is_kept = piece.first < base;
-            let last = piece.last.min(Offset(base.0 - 1));
-            if is_kept && piece.file.is_sorted() {
+            if piece.last < base {
+                break;
+            }
+            if piece.first < base {
+                let last = Offset(base.0 - 1);
                 self.changes.put(key, Piece { last, ..piece }.write());
                 break;
             }
             self.changes.delete(key);
-            if is_kept {
-                // It grows on, should what comes next lie in the same file.
-                row.piece = Some(Piece { last, ..piece });
-                break;
-            }
             current = rows.previous()?;
             self.free_piece(piece);
         }

@@ -541,6 +541,25 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
     assert_eq!(read_all(&disk.store, log), Ok(batches));
 }
 
+/// What power left behind a lost entry must not come back behind one of the same
+/// size that takes its place.
+#[test]
+fn what_lies_behind_the_end_never_comes_back() {
+    let disk = Disk::simulated(page_cache());
+    let log = create(&disk, 1);
+    let mut batches = fill(&disk, log, 1, 100);
+    append(&disk.store, log, batch(Offset(1), 1, 7, 100));
+    append(&disk.store, log, batch(Offset(2), 1, 7, 100));
+    wait_until(|| disk.store.bounds(log).unwrap().end == Offset(3));
+    let stray = *disk.entries(1).last().unwrap();
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.lose_unsynced_below(stray.at));
+    assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));
+    batches.extend(fill(&disk, log, 1, 100));
+    let disk = disk.killed(|_| {});
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
+}
+
 /// A process that ended between making a file and saving its name leaves a file that
 /// the next one finds and fills.
 #[test]
@@ -645,6 +664,37 @@ fn a_missing_commit_file_takes_its_logs_offline() {
     });
     assert_eq!(read_all(&disk.store, lost), Err(ReadError::Damaged(lost)));
     assert_eq!(read_all(&disk.store, kept), Ok(batches));
+}
+
+/// What lies behind a gap is no unfinished write, and is not removed as one.
+#[test]
+fn a_missing_commit_file_that_a_start_must_read_is_refused() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    fill(&disk, log, 30, 100 * KIB);
+    disk.store.close();
+    let Disk { store, dir, .. } = disk;
+    drop(store);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let commit = dir.path().join("commit");
+    fs::remove_file(commit.join("00000000000000000002.log")).unwrap();
+    let refusal = open(dir.path(), options()).map(|_| ()).unwrap_err();
+    assert!(
+        refusal.to_string().contains("commit file 2 is missing"),
+        "{refusal}"
+    );
+    assert!(commit.join("00000000000000000003.log").exists());
+}
+
+/// The commit log makes its index again as long as nothing of it is gone.
+#[test]
+fn an_index_that_is_lost_is_made_again_from_a_whole_commit_log() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 30, 100 * KIB);
+    disk.store.close();
+    let disk = disk.killed(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
+    assert_eq!(read_all(&disk.store, log), Ok(batches));
 }
 
 #[test]

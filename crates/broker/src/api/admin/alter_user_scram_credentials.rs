@@ -1,5 +1,6 @@
-//! AlterUserScramCredentials: v0. Gives users credentials and takes them away
-//! (KIP-554).
+//! AlterUserScramCredentials: v0 (KIP-554).
+//!
+//! Gives users credentials and takes them away.
 //!
 //! A request holds salted passwords. Only the keys made of them are kept, and none
 //! of it is ever shown.

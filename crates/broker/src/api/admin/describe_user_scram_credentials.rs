@@ -1,5 +1,6 @@
-//! DescribeUserScramCredentials: v0. Which credentials users have, and nothing
-//! that helps to log in with them (KIP-554).
+//! DescribeUserScramCredentials: v0 (KIP-554).
+//!
+//! Which credentials users have, and nothing that helps to log in with them.
 //!
 //! Nobody named means all.
 

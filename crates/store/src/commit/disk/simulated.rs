@@ -158,6 +158,18 @@ impl Disk {
         state.lose_power();
     }
 
+    /// Power is back, and of what was not synced only what lies from `at` on survived.
+    #[cfg(test)]
+    pub(crate) fn lose_unsynced_below(&self, at: u32) {
+        let (at, _) = range(u64::from(at), 0);
+        for content in self.state().files.values_mut() {
+            content.durable.resize(content.now.len(), 0);
+            content.now[..at].copy_from_slice(&content.durable[..at]);
+            content.durable.clone_from(&content.now);
+            content.dirty.clear();
+        }
+    }
+
     /// Notes what happens from now on.
     pub(crate) fn keep_trace(&self) {
         self.state().trace = Some(Vec::new());

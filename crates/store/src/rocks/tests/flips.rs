@@ -181,7 +181,7 @@ fn is_named(dir: &Path, kind: Kind, file: &Path, place: &str) {
         Ok(report) => {
             let number = |fault: &Fault| match fault.place {
                 Place::Entry(position) => Some(position.file),
-                _ => None,
+                Place::File(_) | Place::Partition(_) | Place::Batch { .. } => None,
             };
             let in_file =
                 |fault: &Fault| number(fault).is_some_and(|file| file.file_name() == name);

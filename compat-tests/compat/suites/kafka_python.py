@@ -93,7 +93,7 @@ def fetch_source():
 
 SUITES = [
     Suite('kafka-python', 'every public method of its consumer, producer and admin client',
-          seconds=600, run=public_methods, quick=True),
+          seconds=600, run=public_methods, settings={'log.cleaner.backoff.ms': '200'}, quick=True),
     Suite('kafka-python-own-address', f'its own integration suite ({VERSION}) at an address',
           seconds=900, run=own_suite_at_address, settings={'node.id': '0'}, quick=True),
     Suite('kafka-python-own-spawn', 'the same suite, starting brokers through the scripts of a Kafka folder',

@@ -16,6 +16,7 @@ use rocksdb::{
 };
 
 use super::changes::{Changes, Collected};
+use super::manifest;
 use crate::commit::disk::Disk;
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
@@ -82,7 +83,10 @@ impl Index {
         let mut options = options(memory)?;
         options.create_if_missing(true);
         match disk {
-            Disk::Real => Ok(Self::of(DB::open(&options, path)?, Flushes::InBackground)),
+            Disk::Real => {
+                refuse_alien_record(path)?;
+                Ok(Self::of(DB::open(&options, path)?, Flushes::InBackground))
+            }
             #[cfg(any(test, feature = "testing"))]
             Disk::Simulated(disk) => {
                 options.set_env(disk.env());
@@ -98,7 +102,10 @@ impl Index {
         disk: &Disk,
     ) -> Result<Self, IndexError> {
         let options = match disk {
-            Disk::Real => options(memory)?,
+            Disk::Real => {
+                refuse_alien_record(path)?;
+                options(memory)?
+            }
             #[cfg(any(test, feature = "testing"))]
             Disk::Simulated(disk) => {
                 let mut options = options(memory)?;
@@ -267,6 +274,14 @@ impl Rows<'_> {
                 Ok(None)
             }
         }
+    }
+}
+
+fn refuse_alien_record(path: &Path) -> Result<(), IndexError> {
+    match manifest::alien_record(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(place)) => Err(IndexError::Rocks(place)),
+        Err(error) => Err(IndexError::Rocks(error.to_string())),
     }
 }
 

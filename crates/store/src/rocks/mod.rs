@@ -8,6 +8,7 @@ pub(crate) mod fold;
 pub(crate) mod index;
 mod inspect;
 pub(crate) mod log;
+mod manifest;
 pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod tail_cache;

@@ -164,6 +164,25 @@ fn a_flipped_bit_is_named_and_never_served() {
     }
 }
 
+/// RocksDB itself would read without end.
+#[test]
+fn a_flipped_kind_in_the_list_of_files_is_named() {
+    let original = original();
+    let list = &original.files(Kind::Manifest)[0];
+    let bytes = fs::read(original.dir.path().join(list)).unwrap();
+    let mut at = 0;
+    while at + 7 <= bytes.len() {
+        let place = format!("the record at {at}");
+        let copy = original.flipped(list, (at + 6) * 8 + 2);
+        let notice = noticed(copy.path(), Kind::Manifest, list, &place);
+        assert_eq!(notice, Notice::Named, "{place}");
+        is_not_served(&original, copy.path(), Kind::Manifest, notice, &place);
+        let length = [bytes[at + 4], bytes[at + 5]];
+        at += 7 + usize::from(u16::from_le_bytes(length));
+    }
+    assert!(at > 100, "a list of {at} bytes");
+}
+
 /// What a check says of a flipped bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notice {

@@ -60,7 +60,7 @@ impl Broker {
             pids,
             programs: programs.clone(),
             child: None,
-            home: TempDir::with_prefix("ottla-bench-")?,
+            home: home()?,
         })
     }
 
@@ -166,6 +166,18 @@ impl Broker {
         pids(&line).with_context(|| format!("'{}' is no ready line", line.trim()))
     }
 
+    /// Starts it once more, with none of what it had stored or remembered.
+    pub(crate) fn start_anew(&mut self, topic: &str) -> Result<Duration> {
+        self.stop()?;
+        self.home = home()?;
+        self.start(topic)
+    }
+
+    /// Where its data is, and nothing else.
+    pub(crate) fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Lets it finish what a stop makes it do.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else {
@@ -207,6 +219,10 @@ impl Drop for Broker {
         // Whoever minds has called it before.
         let _ = self.stop();
     }
+}
+
+fn home() -> Result<TempDir> {
+    Ok(TempDir::with_prefix("ottla-bench-")?)
 }
 
 /// A program that is told to stop when this one dies, in whatever way.

@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{bare, consume, latency, life, many, perf_test};
+use crate::{bare, compact, consume, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
 const FIVE_GIBIBYTES: u32 = 5 * 1024;
@@ -67,6 +67,8 @@ pub(crate) enum Case {
     /// 20,000 partitions: created, started with, and deleted; then 20,000 topics of one partition
     #[value(name = "partitions-20000")]
     Partitions20000,
+    /// A compacted topic that gets 10 million records with 100,000 keys, and 2,000 a second until it has settled; to be reached: twice the live bytes at most on disk, 200 MB of memory, a p99.9 of 100 ms
+    Compaction,
 }
 
 impl Case {
@@ -98,6 +100,7 @@ impl Case {
             Self::Restart => life::restart(load, broker),
             Self::Restart5Gib => life::restart(&load.with_mebibytes(FIVE_GIBIBYTES), broker),
             Self::Partitions20000 => many::partitions(load, broker),
+            Self::Compaction => compact::ten_million(load, broker),
         }
     }
 
@@ -106,7 +109,11 @@ impl Case {
     pub(crate) const fn wants_a_warm_broker(self) -> bool {
         !matches!(
             self,
-            Self::Start | Self::Restart | Self::Restart5Gib | Self::Partitions20000
+            Self::Start
+                | Self::Restart
+                | Self::Restart5Gib
+                | Self::Partitions20000
+                | Self::Compaction
         )
     }
 
@@ -150,7 +157,7 @@ impl Case {
             | Self::Restart
             | Self::Restart5Gib => vec![Kind::OTTLA, Kind::KAFKA],
             // Apache Kafka opens files for each partition, and more than a system allows.
-            Self::Partitions20000 => vec![Kind::OTTLA],
+            Self::Partitions20000 | Self::Compaction => vec![Kind::OTTLA],
         }
     }
 
@@ -171,6 +178,7 @@ impl Case {
             Self::Start => Figure::FirstAcknowledged,
             Self::Restart | Self::Restart5Gib => Figure::RestartAfterKill,
             Self::Partitions20000 => Figure::PartitionsCreated,
+            Self::Compaction => Figure::TimesLive,
         }
     }
 

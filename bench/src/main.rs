@@ -5,7 +5,9 @@ mod backing;
 mod bare;
 mod broker;
 mod case;
+mod compact;
 mod consume;
+mod disk;
 mod frames;
 mod goals;
 mod kind;
@@ -25,6 +27,7 @@ mod report;
 mod results;
 mod rounds;
 mod statistics;
+mod steady;
 mod topic;
 
 use std::fs;

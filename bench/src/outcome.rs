@@ -46,6 +46,10 @@ pub(crate) enum Figure {
     TopicsCreated,
     TopicsDeleted,
     Descriptors,
+    /// Bytes on disk over those of what is live.
+    TimesLive,
+    /// From the last record to where the background work is done.
+    Settled,
 }
 
 /// How a figure is named and written.
@@ -58,7 +62,7 @@ pub(crate) struct Description {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::RecordsPerSecond,
         Self::MebibytesPerSecond,
         Self::P50,
@@ -80,6 +84,8 @@ impl Figure {
         Self::TopicsCreated,
         Self::TopicsDeleted,
         Self::Descriptors,
+        Self::TimesLive,
+        Self::Settled,
     ];
 
     pub(crate) const fn describe(self) -> Description {
@@ -109,6 +115,8 @@ impl Figure {
             Self::TopicsCreated => ("topics-created-ms", "topics created, ms", 0),
             Self::TopicsDeleted => ("topics-deleted-ms", "topics deleted, ms", 0),
             Self::Descriptors => ("descriptors", "open descriptors", 0),
+            Self::TimesLive => ("times-live", "bytes on disk ÷ live bytes", 2),
+            Self::Settled => ("settled-seconds", "settled after, s", 1),
         };
         Description { key, title, digits }
     }
@@ -126,7 +134,6 @@ impl Outcome {
         let rate = self.records as f64 / seconds;
         let client = self.usage.client_processor.as_secs_f64() / seconds;
         let busiest = self.usage.busiest_thread.as_secs_f64() / seconds;
-        let quantile = |q: f64| self.latency.value_at_quantile(q) as f64 / 1000.0;
         let mut figures = Figures::from([
             (Figure::RecordsPerSecond, rate),
             (
@@ -138,9 +145,9 @@ impl Outcome {
         ]);
         if !self.latency.is_empty() {
             figures.extend([
-                (Figure::P50, quantile(0.5)),
-                (Figure::P99, quantile(0.99)),
-                (Figure::P999, quantile(0.999)),
+                (Figure::P50, quantile(&self.latency, 0.5)),
+                (Figure::P99, quantile(&self.latency, 0.99)),
+                (Figure::P999, quantile(&self.latency, 0.999)),
             ]);
         }
         if let Some(broker) = self.usage.broker {
@@ -155,6 +162,11 @@ impl Outcome {
         }
         figures
     }
+}
+
+/// Of microseconds, in milliseconds.
+pub(crate) fn quantile(latency: &Histogram<u64>, quantile: f64) -> f64 {
+    latency.value_at_quantile(quantile) as f64 / 1000.0
 }
 
 pub(crate) fn mebibytes(bytes: u64) -> f64 {

@@ -102,7 +102,9 @@ fn shows(case: Case, figure: Figure) -> bool {
         | Figure::PartitionsDeleted
         | Figure::TopicsCreated
         | Figure::TopicsDeleted
-        | Figure::Descriptors => false,
+        | Figure::Descriptors
+        | Figure::TimesLive
+        | Figure::Settled => false,
     }
 }
 

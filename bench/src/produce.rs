@@ -42,7 +42,7 @@ struct Seen {
 }
 
 impl Deliveries {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seen = Seen {
             delivered: 0,
             failed: None,
@@ -55,14 +55,14 @@ impl Deliveries {
         }
     }
 
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut seen = self.seen.lock().expect("no holder panics");
         seen.delivered = 0;
         seen.latency.reset();
     }
 
     /// Waits until so many records were answered since the last reset.
-    fn wait_for(&self, delivered: u64) -> Result<()> {
+    pub(crate) fn wait_for(&self, delivered: u64) -> Result<()> {
         let seen = self.seen.lock().expect("no holder panics");
         let is_owed = |seen: &mut Seen| seen.delivered < delivered && seen.failed.is_none();
         let (seen, waited) = self
@@ -76,7 +76,8 @@ impl Deliveries {
         }
     }
 
-    fn now(&self) -> usize {
+    /// In microseconds since it was made.
+    pub(crate) fn now(&self) -> usize {
         usize::try_from(micros(self.begun.elapsed())).unwrap_or(usize::MAX)
     }
 }
@@ -202,7 +203,12 @@ pub(crate) fn producer(
     Ok(config.create_with_context(Deliveries::new())?)
 }
 
-fn producer_config(load: &Load, broker: &Broker, acks: Acks, linger_ms: &str) -> ClientConfig {
+pub(crate) fn producer_config(
+    load: &Load,
+    broker: &Broker,
+    acks: Acks,
+    linger_ms: &str,
+) -> ClientConfig {
     let mut config = load.client(broker);
     let defaults = [
         ("linger.ms", linger_ms),
@@ -284,7 +290,7 @@ fn send(producer: &BaseProducer<Deliveries>, topic: &str, payload: &[u8]) -> Res
 }
 
 /// The latencies, once it is certain that everything was acknowledged.
-fn settled(deliveries: &Deliveries, records: u64) -> Result<Histogram<u64>> {
+pub(crate) fn settled(deliveries: &Deliveries, records: u64) -> Result<Histogram<u64>> {
     let seen = deliveries.seen.lock().expect("no holder panics");
     if let Some(error) = &seen.failed {
         bail!("a record was not acknowledged: {error}");

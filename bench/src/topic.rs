@@ -5,8 +5,10 @@ use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use anyhow::{Context as _, Result, bail};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -64,6 +66,20 @@ pub(crate) fn delete_all(broker: &Broker, names: &[String]) -> Result<()> {
     let deleted = block_on(admin.delete_topics(&names, &AdminOptions::new()))?;
     for result in deleted {
         result.map_err(|(name, code)| anyhow::anyhow!("deleting {name}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Changes a setting of the broker while it runs.
+pub(crate) fn set_on_broker(broker: &Broker, key: &str, value: &str) -> Result<()> {
+    let client: BaseConsumer = broker.client().create()?;
+    let metadata = client.fetch_metadata(None, LEADERS_WITHIN)?;
+    let id = metadata.brokers().first().context("no broker")?.id();
+    let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
+    let change = AlterConfig::new(ResourceSpecifier::Broker(id)).set(key, value);
+    let changed = block_on(admin.alter_configs([&change], &AdminOptions::new()))?;
+    for result in changed {
+        result.map_err(|(_, code)| anyhow::anyhow!("setting {key}: {code}"))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use ottla_controller::{
     BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
 };
 use ottla_partition::Lead;
-use ottla_store::{LogId, LogStore, StoreError};
+use ottla_store::{LogStore, LogSummary, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -90,7 +90,7 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         .store
         .logs()
         .into_iter()
-        .map(|log| (log.tp, log.id))
+        .map(|log| (log.tp, log))
         .collect();
     let (committed, events) = mpsc::unbounded_channel();
     let (failures, failed) = mpsc::unbounded_channel();
@@ -254,13 +254,13 @@ fn open_metadata_log(
     clock: SystemClock,
     timers: &Arc<Timers>,
     failures: &mpsc::UnboundedSender<Arc<Cell>>,
-    logs: &mut HashMap<TopicPartition, LogId>,
+    logs: &mut HashMap<TopicPartition, LogSummary>,
 ) -> Result<Arc<Cell>, StartError> {
     let topic_partition = TopicPartition {
         topic: METADATA_TOPIC_ID,
         partition: PartitionId(0),
     };
-    let log = match logs.remove(&topic_partition) {
+    let log = match logs.remove(&topic_partition).map(|log| log.id) {
         Some(log) => log,
         None => parts.store.create(topic_partition)?,
     };

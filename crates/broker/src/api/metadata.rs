@@ -7,13 +7,16 @@
 //! - v9: flexible encodings. v10: topic ids in answers. v12: lookup by id.
 //! - v13: a top-level error (KIP-1102).
 //!
+//! A partition whose log cannot be opened stands as Kafka has one in a directory that
+//! failed: its only replica is offline, and nobody leads it.
+//!
 //! Auto-creation is asynchronous, as in Kafka: the answer still says
 //! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ottla_base::{ErrorCode, PartitionId, TopicId, TopicName};
+use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicId, TopicName};
 use ottla_controller::{Image, Partition, Topic};
 use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
 use ottla_protocol::messages::metadata_response::{
@@ -52,12 +55,12 @@ impl Handler for Metadata {
         let topics = match Wanted::from_wire(cx.version, request)? {
             Wanted::All => image
                 .topics()
-                .map(|topic| topic_to_wire(topic, operations))
+                .map(|topic| topic_to_wire(&cx, topic, operations))
                 .collect(),
             Wanted::ByName(names) => by_name(&cx, &image, names, may_create, operations),
             Wanted::ById(ids) => ids
                 .into_iter()
-                .map(|id| by_id(&image, id, operations))
+                .map(|id| by_id(&cx, &image, id, operations))
                 .collect(),
             Wanted::Refused(topics) => {
                 return Ok(MetadataResponse::default().with_topics(topics));
@@ -163,7 +166,7 @@ fn by_name(
 ) -> Vec<MetadataResponseTopic> {
     let mut missing = Vec::new();
     let topics = names.into_iter().map(|name| match image.topic(&name) {
-        Some(topic) => topic_to_wire(topic, operations),
+        Some(topic) => topic_to_wire(cx, topic, operations),
         None => {
             let code = unknown_name(&name);
             let is_legal = code == ErrorCode::UnknownTopicOrPartition;
@@ -194,9 +197,9 @@ fn unknown_name(name: &TopicName) -> ErrorCode {
     }
 }
 
-fn by_id(image: &Image, id: TopicId, operations: Operations) -> MetadataResponseTopic {
+fn by_id(cx: &Cx, image: &Image, id: TopicId, operations: Operations) -> MetadataResponseTopic {
     match image.topic_by_id(id) {
-        Some(topic) => topic_to_wire(topic, operations),
+        Some(topic) => topic_to_wire(cx, topic, operations),
         None => MetadataResponseTopic::default()
             .with_error_code(ErrorCode::UnknownTopicId.code())
             .with_name(None)
@@ -205,9 +208,12 @@ fn by_id(image: &Image, id: TopicId, operations: Operations) -> MetadataResponse
     }
 }
 
-fn topic_to_wire(topic: &Topic, operations: Operations) -> MetadataResponseTopic {
-    let partitions = topic.partitions();
-    let partitions = partitions.map(|(id, partition)| partition_to_wire(id, partition));
+fn topic_to_wire(cx: &Cx, topic: &Topic, operations: Operations) -> MetadataResponseTopic {
+    let local = cx.broker.registry.topic(topic.name.as_str());
+    let partitions = topic.partitions().map(|(id, partition)| {
+        let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
+        partition_to_wire(id, partition, is_broken.then_some(cx.broker.id))
+    });
     MetadataResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
         .with_topic_id(Uuid::from_bytes(topic.id.0))
@@ -216,19 +222,25 @@ fn topic_to_wire(topic: &Topic, operations: Operations) -> MetadataResponseTopic
         .with_topic_authorized_operations(operations.topic)
 }
 
-fn partition_to_wire(id: PartitionId, partition: &Partition) -> MetadataResponsePartition {
-    let code = match partition.leader {
+fn partition_to_wire(
+    id: PartitionId,
+    partition: &Partition,
+    offline: Option<BrokerId>,
+) -> MetadataResponsePartition {
+    let leader = partition.leader.filter(|leader| Some(*leader) != offline);
+    let code = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,
     };
-    let brokers = |ids: &[ottla_base::BrokerId]| ids.iter().map(|id| id.0.into()).collect();
+    let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
     MetadataResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)
-        .with_leader_id(partition.leader.map_or(-1, |leader| leader.0).into())
+        .with_leader_id(leader.map_or(-1, |leader| leader.0).into())
         .with_leader_epoch(partition.leader_epoch.0)
         .with_replica_nodes(brokers(&partition.replicas))
         .with_isr_nodes(brokers(&partition.isr))
+        .with_offline_replicas(brokers(offline.as_slice()))
 }
 
 /// Every broker by its endpoint on the listener that the client came to.

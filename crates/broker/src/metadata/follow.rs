@@ -9,7 +9,7 @@ use ottla_controller::{Change, Image, Record, Reply, Resource, Topic};
 use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
 use ottla_partition::Lead;
-use ottla_store::LogId;
+use ottla_store::LogSummary;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -35,7 +35,7 @@ pub(crate) struct Follower {
     broker: Arc<Broker>,
     image: Image,
     /// Logs that the store had at start and that no partition has claimed yet.
-    unclaimed: HashMap<TopicPartition, LogId>,
+    unclaimed: HashMap<TopicPartition, LogSummary>,
 }
 
 impl Follower {
@@ -44,7 +44,7 @@ impl Follower {
     pub(crate) fn start(
         broker: Arc<Broker>,
         image: Image,
-        unclaimed: HashMap<TopicPartition, LogId>,
+        unclaimed: HashMap<TopicPartition, LogSummary>,
     ) -> Self {
         let mut follower = Self {
             broker,
@@ -56,7 +56,8 @@ impl Follower {
             follower.open(&topic);
         }
         for (_, log) in follower.unclaimed.drain() {
-            follower.broker.store.submit(ottla_store::Op::Drop { log });
+            let drop = ottla_store::Op::Drop { log: log.id };
+            follower.broker.store.submit(drop);
         }
         follower
     }
@@ -146,7 +147,8 @@ impl Follower {
             partition,
         };
         let log = match self.unclaimed.remove(&topic_partition) {
-            Some(log) => log,
+            Some(log) if log.damaged => return Err(OpenError::Damaged),
+            Some(log) => log.id,
             None => broker.store.create(topic_partition)?,
         };
         let settings = broker.settings().partition(&topic.config);
@@ -221,6 +223,8 @@ enum OpenError {
     Create(#[from] ottla_store::StoreError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    #[error("its log is damaged")]
+    Damaged,
 }
 
 /// Loads the groups that live in a partition: at once if there are none, else in

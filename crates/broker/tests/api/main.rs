@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod directories;
 #[cfg(test)]
 mod durable;

@@ -16,7 +16,7 @@ use ottla_protocol::messages::alter_replica_log_dirs_response::{
 use ottla_protocol::messages::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse};
 
 use super::describe_log_dirs::log_dir;
-use crate::api::{Cx, Handler, Refusal, wire_topic};
+use crate::api::{Cx, Handler, Refusal, no_cell_code, wire_topic};
 
 #[derive(Debug)]
 pub(in crate::api) struct AlterReplicaLogDirs;
@@ -64,14 +64,15 @@ fn from_wire(request: AlterReplicaLogDirsRequest, own: &str) -> Topics {
 fn answer(cx: &Cx, topic: &TopicName, partitions: &Partitions) -> AlterReplicaLogDirTopicResult {
     let local = cx.broker.registry.topic(topic.as_str());
     let results = partitions.iter().map(|(index, is_own)| {
-        let code = match local
-            .as_ref()
-            .and_then(|topic| topic.cell(PartitionId(*index)))
-        {
+        let id = PartitionId(*index);
+        let code = match &local {
             _ if !is_own => ErrorCode::LogDirNotFound,
             None => ErrorCode::UnknownTopicOrPartition,
-            Some(cell) if cell.view().role == RoleKind::Failed => ErrorCode::KafkaStorageError,
-            Some(_) => ErrorCode::None,
+            Some(topic) => match topic.cell(id) {
+                None => no_cell_code(topic, id),
+                Some(cell) if cell.view().role == RoleKind::Failed => ErrorCode::KafkaStorageError,
+                Some(_) => ErrorCode::None,
+            },
         };
         AlterReplicaLogDirPartitionResult::default()
             .with_partition_index(*index)

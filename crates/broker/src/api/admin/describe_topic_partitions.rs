@@ -2,7 +2,8 @@
 //!
 //! Topics come by rising name, pages end within a topic too, and the cursor says
 //! where the next one starts. Without ELR, which is not served, both lists of
-//! eligible leaders are empty.
+//! eligible leaders are empty. A partition whose log cannot be opened is told of as
+//! in Metadata.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -34,7 +35,7 @@ impl Handler for DescribeTopicPartitions {
         let room = usize::try_from(limit).unwrap_or(0).max(1);
         let names = names(&request);
         match Start::from_wire(&request, &names) {
-            Ok(start) => Ok(describe(&cx.broker.image(), &names, start, room)),
+            Ok(start) => Ok(describe(&cx, &names, start, room)),
             Err(code) => Ok(refused(&names, code)),
         }
     }
@@ -86,13 +87,14 @@ impl Start {
 
 /// One page, of `room` partitions at most.
 fn describe(
-    image: &Image,
+    cx: &Cx,
     names: &BTreeSet<TopicName>,
     start: Start,
     mut room: usize,
 ) -> DescribeTopicPartitionsResponse {
+    let image = cx.broker.image();
     let mut response = DescribeTopicPartitionsResponse::default();
-    for (name, topic) in topics_from(image, names, &start.topic) {
+    for (name, topic) in topics_from(&image, names, &start.topic) {
         if room == 0 {
             return response.with_next_cursor(Some(cursor(name, PartitionId(0))));
         }
@@ -105,11 +107,15 @@ fn describe(
         } else {
             PartitionId(0)
         };
+        let local = cx.broker.registry.topic(name.as_str());
+        let is_broken = |id| local.as_ref().is_some_and(|local| local.is_broken(id));
         let mut partitions = topic.partitions().skip_while(|(id, _)| *id < first);
         let page: Vec<_> = partitions
             .by_ref()
             .take(room)
-            .map(partition_to_wire)
+            .map(|(id, partition)| {
+                partition_to_wire(id, partition, is_broken(id).then_some(cx.broker.id))
+            })
             .collect();
         room -= page.len();
         response.topics.push(topic_to_wire(topic, page));
@@ -170,9 +176,12 @@ fn topic_to_wire(
 }
 
 fn partition_to_wire(
-    (id, partition): (PartitionId, &Partition),
+    id: PartitionId,
+    partition: &Partition,
+    offline: Option<BrokerId>,
 ) -> DescribeTopicPartitionsResponsePartition {
-    let code = match partition.leader {
+    let leader = partition.leader.filter(|leader| Some(*leader) != offline);
+    let code = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,
     };
@@ -180,10 +189,11 @@ fn partition_to_wire(
     DescribeTopicPartitionsResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)
-        .with_leader_id(partition.leader.map_or(-1, |leader| leader.0).into())
+        .with_leader_id(leader.map_or(-1, |leader| leader.0).into())
         .with_leader_epoch(partition.leader_epoch.0)
         .with_replica_nodes(brokers(&partition.replicas))
         .with_isr_nodes(brokers(&partition.isr))
+        .with_offline_replicas(brokers(offline.as_slice()))
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()))
 }

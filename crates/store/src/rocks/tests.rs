@@ -532,7 +532,8 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
     let mut batches = fill(&disk, log, 2, 100);
     // The write succeeds, and the sync behind it does not.
     disk.faults().plan(1, Mishap::Error);
-    batches.extend(fill(&disk, log, 1, 100));
+    // More than a page: what is emptied behind it brings its last page to the disk.
+    batches.extend(fill(&disk, log, 1, 20 * KIB));
     assert!(disk.store.failure().is_some());
     let disk = disk.killed(|_| {});
     assert_eq!(read_all(&disk.store, log), Ok(batches.clone()));

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::machine;
+
 const PIECE_BYTES: usize = 64 << 20;
 /// More than any broker has written on two cores.
 const PIECES_PER_SECOND: u32 = 16;
@@ -65,12 +67,8 @@ fn let_go(mut held: Vec<Vec<u8>>, ended: &Receiver<()>) {
 /// Memory that programs can have without anything being swapped out.
 fn available_bytes() -> usize {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes: Option<usize> = kibibytes.and_then(|number| number.parse().ok());
-    kibibytes.unwrap_or(0) << 10
+    let available: Option<usize> = machine::kibibytes(&text, "MemAvailable");
+    available.unwrap_or(0) << 10
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::Result;
 
@@ -21,10 +22,7 @@ impl Machine {
             .into_owned();
         let model = field(&processors, "model name").unwrap_or("unknown");
         let cores = std::thread::available_parallelism()?;
-        let kibibytes: f64 = field(&memory, "MemTotal")
-            .and_then(|size| size.strip_suffix(" kB"))
-            .and_then(|size| size.parse().ok())
-            .unwrap_or_default();
+        let kibibytes: f64 = kibibytes(&memory, "MemTotal").unwrap_or_default();
         let scratch = std::env::temp_dir();
         let (_, client) = rdkafka::util::get_rdkafka_version();
         let facts = [
@@ -47,6 +45,11 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = text.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = fields.find(|(field, _)| field.trim() == name)?;
     Some(value.trim())
+}
+
+/// The number of a line `NAME : NUMBER kB`.
+pub(crate) fn kibibytes<N: FromStr>(text: &str, name: &str) -> Option<N> {
+    field(text, name)?.strip_suffix(" kB")?.parse().ok()
 }
 
 /// A release without what whoever built it appended.

@@ -16,6 +16,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("coordinator", &["base", "protocol"]),
     ("controller", &["base", "protocol"]),
     ("store", &["base", "protocol"]),
+    ("rpc", &["base"]),
+    ("replication", &["base", "protocol", "partition", "rpc"]),
+    (
+        "quorum",
+        &["base", "protocol", "controller", "store", "rpc"],
+    ),
     (
         "broker",
         &[
@@ -26,6 +32,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "coordinator",
             "controller",
             "store",
+            "rpc",
+            "replication",
+            "quorum",
         ],
     ),
     (

@@ -222,6 +222,9 @@ impl Settings {
             partitions_default: self.broker.num_partitions,
             replication_factor_default: i16::try_from(factor).unwrap_or(i16::MAX),
             fixed: Arc::new(fixed.clone()),
+            session_timeout_ms: 2_000,
+            elr_enabled: true,
+            leader_imbalance_check_ms: None,
         }
     }
 

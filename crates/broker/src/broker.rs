@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_base::config::{BrokerConfig, Layers, Overrides, TopicConfig, TopicDefaults};
+use ottla_base::config::{BrokerConfig, Layers, Overrides, Start, TopicConfig, TopicDefaults};
 use ottla_base::{BrokerId, ClusterId, TopicName};
 use ottla_controller::{Image, Resource};
 use ottla_store::LogStore;
@@ -179,8 +179,9 @@ impl Broker {
 
     /// Returns when clients can be served.
     pub(crate) async fn ready(&self) {
+        let mut ready = self.ready.subscribe();
         // The sender is this broker's own.
-        let _gone = self.ready.subscribe().wait_for(|ready| *ready).await;
+        let _gone = ready.wait_for(|ready| *ready).await;
     }
 
     /// A broker that is silent for so long counts as dead.
@@ -216,15 +217,20 @@ impl Settings {
         }
     }
 
-    pub(crate) fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
+    pub(crate) fn controller(&self, start: &Start) -> ottla_controller::Settings {
         let factor = self.broker.default_replication_factor;
+        let rebalance = self.broker.auto_leader_rebalance_enable;
+        let check_ms = self
+            .broker
+            .leader_imbalance_check_interval_seconds
+            .saturating_mul(1_000);
         ottla_controller::Settings {
             partitions_default: self.broker.num_partitions,
             replication_factor_default: i16::try_from(factor).unwrap_or(i16::MAX),
-            fixed: Arc::new(fixed.clone()),
-            session_timeout_ms: 2_000,
+            fixed: Arc::new(start.fixed.clone()),
+            session_timeout_ms: start.session_timeout_ms(),
             elr_enabled: true,
-            leader_imbalance_check_ms: None,
+            leader_imbalance_check_ms: rebalance.then_some(check_ms),
         }
     }
 

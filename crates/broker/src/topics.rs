@@ -74,7 +74,11 @@ pub(crate) async fn create(broker: &Arc<Broker>, names: Vec<TopicName>) {
                 match result.error_message {
                     None => info!(topic, "topic created automatically"),
                     Some(refusal) => {
-                        debug!(topic, refusal = refusal.as_str(), "topic not created automatically");
+                        debug!(
+                            topic,
+                            refusal = refusal.as_str(),
+                            "topic not created automatically"
+                        );
                     }
                 }
             }
@@ -97,7 +101,10 @@ fn new_topic(settings: &Settings, brokers: usize, name: &TopicName) -> Creatable
     let configs = [
         ("cleanup.policy", "compact".to_owned()),
         ("compression.type", "producer".to_owned()),
-        ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+        (
+            "segment.bytes",
+            config.offsets_topic_segment_bytes.to_string(),
+        ),
     ];
     let configs = configs.into_iter().map(|(key, value)| {
         CreatableTopicConfig::default()

@@ -2,7 +2,7 @@
 
 use ottla_base::{BrokerId, ClusterId, ErrorCode, LeaderEpoch, PartitionId, ProducerId, TopicId};
 use ottla_controller::{
-    BrokerEpoch, HeartbeatAnswer, IsrChange, ProducerIdBlock, Record, Registration,
+    BrokerEpoch, Heartbeat, HeartbeatAnswer, IsrChange, ProducerIdBlock, Record, Registration,
 };
 use ottla_rpc::Address;
 
@@ -25,18 +25,12 @@ pub(crate) fn request_to_proto(request: Request) -> proto::Request {
                 value: record.value().unwrap_or_default(),
             })
         }
-        Request::Heartbeat {
-            broker,
-            epoch,
-            caught_up,
-            wants_fence,
-            wants_shutdown,
-        } => Wire::Heartbeat(proto::Heartbeat {
-            broker_id: broker.0,
-            broker_epoch: epoch.0,
-            caught_up,
-            wants_fence,
-            wants_shutdown,
+        Request::Heartbeat(beat) => Wire::Heartbeat(proto::Heartbeat {
+            broker_id: beat.broker.0,
+            broker_epoch: beat.epoch.0,
+            caught_up: beat.caught_up,
+            wants_fence: beat.wants_fence,
+            wants_shutdown: beat.wants_shutdown,
         }),
         Request::AlterPartitions {
             broker,
@@ -71,13 +65,13 @@ pub(crate) fn request_from_proto(request: proto::Request) -> Result<Request, Mal
             cluster: ClusterId::from(register.cluster_id.as_str()),
             broker: registration(&register)?,
         },
-        Wire::Heartbeat(beat) => Request::Heartbeat {
+        Wire::Heartbeat(beat) => Request::Heartbeat(Heartbeat {
             broker: BrokerId(beat.broker_id),
             epoch: BrokerEpoch(beat.broker_epoch),
             caught_up: beat.caught_up,
             wants_fence: beat.wants_fence,
             wants_shutdown: beat.wants_shutdown,
-        },
+        }),
         Wire::AlterPartitions(alter) => {
             let changes = alter.changes.into_iter().map(change_from_proto);
             Request::AlterPartitions {

@@ -15,7 +15,7 @@ mod service;
     unused_qualifications,
     reason = "generated"
 )]
-mod proto {
+pub mod proto {
     tonic::include_proto!("ottla.control.v1");
 }
 

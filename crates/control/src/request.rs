@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use ottla_base::{BrokerId, ClusterId, ErrorCode};
-use ottla_controller::{BrokerEpoch, HeartbeatAnswer, IsrChange, ProducerIdBlock, Registration};
+use ottla_controller::{
+    BrokerEpoch, Heartbeat, HeartbeatAnswer, IsrChange, ProducerIdBlock, Registration,
+};
 use ottla_rpc::Address;
 
 /// Something that only the active controller can do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Request {
     /// A broker starts. The epoch of the registration is not heeded.
     Register {
@@ -14,14 +16,7 @@ pub enum Request {
         broker: Registration,
     },
     /// A broker is alive.
-    Heartbeat {
-        broker: BrokerId,
-        epoch: BrokerEpoch,
-        /// It has carried out the record of its own registration.
-        caught_up: bool,
-        wants_fence: bool,
-        wants_shutdown: bool,
-    },
+    Heartbeat(Heartbeat),
     /// The leader of partitions says who is in sync.
     AlterPartitions {
         broker: BrokerId,

@@ -3,8 +3,8 @@
 
 use crate::config::Check::*;
 use crate::config::checks::{
-    CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS,
-    ZSTD_LEVELS,
+    BOOTSTRAP_SERVERS, CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES,
+    SOME, VOTERS, ZSTD_LEVELS,
 };
 use crate::config::declare::{config_keys, plain_keys};
 use crate::config::value::list;
@@ -30,7 +30,7 @@ config_keys! {
             High, ReadOnly, Applied, VOTERS;
         /// Where nodes that are no voters look for the controllers, as `host:port`.
         controller_quorum_bootstrap_servers: List = "" as "controller.quorum.bootstrap.servers",
-            High, ReadOnly, Applied, Any;
+            High, ReadOnly, Applied, BOOTSTRAP_SERVERS;
         /// Listeners that controllers speak on.
         controller_listener_names: Option<List> = null as "controller.listener.names",
             High, ReadOnly, Applied, SOME;

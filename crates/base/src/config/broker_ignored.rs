@@ -2,7 +2,7 @@
 //! checked, stored and shown. One that starts to count moves to `broker`.
 
 use crate::config::Check::*;
-use crate::config::checks::{BOOTSTRAP_SERVERS, DISTINCT, GROUP_TYPES, HALF, SOME};
+use crate::config::checks::{DISTINCT, GROUP_TYPES, HALF, SOME};
 use crate::config::declare::plain_keys;
 
 plain_keys! {

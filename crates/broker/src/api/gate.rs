@@ -152,8 +152,13 @@ pub(crate) async fn answer_forwarded(
     let budget = broker.budget.take(frame.len()).await;
     let reply = admit(frame, budget, broker, facts)?.answer.await?;
     let mut whole = BytesMut::new();
-    reply.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-    Ok(whole.split_off(whole.len().min(FRAME_LENGTH_BYTES)).freeze())
+    reply
+        .chunks
+        .iter()
+        .for_each(|chunk| whole.extend_from_slice(chunk));
+    Ok(whole
+        .split_off(whole.len().min(FRAME_LENGTH_BYTES))
+        .freeze())
 }
 
 /// Only ApiVersions may come in a version that we do not know: its answer is a

@@ -40,30 +40,17 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
                 token,
                 broker: registration,
             };
-            match decide(broker, input).await? {
-                Reply::RegisterBroker(result) => done(result).map(Answer::Registered),
-                other => unexpected(&other),
-            }
-        }
-        Request::Heartbeat {
-            broker: id,
-            epoch,
-            caught_up,
-            wants_fence,
-            wants_shutdown,
-        } => {
-            let input = |token| Input::Heartbeat {
-                token,
-                broker: id,
-                epoch,
-                caught_up,
-                wants_fence,
-                wants_shutdown,
+            let Reply::RegisterBroker(result) = decide(broker, input).await? else {
+                return Err(unexpected());
             };
-            match decide(broker, input).await? {
-                Reply::Heartbeat(result) => done(result).map(Answer::Heartbeat),
-                other => unexpected(&other),
-            }
+            done(result).map(Answer::Registered)
+        }
+        Request::Heartbeat(heartbeat) => {
+            let input = |token| Input::Heartbeat { token, heartbeat };
+            let Reply::Heartbeat(result) = decide(broker, input).await? else {
+                return Err(unexpected());
+            };
+            done(result).map(Answer::Heartbeat)
         }
         Request::AlterPartitions {
             broker: id,
@@ -76,24 +63,25 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
                 epoch,
                 changes,
             };
-            match decide(broker, input).await? {
-                Reply::AlterPartitions(result) => {
-                    let results = done(result)?;
-                    let code = |result: &Result<_, _>| match result {
-                        Ok(_) => ErrorCode::None,
-                        Err(error) => KafkaError::code(error),
-                    };
-                    Ok(Answer::Altered(results.iter().map(code).collect()))
-                }
-                other => unexpected(&other),
-            }
+            let Reply::AlterPartitions(result) = decide(broker, input).await? else {
+                return Err(unexpected());
+            };
+            let results = done(result)?;
+            let code = |result: &Result<_, _>| match result {
+                Ok(_) => ErrorCode::None,
+                Err(error) => KafkaError::code(error),
+            };
+            Ok(Answer::Altered(results.iter().map(code).collect()))
         }
-        Request::AllocateProducerIds { broker: id, epoch: _ } => {
+        Request::AllocateProducerIds {
+            broker: id,
+            epoch: _,
+        } => {
             let input = |token| Input::AllocateProducerIds { token, broker: id };
-            match decide(broker, input).await? {
-                Reply::AllocateProducerIds(result) => done(result).map(Answer::ProducerIds),
-                other => unexpected(&other),
-            }
+            let Reply::AllocateProducerIds(result) = decide(broker, input).await? else {
+                return Err(unexpected());
+            };
+            done(result).map(Answer::ProducerIds)
         }
         Request::Forward(forward) => answer_client(broker, forward).await,
     }
@@ -133,6 +121,8 @@ fn not_active(broker: &Broker) -> Refused {
     Refused::NotActive(broker.controller.active())
 }
 
-fn unexpected(reply: &Reply) -> ! {
-    unreachable!("the controller answered with {reply:?}")
+/// The controller answered something else than was asked, which no state of it can
+/// explain.
+fn unexpected() -> Refused {
+    Refused::Code(ErrorCode::UnknownServerError)
 }

@@ -123,6 +123,8 @@ async fn answer_to(broker: &Arc<Broker>, forward: Forward) -> Result<Bytes, Erro
         other @ (Answer::Registered(_)
         | Answer::Heartbeat(_)
         | Answer::Altered(_)
-        | Answer::ProducerIds(_)) => unreachable!("a forwarded request was answered with {other:?}"),
+        | Answer::ProducerIds(_)) => {
+            unreachable!("a forwarded request was answered with {other:?}")
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use ottla_base::ErrorCode;
 use ottla_control::{Answer, Request};
-use ottla_controller::{HeartbeatAnswer, Registration};
+use ottla_controller::{Heartbeat, HeartbeatAnswer, Registration};
 use tracing::{info, warn};
 
-use super::ask;
+use super::ask::ask;
 use crate::broker::Broker;
 use crate::tasks::Stop;
 
@@ -20,6 +20,9 @@ const REPORTS_PER_TIMEOUT: u32 = 5;
 
 /// How long a stopping broker waits until its leaderships are elsewhere.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often in a row nobody may answer it, before it stops without.
+const HANDOVER_ATTEMPTS: u32 = 2;
 
 /// Between two questions whether they are.
 const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
@@ -43,7 +46,7 @@ pub(crate) async fn register(
         let asked = tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
-            asked = ask::ask(broker, request) => asked,
+            asked = ask(broker, request) => asked,
         };
         match asked {
             Ok(Answer::Registered(epoch)) => {
@@ -99,18 +102,30 @@ pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut sto
     }
 }
 
-/// Lets others lead what this broker leads, and returns when they do, or when that
-/// takes too long.
+/// Lets others lead what this broker leads, and returns when they do, when there is
+/// nobody to ask, or when that takes too long.
 pub(crate) async fn hand_over(broker: &Arc<Broker>) {
+    let image = broker.image();
+    let is_alone = image
+        .brokers()
+        .all(|other| other.id == broker.id || !other.is_active());
+    if is_alone {
+        return;
+    }
     let handed_over = async {
-        loop {
+        let mut unheard = 0;
+        while unheard < HANDOVER_ATTEMPTS {
             match report(broker, true).await {
-                Some(answer) if answer.may_shut_down => return,
-                Some(_) | None => tokio::time::sleep(HANDOVER_PAUSE).await,
+                Some(answer) if answer.may_shut_down => return true,
+                Some(_) => unheard = 0,
+                None => unheard += 1,
             }
+            tokio::time::sleep(HANDOVER_PAUSE).await;
         }
+        false
     };
-    if tokio::time::timeout(HANDOVER_TIMEOUT, handed_over).await.is_err() {
+    let handed_over = tokio::time::timeout(HANDOVER_TIMEOUT, handed_over).await;
+    if !handed_over.unwrap_or(false) {
         warn!("this broker stops before others lead what it led");
     }
 }
@@ -129,17 +144,19 @@ async fn report(broker: &Arc<Broker>, wants_shutdown: bool) -> Option<HeartbeatA
 async fn beat(broker: &Arc<Broker>, wants_shutdown: bool) -> Result<HeartbeatAnswer, ErrorCode> {
     let epoch = broker.cluster.epoch();
     let image = broker.image();
-    let request = Request::Heartbeat {
+    let known = image.broker(broker.id);
+    let request = Request::Heartbeat(Heartbeat {
         broker: broker.id,
         epoch,
-        caught_up: image.broker(broker.id).is_some_and(|known| known.epoch == epoch),
+        caught_up: known.is_some_and(|known| known.epoch == epoch),
         wants_fence: false,
         wants_shutdown,
-    };
+    });
     // A report that is late is followed by another, from another node if need be.
-    let asked = tokio::time::timeout(broker.session_timeout(), ask::ask(broker, request)).await;
-    match asked.map_err(|_elapsed| ErrorCode::RequestTimedOut)?? {
-        Answer::Heartbeat(answer) => Ok(answer),
-        other => unreachable!("a report was answered with {other:?}"),
+    let asked = tokio::time::timeout(broker.session_timeout(), ask(broker, request)).await;
+    match asked.map_err(|_elapsed| ErrorCode::RequestTimedOut)? {
+        Ok(Answer::Heartbeat(answer)) => Ok(answer),
+        Ok(other) => unreachable!("a report was answered with {other:?}"),
+        Err(code) => Err(code),
     }
 }

@@ -46,19 +46,9 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
         // Whoever is dropped here is watched no longer.
         watched.retain(|life, _| wanted.contains_key(life));
         for (life, address) in wanted {
-            if !watched.contains_key(&life) {
-                let (watching, mut dropped) = oneshot::channel();
-                let (controller, mut stop) = (broker.clone(), stop.clone());
-                broker.tasks.spawn("watch", async move {
-                    tokio::select! {
-                        biased;
-                        () = stop.requested() => (),
-                        _ = &mut dropped => (),
-                        () = until_gone(&address) => lost(&controller, life),
-                    }
-                });
-                watched.insert(life, watching);
-            }
+            watched
+                .entry(life)
+                .or_insert_with(|| begin(&broker, life, address, stop.clone()));
         }
         tokio::select! {
             biased;
@@ -69,9 +59,31 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
     }
 }
 
+/// Watches over one of them until what is returned is dropped.
+fn begin(
+    broker: &Arc<Broker>,
+    life: Life,
+    address: Address,
+    mut stop: Stop,
+) -> oneshot::Sender<()> {
+    let (watching, dropped) = oneshot::channel();
+    let controller = broker.clone();
+    broker.tasks.spawn("watch", async move {
+        tokio::select! {
+            biased;
+            () = stop.requested() => (),
+            _ = dropped => (),
+            () = until_gone(&address) => lost(&controller, life),
+        }
+    });
+    watching
+}
+
 /// Every other broker that is not fenced, and where brokers reach it.
 fn others(broker: &Broker, image: &Image) -> BTreeMap<Life, Address> {
-    let alive = image.brokers().filter(|other| other.id != broker.id && !other.fenced);
+    let alive = image
+        .brokers()
+        .filter(|other| other.id != broker.id && !other.fenced);
     let addresses = alive.filter_map(|other| {
         let endpoint = other.endpoint(&broker.inter_broker)?;
         let address = Address {
@@ -85,7 +97,9 @@ fn others(broker: &Broker, image: &Image) -> BTreeMap<Life, Address> {
 
 fn lost(broker: &Broker, (id, epoch): Life) {
     info!(broker = %id, "the process of a broker has ended");
-    broker.controller.tell(ottla_controller::Input::BrokerLost { broker: id, epoch });
+    broker
+        .controller
+        .tell(ottla_controller::Input::BrokerLost { broker: id, epoch });
 }
 
 async fn until_gone(address: &Address) {

@@ -115,7 +115,7 @@ fn describe(
             .take(room)
             .map(|(id, partition)| {
                 let here = is_broken(id);
-                let is_offline = |replica| is_offline(cx, image, here, replica);
+                let is_offline = |replica| is_offline(cx, &image, here, replica);
                 partition_to_wire(id, partition, is_offline)
             })
             .collect();

@@ -10,7 +10,8 @@ use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
 use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
-    BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
+    BootstrapError, BrokerEpoch, Endpoint, Heartbeat, Image, Input, METADATA_TOPIC, RegisterError,
+    Registration, Reply,
 };
 use ottla_partition::Lead;
 use ottla_store::{LogStore, LogSummary, StoreError};
@@ -77,6 +78,8 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
     Controller(#[from] ControllerError),
+    #[error(transparent)]
+    Register(#[from] RegisterError),
 }
 
 /// Starts a broker and returns when clients can use it.
@@ -161,6 +164,7 @@ impl Running {
         let facts = ConnectionFacts {
             listener: listener.into(),
             peer: None,
+            is_forwarded: false,
         };
         let tasks = &self.broker.tasks;
         let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());
@@ -309,6 +313,11 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
     match bootstrapped.await? {
         Reply::Bootstrap(result) => result?,
         other @ (Reply::RegisterBroker(_)
+        | Reply::Heartbeat(_)
+        | Reply::UnregisterBroker(_)
+        | Reply::AlterPartitions(_)
+        | Reply::ElectLeaders(_)
+        | Reply::Reassign(_)
         | Reply::CreateTopics(_)
         | Reply::DeleteTopics(_)
         | Reply::CreatePartitions(_)
@@ -324,12 +333,27 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         incarnation: *Uuid::new_v4().as_bytes(),
         rack: parts.settings.broker.broker_rack.clone(),
         listeners: endpoints(parts, bound),
+        fenced: true,
+        in_controlled_shutdown: false,
     };
     let registered = broker.controller.ask(|token| Input::RegisterBroker {
         token,
         broker: registration,
     });
-    registered.await?;
+    let Reply::RegisterBroker(registered) = registered.await? else {
+        unreachable!("the controller answered something else than was asked");
+    };
+    let heartbeat = Heartbeat {
+        broker: broker.id,
+        epoch: registered?,
+        caught_up: true,
+        wants_fence: false,
+        wants_shutdown: false,
+    };
+    let heard = broker
+        .controller
+        .ask(|token| Input::Heartbeat { token, heartbeat });
+    heard.await?;
     Ok(())
 }
 

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use ottla_base::config::Overrides;
-use ottla_base::{BrokerId, ClusterId, Effects, Machine, Millis, ReplyToken};
+use ottla_base::{
+    BrokerId, ClusterId, Effects, Machine, Millis, PartitionId, ReplyToken, TopicName,
+};
 
 use crate::features::FEATURES;
 use crate::record::Record;
 use crate::{
-    AlterConfigError, AlterScramError, Alteration, BrokerEpoch, CreatePartitionsError,
-    CreateTopicError, CredentialId, DeleteTopicError, Image, NewPartitions, NewTopic,
-    ProducerIdBlock, ProducerIdError, Registration, ScramAlteration, ScramCredential, Topic,
-    TopicRef,
+    AlterConfigError, AlterPartitionError, AlterScramError, Alteration, BrokerEpoch,
+    CreatePartitionsError, CreateTopicError, CredentialId, DeleteTopicError, Elected, Election,
+    Heartbeat, HeartbeatAnswer, Image, IsrChange, NewPartitions, NewTopic, Partition,
+    ProducerIdBlock, ProducerIdError, ReassignError, Reassignment, RegisterError, Registration,
+    ReplicationFactor, ScramAlteration, ScramCredential, StaleBrokerEpoch, Topic, TopicRef,
+    UnregisterError,
 };
 
 /// Decides every change to the cluster. Owned by the controller's driver; what it
@@ -31,10 +35,17 @@ pub struct Settings {
     pub replication_factor_default: i16,
     /// All that was set at the start of the node.
     pub fixed: Arc<Overrides>,
+    /// A broker that is not heard from for so long is fenced.
+    pub session_timeout_ms: i64,
+    /// Whether replicas outside of the ISR may be eligible as leaders (KIP-966).
+    pub elr_enabled: bool,
+    /// How often leadership goes back to the preferred leaders by itself; None leaves
+    /// partitions with the leaders they have.
+    pub leader_imbalance_check_ms: Option<i64>,
 }
 
-/// Something that asks for a decision. Every input is answered exactly once, by
-/// the [`Reply`] of the same name.
+/// Something that asks for a decision. Every input with a token is answered
+/// exactly once, by the [`Reply`] of the same name.
 #[derive(Debug)]
 pub enum Input {
     /// The first thing after every load.
@@ -47,6 +58,36 @@ pub enum Input {
     RegisterBroker {
         token: ReplyToken,
         broker: Registration,
+    },
+    Heartbeat {
+        token: ReplyToken,
+        heartbeat: Heartbeat,
+    },
+    /// The process of a broker is gone for sure.
+    BrokerLost {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
+    UnregisterBroker {
+        token: ReplyToken,
+        broker: BrokerId,
+    },
+    AlterPartitions {
+        token: ReplyToken,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        changes: Vec<IsrChange>,
+    },
+    ElectLeaders {
+        token: ReplyToken,
+        kind: Election,
+        /// None asks for every partition.
+        partitions: Option<Vec<(TopicName, PartitionId)>>,
+    },
+    Reassign {
+        token: ReplyToken,
+        factor: ReplicationFactor,
+        items: Vec<Reassignment>,
     },
     CreateTopics {
         token: ReplyToken,
@@ -89,7 +130,15 @@ pub enum Mode {
 #[derive(Debug, PartialEq)]
 pub enum Reply {
     Bootstrap(Result<(), BootstrapError>),
-    RegisterBroker(BrokerEpoch),
+    RegisterBroker(Result<BrokerEpoch, RegisterError>),
+    Heartbeat(Result<HeartbeatAnswer, StaleBrokerEpoch>),
+    UnregisterBroker(Result<(), UnregisterError>),
+    /// The partitions as they are now.
+    AlterPartitions(Result<Vec<Result<Partition, AlterPartitionError>>, StaleBrokerEpoch>),
+    /// One for each that was named, or, where none was, for each that has not the
+    /// leader it should have.
+    ElectLeaders(Vec<Elected>),
+    Reassign(Vec<Result<(), ReassignError>>),
     /// The topic as it is now, or as it would be.
     CreateTopics(Vec<Result<Arc<Topic>, CreateTopicError>>),
     /// The topic as it was.
@@ -125,6 +174,11 @@ impl ControllerMachine {
             image: Image::default(),
             settings,
         }
+    }
+
+    /// A machine that goes on from what others have decided.
+    pub fn from_image(settings: Settings, image: Image) -> Self {
+        Self { image, settings }
     }
 
     /// What has been decided, committed or not.
@@ -213,6 +267,36 @@ impl Machine for ControllerMachine {
                 token,
                 Reply::RegisterBroker(self.register_broker(broker, fx)),
             ),
+            Input::Heartbeat { token, heartbeat } => {
+                (token, Reply::Heartbeat(self.heartbeat(&heartbeat, fx)))
+            }
+            Input::BrokerLost { broker, epoch } => return self.broker_lost(broker, epoch, fx),
+            Input::UnregisterBroker { token, broker } => (
+                token,
+                Reply::UnregisterBroker(self.unregister_broker(broker, fx)),
+            ),
+            Input::AlterPartitions {
+                token,
+                broker,
+                epoch,
+                changes,
+            } => (
+                token,
+                Reply::AlterPartitions(self.alter_partitions(broker, epoch, &changes, fx)),
+            ),
+            Input::ElectLeaders {
+                token,
+                kind,
+                partitions,
+            } => (
+                token,
+                Reply::ElectLeaders(self.elect_leaders(kind, partitions, fx)),
+            ),
+            Input::Reassign {
+                token,
+                factor,
+                items,
+            } => (token, Reply::Reassign(self.reassign(factor, &items, fx))),
             Input::CreateTopics {
                 token,
                 mode,

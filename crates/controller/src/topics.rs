@@ -257,7 +257,7 @@ impl Scene<'_> {
         Ok(Arc::new(Topic {
             id: topic.id,
             name: topic.name.clone(),
-            partitions,
+            partitions: partitions.into_iter().collect(),
         }))
     }
 

@@ -95,7 +95,9 @@ impl Follower {
                 Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
                 Change::Config(Resource::Broker(_) | Resource::Brokers) => self.resolve_settings(),
                 Change::Config(Resource::Group(_) | Resource::ClientMetrics(_))
+                | Change::Partition { .. }
                 | Change::Broker(_)
+                | Change::BrokerGone(_)
                 | Change::ProducerIds
                 | Change::Feature
                 | Change::Scram

@@ -102,6 +102,9 @@ pub(crate) fn machine() -> ControllerMachine {
         partitions_default: 3,
         replication_factor_default: 1,
         fixed: Arc::default(),
+        session_timeout_ms: 2_000,
+        elr_enabled: true,
+        leader_imbalance_check_ms: None,
     })
 }
 
@@ -117,6 +120,8 @@ pub(crate) fn broker(id: i32, incarnation: u8) -> Registration {
             port: 9092,
             protocol: SecurityProtocol::Plaintext,
         }],
+        fenced: false,
+        in_controlled_shutdown: false,
     }
 }
 

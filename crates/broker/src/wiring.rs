@@ -320,6 +320,7 @@ fn open_metadata_log(
     });
     cell.lead(Lead {
         epoch: LeaderEpoch(0),
+        partition_epoch: 0,
         replicas: vec![node],
         isr: vec![node],
     });

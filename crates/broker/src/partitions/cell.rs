@@ -369,6 +369,11 @@ impl Cell {
                     };
                     self.queue(op, &mut after);
                 }
+                Effect::CommittedLost { from, to } => {
+                    error!(topic = %self.topic, partition = %self.topic_partition.partition, %from, %to, "committed records are lost: an unclean election has put a replica without them in charge");
+                }
+                // There is no peer yet.
+                Effect::Refollow | Effect::Acknowledge { .. } | Effect::ProposeIsr { .. } => (),
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));

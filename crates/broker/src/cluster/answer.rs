@@ -12,6 +12,8 @@ use crate::api::gate;
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
 
+const ELSE: &str = "the controller answered something else than was asked";
+
 /// This node, as others ask it.
 #[derive(Debug)]
 pub(crate) struct Answering(pub Arc<Broker>);
@@ -41,14 +43,14 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
                 broker: registration,
             };
             let Reply::RegisterBroker(result) = decide(broker, input).await? else {
-                return Err(unexpected());
+                unreachable!("{ELSE}")
             };
             done(result).map(Answer::Registered)
         }
         Request::Heartbeat(heartbeat) => {
             let input = |token| Input::Heartbeat { token, heartbeat };
             let Reply::Heartbeat(result) = decide(broker, input).await? else {
-                return Err(unexpected());
+                unreachable!("{ELSE}")
             };
             done(result).map(Answer::Heartbeat)
         }
@@ -64,7 +66,7 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
                 changes,
             };
             let Reply::AlterPartitions(result) = decide(broker, input).await? else {
-                return Err(unexpected());
+                unreachable!("{ELSE}")
             };
             let results = done(result)?;
             let code = |result: &Result<_, _>| match result {
@@ -79,7 +81,7 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
         } => {
             let input = |token| Input::AllocateProducerIds { token, broker: id };
             let Reply::AllocateProducerIds(result) = decide(broker, input).await? else {
-                return Err(unexpected());
+                unreachable!("{ELSE}")
             };
             done(result).map(Answer::ProducerIds)
         }
@@ -119,10 +121,4 @@ fn done<T>(result: Result<T, impl KafkaError>) -> Result<T, Refused> {
 
 fn not_active(broker: &Broker) -> Refused {
     Refused::NotActive(broker.controller.active())
-}
-
-/// The controller answered something else than was asked, which no state of it can
-/// explain.
-fn unexpected() -> Refused {
-    Refused::Code(ErrorCode::UnknownServerError)
 }

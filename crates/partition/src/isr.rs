@@ -211,6 +211,13 @@ impl Isr {
         }
     }
 
+    /// Every follower in sync, where its log starts and ends for sure.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (BrokerId, Offset, Offset)> {
+        let in_sync = self.followers.iter();
+        let in_sync = in_sync.filter(|(_, follower)| follower.in_sync);
+        in_sync.map(|(replica, follower)| (*replica, follower.log_start, follower.end))
+    }
+
     fn in_sync(&self) -> impl Iterator<Item = BrokerId> {
         let in_sync = self
             .followers

@@ -48,6 +48,10 @@ impl Leader {
         }
     }
 
+    pub(crate) fn isr(&self) -> &Isr {
+        &self.isr
+    }
+
     /// Whether there are enough replicas for an append that needs them.
     pub(crate) fn admit(&self, acks: Acks, settings: &Settings) -> Result<(), AppendError> {
         match acks {

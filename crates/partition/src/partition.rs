@@ -179,6 +179,20 @@ impl Partition {
         last_stable.min(self.log.saved())
     }
 
+    /// The followers in sync that surely have the record at `offset` or the end of the
+    /// log there, and how far each has come; none where this replica does not lead.
+    pub fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
+        match &self.role {
+            Role::Leader(leader) => leader
+                .isr()
+                .ranges()
+                .filter(|(_, start, end)| *start <= offset && offset <= *end)
+                .map(|(replica, _, end)| (replica, end))
+                .collect(),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Vec::new(),
+        }
+    }
+
     /// For the API of that name.
     pub fn describe_producers(&self) -> impl Iterator<Item = ActiveProducer> {
         self.log.hard.producers.active()

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ottla_base::config::TopicConfig;
-use ottla_base::{LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
 use ottla_partition::{
     Acks, ActiveProducer, Append, AppendError, Appended, CHECKPOINT_KEY, DeleteError, Effect,
     EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
@@ -329,6 +329,12 @@ impl Cell {
     /// recovered without them.
     pub(crate) fn settled(&self) -> Offset {
         self.lock().partition.settled()
+    }
+
+    /// The followers in sync that have what a reader at `offset` wants, and how far each
+    /// has come.
+    pub(crate) fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
+        self.lock().partition.in_sync_with(offset)
     }
 
     /// The idempotent producers that this partition remembers.

@@ -1,17 +1,19 @@
 //! The broker's services, as handlers see them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_base::config::{BrokerConfig, Layers, Overrides, TopicConfig, TopicDefaults};
+use ottla_base::config::{BrokerConfig, Layers, Overrides, Start, TopicConfig, TopicDefaults};
 use ottla_base::{BrokerId, ClusterId, TopicName};
 use ottla_controller::{Image, Resource};
 use ottla_store::LogStore;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use crate::budget::ByteBudget;
 use crate::clock::SystemClock;
+use crate::cluster::ClusterHandle;
 use crate::fetch::{ReadPool, Sessions};
 use crate::metadata::ControllerHandle;
 use crate::partitions::{Cell, Registry, Timers};
@@ -38,8 +40,18 @@ pub(crate) struct Broker {
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
     /// What was set at start: file, environment, arguments.
     pub fixed: Overrides,
+    /// How the active controller is reached.
+    pub cluster: ClusterHandle,
+    /// The listener that brokers use among themselves.
+    pub inter_broker: String,
     image: ArcSwap<Image>,
+    /// Counts the images, so that one can wait for the next.
+    images: watch::Sender<u64>,
     settings: ArcSwap<Settings>,
+    /// A broker that is silent for so long counts as dead.
+    session_timeout: Duration,
+    /// Whether clients are served yet.
+    ready: watch::Sender<bool>,
 }
 
 /// The settings in force: typed, and resolved anew when one changes.
@@ -63,6 +75,9 @@ pub(crate) struct Parts {
     pub fixed: Overrides,
     pub image: Image,
     pub settings: Settings,
+    pub cluster: ClusterHandle,
+    pub inter_broker: String,
+    pub session_timeout: Duration,
     /// Moves whatever is numbered at random.
     pub seed: i32,
 }
@@ -91,8 +106,13 @@ impl Broker {
             tasks: parts.tasks,
             failures: parts.failures,
             fixed: parts.fixed,
+            cluster: parts.cluster,
+            inter_broker: parts.inter_broker,
             image: ArcSwap::from_pointee(parts.image),
+            images: watch::Sender::new(0),
             settings: ArcSwap::from_pointee(parts.settings),
+            session_timeout: parts.session_timeout,
+            ready: watch::Sender::new(false),
         })
     }
 
@@ -138,6 +158,35 @@ impl Broker {
 
     pub(crate) fn publish_image(&self, image: Image) {
         self.image.store(Arc::new(image));
+        self.images.send_modify(|count| *count += 1);
+    }
+
+    /// Tells of every image that is published from now on.
+    pub(crate) fn image_changes(&self) -> watch::Receiver<u64> {
+        self.images.subscribe()
+    }
+
+    /// Returns when the metadata log is carried out up to this offset.
+    pub(crate) async fn metadata_reaches(&self, end: i64) {
+        let mut images = self.image_changes();
+        while self.metadata_offset() < end && images.changed().await.is_ok() {}
+    }
+
+    /// Clients are served from now on.
+    pub(crate) fn set_ready(&self) {
+        self.ready.send_replace(true);
+    }
+
+    /// Returns when clients can be served.
+    pub(crate) async fn ready(&self) {
+        let mut ready = self.ready.subscribe();
+        // The sender is this broker's own.
+        let _gone = ready.wait_for(|ready| *ready).await;
+    }
+
+    /// A broker that is silent for so long counts as dead.
+    pub(crate) fn session_timeout(&self) -> Duration {
+        self.session_timeout
     }
 
     pub(crate) fn publish_settings(&self, settings: Settings) {
@@ -168,15 +217,20 @@ impl Settings {
         }
     }
 
-    pub(crate) fn controller(&self, fixed: &Overrides) -> ottla_controller::Settings {
+    pub(crate) fn controller(&self, start: &Start) -> ottla_controller::Settings {
         let factor = self.broker.default_replication_factor;
+        let rebalance = self.broker.auto_leader_rebalance_enable;
+        let check_ms = self
+            .broker
+            .leader_imbalance_check_interval_seconds
+            .saturating_mul(1_000);
         ottla_controller::Settings {
             partitions_default: self.broker.num_partitions,
             replication_factor_default: i16::try_from(factor).unwrap_or(i16::MAX),
-            fixed: Arc::new(fixed.clone()),
-            session_timeout_ms: 2_000,
+            fixed: Arc::new(start.fixed.clone()),
+            session_timeout_ms: start.session_timeout_ms(),
             elr_enabled: true,
-            leader_imbalance_check_ms: None,
+            leader_imbalance_check_ms: rebalance.then_some(check_ms),
         }
     }
 

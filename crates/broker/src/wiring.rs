@@ -9,27 +9,31 @@ use std::time::Duration;
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
 use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
+use ottla_control::{Candidate, Client};
 use ottla_controller::{
-    BootstrapError, BrokerEpoch, Endpoint, Heartbeat, Image, Input, METADATA_TOPIC, RegisterError,
-    Registration, Reply,
+    BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
 };
 use ottla_partition::Lead;
+use ottla_rpc::{Address, Channels, IncomingStream};
 use ottla_store::{LogStore, LogSummary, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tonic::service::Routes;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
+use crate::cluster::{self, Answering, ClusterHandle};
 use crate::format::Bootstrap;
 use crate::metadata::{ControllerHandle, Follower};
 use crate::net::{self, Bound, ConnectionFacts};
 use crate::partitions::{Cell, CellParts, Timers, recover, revive};
-use crate::tasks::Tasks;
+use crate::tasks::{Stop, Tasks};
 use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
 use crate::{compaction, housekeeping, limits};
 
+pub use crate::cluster::RegistrationError;
 pub use crate::metadata::{ControllerError, LoadError};
 pub use crate::net::BindError;
 pub use crate::partitions::RecoverError;
@@ -79,15 +83,16 @@ pub enum StartError {
     #[error(transparent)]
     Controller(#[from] ControllerError),
     #[error(transparent)]
-    Register(#[from] RegisterError),
+    Register(#[from] RegistrationError),
 }
 
 /// Starts a broker and returns when clients can use it.
 pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let listeners = &parts.settings.listeners;
     check_is_served(listeners)?;
-    let bound = bind_all(listeners).await?;
+    let mut bound = bind_all(listeners).await?;
     let settings = Settings::resolve(&Layers::at_start(&parts.settings.fixed))?;
+    let channels = Channels::default();
     let (clock, timers, tasks) = (SystemClock::start(), Arc::default(), Tasks::default());
     let mut logs: HashMap<_, _> = parts
         .store
@@ -98,8 +103,7 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let (committed, events) = mpsc::unbounded_channel();
     let (failures, failed) = mpsc::unbounded_channel();
     let cell = open_metadata_log(&parts, clock, &timers, &failures, &mut logs)?;
-    let controller =
-        ControllerHandle::new(cell, settings.controller(&parts.settings.fixed), committed);
+    let controller = ControllerHandle::new(cell, settings.controller(&parts.settings), committed);
     let image = controller.load()?;
 
     let broker = Broker::new(Parts {
@@ -114,12 +118,42 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         fixed: parts.settings.fixed.clone(),
         settings: resolved(&parts.settings.fixed, listeners, &image)?,
         image: image.clone(),
+        cluster: ClusterHandle::new(Client::new(channels.clone(), candidates(&parts.settings))),
+        inter_broker: listeners.inter_broker.clone(),
+        session_timeout: session_timeout(&parts.settings),
         seed: i32::from_be_bytes(random_bytes()),
     });
     tasks.spawn("timers", timers.run(clock, tasks.stopping()));
     let follower = Follower::start(broker.clone(), image, logs);
     tasks.spawn("metadata", follower.run(events, tasks.stopping()));
-    register(&broker, &parts, &bound).await?;
+    bootstrap(&broker, &parts).await?;
+    let registration = registration(&broker, &parts, &bound);
+    let addresses = bound
+        .iter()
+        .map(|bound| (bound.name.clone(), bound.address));
+    let addresses = addresses.collect();
+    let (handoff, incoming) = ottla_rpc::incoming();
+    for bound in &mut bound {
+        if *bound.name == *listeners.inter_broker || listeners.is_for_controllers(&bound.name) {
+            bound.hand_off(handoff.clone());
+        }
+    }
+    tasks.spawn(
+        "grpc",
+        serve_nodes(broker.clone(), incoming, tasks.stopping()),
+    );
+    for bound in bound {
+        info!(listener = %bound.name, address = %bound.address, "listening");
+        let accept = bound.accept(broker.clone(), tasks.clone(), tasks.stopping());
+        tasks.spawn("listener", accept);
+    }
+    tasks.spawn("watch", cluster::watch(broker.clone(), tasks.stopping()));
+    cluster::register(&broker, &registration, tasks.stopping()).await?;
+    cluster::join(&broker, tasks.stopping()).await;
+    tasks.spawn(
+        "report",
+        cluster::report(broker.clone(), registration, tasks.stopping()),
+    );
     tasks.spawn(
         "revive",
         revive::run(broker.clone(), failed, tasks.stopping()),
@@ -132,16 +166,7 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         "compaction",
         compaction::run(broker.clone(), tasks.stopping()),
     );
-
-    let addresses = bound
-        .iter()
-        .map(|bound| (bound.name.clone(), bound.address));
-    let addresses = addresses.collect();
-    for bound in bound {
-        info!(listener = %bound.name, address = %bound.address, "listening");
-        let accept = bound.accept(broker.clone(), tasks.clone(), tasks.stopping());
-        tasks.spawn("listener", accept);
-    }
+    broker.set_ready();
     Ok(Running { broker, addresses })
 }
 
@@ -164,6 +189,7 @@ impl Running {
         let facts = ConnectionFacts {
             listener: listener.into(),
             peer: None,
+            is_forwarded: false,
         };
         let tasks = &self.broker.tasks;
         let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());
@@ -173,6 +199,9 @@ impl Running {
     /// Lets requests that are under way finish, keeps what makes the next start
     /// quick, and closes the store.
     pub async fn stop(self) {
+        if self.broker.settings().broker.controlled_shutdown_enable {
+            cluster::hand_over(&self.broker).await;
+        }
         self.broker.tasks.stop();
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
@@ -291,14 +320,15 @@ fn open_metadata_log(
     });
     cell.lead(Lead {
         epoch: LeaderEpoch(0),
+        partition_epoch: 0,
         replicas: vec![node],
         isr: vec![node],
     });
     Ok(cell)
 }
 
-/// Makes the cluster know this broker by its addresses.
-async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
+/// Writes down which cluster this is, or checks that it is the one.
+async fn bootstrap(broker: &Broker, parts: &StartParts) -> Result<(), StartError> {
     let cluster = broker.cluster_id.clone();
     let credentials = parts.bootstrap.scram.iter().cloned();
     let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
@@ -308,24 +338,16 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         cluster,
         credentials,
     });
-    match bootstrapped.await? {
-        Reply::Bootstrap(result) => result?,
-        other @ (Reply::RegisterBroker(_)
-        | Reply::Heartbeat(_)
-        | Reply::UnregisterBroker(_)
-        | Reply::AlterPartitions(_)
-        | Reply::ElectLeaders(_)
-        | Reply::Reassign(_)
-        | Reply::CreateTopics(_)
-        | Reply::DeleteTopics(_)
-        | Reply::CreatePartitions(_)
-        | Reply::AlterConfigs(_)
-        | Reply::AlterScram(_)
-        | Reply::AllocateProducerIds(_)) => {
-            unreachable!("the controller answered with {other:?}")
-        }
+    match bootstrapped.await {
+        Ok(Reply::Bootstrap(result)) => Ok(result?),
+        Ok(other) => unreachable!("the controller answered with {other:?}"),
+        Err(error) => Err(error.into()),
     }
-    let registration = Registration {
+}
+
+/// What this broker tells the cluster of itself.
+fn registration(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Registration {
+    Registration {
         id: broker.id,
         epoch: BrokerEpoch::default(),
         incarnation: *Uuid::new_v4().as_bytes(),
@@ -333,26 +355,42 @@ async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Resul
         listeners: endpoints(parts, bound),
         fenced: true,
         in_controlled_shutdown: false,
-    };
-    let registered = broker.controller.ask(|token| Input::RegisterBroker {
-        token,
-        broker: registration,
+    }
+}
+
+/// Serves other nodes until the broker stops.
+async fn serve_nodes(broker: Arc<Broker>, incoming: IncomingStream, mut stop: Stop) {
+    let routes = Routes::new(ottla_control::service(Arc::new(Answering(broker))));
+    let served = ottla_rpc::serve(routes, incoming, async move { stop.requested().await });
+    if let Err(error) = served.await {
+        warn!(%error, "other nodes are not served any more");
+    }
+}
+
+/// A broker that is silent for so long counts as dead.
+fn session_timeout(settings: &Start) -> Duration {
+    let ms = settings.session_timeout_ms();
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The nodes that may be the active controller.
+fn candidates(settings: &Start) -> Vec<Candidate> {
+    let voters = settings.listeners.voters.iter().map(|voter| Candidate {
+        id: Some(voter.id),
+        address: Address {
+            host: voter.host.clone(),
+            port: voter.port,
+        },
     });
-    let Reply::RegisterBroker(registered) = registered.await? else {
-        unreachable!("the controller answered something else than was asked");
-    };
-    let heartbeat = Heartbeat {
-        broker: broker.id,
-        epoch: registered?,
-        caught_up: true,
-        wants_fence: false,
-        wants_shutdown: false,
-    };
-    let heard = broker
-        .controller
-        .ask(|token| Input::Heartbeat { token, heartbeat });
-    heard.await?;
-    Ok(())
+    let servers = settings.listeners.bootstrap_servers.iter();
+    let servers = servers.map(|(host, port)| Candidate {
+        id: None,
+        address: Address {
+            host: host.clone(),
+            port: *port,
+        },
+    });
+    voters.chain(servers).collect()
 }
 
 fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {

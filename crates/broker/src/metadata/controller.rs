@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ottla_base::{ErrorCode, Machine as _, ReplyToken};
+use ottla_control::Active;
 use ottla_controller::{ControllerMachine, Image, Input, Record, RecordError, Reply, Settings};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Event;
 use crate::partitions::{Answer, Cell, Host, HostInput, RecoverError, replay};
@@ -84,6 +85,27 @@ impl ControllerHandle {
             .host(answer, |token| HostInput::Controller(input(token)))
             .map_err(|_| ControllerError)?;
         reply.await.map_err(|_| ControllerError)
+    }
+
+    /// Submits an input that nobody waits for.
+    pub(crate) fn tell(&self, input: Input) {
+        // A controller that is gone has nothing to decide.
+        let _not_here = self.cell.tell_host(HostInput::Controller(input));
+    }
+
+    /// Whether this node decides.
+    pub(crate) fn is_active(&self) -> bool {
+        true
+    }
+
+    /// Who decides, if that is known.
+    pub(crate) fn active(&self) -> Option<Active> {
+        None
+    }
+
+    /// Tells when this node begins to decide, and when it ends.
+    pub(crate) fn activity(&self) -> watch::Receiver<bool> {
+        watch::Sender::new(true).subscribe()
     }
 
     /// The partition that keeps the metadata log.

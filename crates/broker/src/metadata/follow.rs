@@ -118,6 +118,7 @@ impl Follower {
         for (id, partition) in topic.partitions().skip(local.partitions()) {
             let lead = Lead {
                 epoch: partition.leader_epoch,
+                partition_epoch: partition.partition_epoch,
                 replicas: partition.replicas.clone(),
                 isr: partition.isr.clone(),
             };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ottla_base::config::TopicConfig;
-use ottla_base::{LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
 use ottla_partition::{
     Acks, ActiveProducer, Append, AppendError, Appended, CHECKPOINT_KEY, DeleteError, Effect,
     EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
@@ -331,6 +331,12 @@ impl Cell {
         self.lock().partition.settled()
     }
 
+    /// The followers in sync that have what a reader at `offset` wants, and how far each
+    /// has come.
+    pub(crate) fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
+        self.lock().partition.in_sync_with(offset)
+    }
+
     /// The idempotent producers that this partition remembers.
     pub(crate) fn describe_producers(&self) -> Vec<ActiveProducer> {
         self.lock().partition.describe_producers().collect()
@@ -369,6 +375,11 @@ impl Cell {
                     };
                     self.queue(op, &mut after);
                 }
+                Effect::CommittedLost { from, to } => {
+                    error!(topic = %self.topic, partition = %self.topic_partition.partition, %from, %to, "committed records are lost: an unclean election has put a replica without them in charge");
+                }
+                // There is no peer yet.
+                Effect::Refollow | Effect::Acknowledge { .. } | Effect::ProposeIsr { .. } => (),
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));

@@ -126,6 +126,7 @@ mod tests {
         });
         cell.lead(Lead {
             epoch: LeaderEpoch(0),
+            partition_epoch: 0,
             replicas: vec![node],
             isr: vec![node],
         });

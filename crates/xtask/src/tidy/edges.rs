@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "quorum",
         &["base", "protocol", "controller", "store", "rpc"],
     ),
+    ("control", &["base", "controller", "rpc"]),
     (
         "broker",
         &[
@@ -35,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "rpc",
             "replication",
             "quorum",
+            "control",
         ],
     ),
     (

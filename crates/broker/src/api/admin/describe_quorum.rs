@@ -28,6 +28,7 @@ pub(in crate::api) struct DescribeQuorum;
 impl Handler for DescribeQuorum {
     type Request = DescribeQuorumRequest;
     const SERVED: RangeInclusive<i16> = 0..=2;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,

@@ -206,15 +206,20 @@ impl Fold {
         let _nobody_follows = self.shared.commits.send(Commit { end, records });
     }
 
-    fn keep(&self, kept: &Kept) {
+    async fn keep(&self, kept: &Kept) -> Result<(), StorageError> {
         self.shared.store.submit(Op::State {
             log: self.shared.log,
             key: Bytes::from_static(SNAPSHOT),
             value: codec::encode(kept),
         });
+        let durable = self.entries.durable().await;
+        durable.map_err(|error| {
+            StorageIOError::write_snapshot(Some(kept.meta.signature()), &error)
+        })?;
         let mut state = self.lock();
         state.appended_at_snapshot = self.entries.appended();
         state.snapshot_bytes = byte_count(&kept.records);
+        Ok(())
     }
 }
 
@@ -278,7 +283,8 @@ impl RaftStateMachine<TypeConfig> for Fold {
         self.keep(&Kept {
             meta: meta.clone(),
             records,
-        });
+        })
+        .await?;
         let mut state = self.lock();
         let changes = difference(&state.image, &image);
         state.image = image;
@@ -315,7 +321,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Fold {
             meta,
             records: records_of(&image),
         };
-        self.keep(&kept);
+        self.keep(&kept).await?;
         let Kept { meta, records } = kept;
         Ok(Snapshot {
             meta,

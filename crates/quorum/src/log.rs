@@ -198,11 +198,12 @@ impl RaftLog {
     }
 
     /// Returns once everything that was submitted is durable.
-    async fn durable(&self) -> io::Result<()> {
+    pub(crate) async fn durable(&self) -> io::Result<()> {
         let (done, drained) = oneshot::channel();
         let store = self.shared.store.clone();
-        // It happens once per election, and the store has no other way to tell.
-        let thread = std::thread::Builder::new().name("ottla-vote".into());
+        // It happens once per election or snapshot, and the store has no other way to
+        // tell.
+        let thread = std::thread::Builder::new().name("ottla-quorum".into());
         thread.spawn(move || {
             store.drain();
             let _gone = done.send(store.failure());

@@ -269,6 +269,9 @@ impl<'a> Fetching<'a> {
             Ok(view) => view,
             Err(code) => return PartitionResult::refused(self.why(target, code)),
         };
+        if view.role == RoleKind::Follower && !self.is_here(target) {
+            return PartitionResult::refused(self.why(target, ErrorCode::NotLeaderOrFollower));
+        }
         match diverging(cell, &view, target) {
             Ok(None) if target.fetch_offset > view.end => {
                 return PartitionResult::refused(ErrorCode::OffsetOutOfRange);
@@ -299,6 +302,12 @@ impl<'a> Fetching<'a> {
             Ok(records) => Self::with_records(view, records),
             Err(error) => PartitionResult::refused(error.code()),
         }
+    }
+
+    /// Whether the replica is still this broker's: one that is given up follows nobody.
+    fn is_here(&self, target: &Target) -> bool {
+        let topic = find_topic(self.cx, &target.topic);
+        topic.is_ok_and(|topic| topic.cell(target.partition).is_some())
     }
 
     /// The replica in the client's rack that it should read from rather than from this

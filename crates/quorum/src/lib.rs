@@ -1,4 +1,31 @@
 //! The metadata log, replicated between controllers by Raft.
+//!
+//! A [`Voter`] keeps it in a log store, folds what is committed into an image and
+//! tells its [`Participant`]; a node that is no voter hears the same through
+//! [`Followed`]. Knows nothing of what a record decides, or who asked for it.
+
+mod codec;
+#[cfg(test)]
+mod conformance;
+mod difference;
+mod fold;
+mod follow;
+mod log;
+mod network;
+mod origin;
+mod raft;
+mod service;
+mod voter;
+
+pub use codec::CodecError;
+pub use follow::{FollowParts, Followed};
+pub use log::KeptError;
+pub use origin::OriginError;
+pub use service::Service;
+pub use voter::{
+    OpenError, Participant, Parts, Proposals, Proposer, QuorumStatus, Timing, Voter, VoterStatus,
+    VoterTask, proposals,
+};
 
 /// What `proto/quorum.proto` says, as Rust.
 #[expect(

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use ottla_base::config::SecurityProtocol;
 use ottla_base::{BrokerId, Effects, Machine};
 
-use crate::ControllerMachine;
+use crate::change::Rules;
 use crate::record::Record;
+use crate::sessions::Silent;
+use crate::{ControllerMachine, Partition};
 
 /// The term of a broker's registration; grows with every start of the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,16 +115,34 @@ impl Registration {
     }
 }
 
+/// What a broker does in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Fenced,
+    Active,
+    /// It gives away what it leads.
+    ShuttingDown,
+    /// It leads nothing that another could, and is fenced.
+    MayStop,
+}
+
 impl ControllerMachine {
-    /// Takes a broker in, or in again with another epoch.
+    /// Takes a broker in, or in again with another epoch: what the process before it
+    /// led and kept up with is not its own.
     pub(crate) fn register_broker(
         &mut self,
         broker: Registration,
         fx: &mut Effects<Self>,
     ) -> Result<BrokerEpoch, RegisterError> {
-        let known = self.image().broker(broker.id);
-        if let Some(known) = known.filter(|known| known.incarnation == broker.incarnation) {
-            return Ok(known.epoch);
+        let id = broker.id;
+        let known = self.image().broker(id).cloned();
+        if let Some(known) = &known {
+            if known.incarnation == broker.incarnation {
+                return Ok(self.amend(known, broker, fx));
+            }
+            if self.sessions.is_valid(id, known.epoch, fx.now()) {
+                return Err(RegisterError::Duplicate { id });
+            }
         }
         let epoch = BrokerEpoch(self.image().last_broker_epoch().0 + 1);
         let broker = Registration {
@@ -131,8 +151,32 @@ impl ControllerMachine {
             in_controlled_shutdown: false,
             ..broker
         };
+        self.sessions.end(id);
         self.emit(Record::Broker(Arc::new(broker)), fx);
+        if known.is_some() {
+            self.take_out(id, fx);
+        }
         Ok(epoch)
+    }
+
+    /// The same process may tell other addresses.
+    fn amend(
+        &mut self,
+        known: &Registration,
+        broker: Registration,
+        fx: &mut Effects<Self>,
+    ) -> BrokerEpoch {
+        let epoch = known.epoch;
+        let broker = Registration {
+            epoch,
+            fenced: known.fenced,
+            in_controlled_shutdown: known.in_controlled_shutdown,
+            ..broker
+        };
+        if broker != *known {
+            self.emit(Record::Broker(Arc::new(broker)), fx);
+        }
+        epoch
     }
 
     pub(crate) fn heartbeat(
@@ -140,21 +184,58 @@ impl ControllerMachine {
         heartbeat: &Heartbeat,
         fx: &mut Effects<Self>,
     ) -> Result<HeartbeatAnswer, StaleBrokerEpoch> {
-        let broker = self.current_broker(heartbeat.broker, heartbeat.epoch)?;
-        let may_shut_down = heartbeat.wants_shutdown;
-        let unfence = heartbeat.caught_up && !heartbeat.wants_fence && !may_shut_down;
-        let fenced = !unfence && (broker.fenced || heartbeat.wants_fence || may_shut_down);
-        if fenced != broker.fenced {
-            let broker = Registration {
-                fenced,
-                ..Registration::clone(&broker)
-            };
-            self.emit(Record::Broker(Arc::new(broker)), fx);
+        let Heartbeat { broker, epoch, .. } = *heartbeat;
+        let registration = self.current_broker(broker, epoch)?;
+        self.sessions.hear(broker, epoch, fx.now());
+        let before = standing(&registration);
+        let after = self.next_standing(before, heartbeat);
+        match after {
+            Standing::Fenced => self.fence(&registration, fx),
+            Standing::MayStop => {
+                self.fence(&registration, fx);
+                // Its next process need not wait for the end of this session.
+                self.sessions.end(broker);
+            }
+            Standing::Active if before == Standing::Fenced => self.unfence(&registration, fx),
+            Standing::ShuttingDown if before == Standing::Active => {
+                self.begin_shutdown(&registration, fx);
+            }
+            Standing::Active | Standing::ShuttingDown => {}
         }
         Ok(HeartbeatAnswer {
-            fenced,
-            may_shut_down,
+            fenced: matches!(after, Standing::Fenced | Standing::MayStop),
+            may_shut_down: after == Standing::MayStop,
         })
+    }
+
+    /// As in Kafka's `BrokerHeartbeatManager`.
+    fn next_standing(&self, before: Standing, heartbeat: &Heartbeat) -> Standing {
+        let Heartbeat {
+            wants_fence,
+            wants_shutdown,
+            caught_up,
+            broker,
+            ..
+        } = *heartbeat;
+        match before {
+            Standing::Fenced | Standing::MayStop if wants_shutdown => Standing::MayStop,
+            Standing::Fenced | Standing::MayStop if caught_up && !wants_fence => Standing::Active,
+            Standing::Fenced | Standing::MayStop => Standing::Fenced,
+            Standing::Active if wants_fence && wants_shutdown => Standing::MayStop,
+            Standing::Active if wants_fence => Standing::Fenced,
+            Standing::Active if !wants_shutdown => Standing::Active,
+            Standing::Active | Standing::ShuttingDown if self.leads(broker) => {
+                Standing::ShuttingDown
+            }
+            Standing::Active | Standing::ShuttingDown => Standing::MayStop,
+        }
+    }
+
+    pub(crate) fn broker_lost(&mut self, id: BrokerId, epoch: BrokerEpoch, fx: &mut Effects<Self>) {
+        if let Ok(broker) = self.current_broker(id, epoch) {
+            self.sessions.end(id);
+            self.fence(&broker, fx);
+        }
     }
 
     pub(crate) fn unregister_broker(
@@ -166,22 +247,92 @@ impl ControllerMachine {
             return Err(UnregisterError::Unknown { id });
         }
         let last = self.image().last_broker_epoch();
+        self.sessions.end(id);
         self.emit(Record::BrokerEpochs { last }, fx);
         self.emit(Record::BrokerGone(id), fx);
+        self.take_out(id, fx);
         Ok(())
     }
 
-    pub(crate) fn broker_lost(&mut self, id: BrokerId, epoch: BrokerEpoch, fx: &mut Effects<Self>) {
-        let Ok(broker) = self.current_broker(id, epoch) else {
-            return;
-        };
-        if !broker.fenced {
-            let broker = Registration {
-                fenced: true,
-                ..Registration::clone(&broker)
-            };
-            self.emit(Record::Broker(Arc::new(broker)), fx);
+    /// Fences whoever was silent for too long.
+    pub(crate) fn fence_silent(&mut self, fx: &mut Effects<Self>) {
+        match self.sessions.silent(self.image(), fx.now()) {
+            Silent::Unknown => self.assume_alive(fx),
+            Silent::Brokers(silent) => {
+                for id in silent {
+                    if let Some(broker) = self.image().broker(id).cloned() {
+                        self.fence(&broker, fx);
+                    }
+                }
+            }
         }
+    }
+
+    fn fence(&mut self, broker: &Registration, fx: &mut Effects<Self>) {
+        if broker.fenced {
+            return;
+        }
+        let fenced = Registration {
+            fenced: true,
+            ..broker.clone()
+        };
+        self.emit(Record::Broker(Arc::new(fenced)), fx);
+        self.take_out(broker.id, fx);
+    }
+
+    fn begin_shutdown(&mut self, broker: &Registration, fx: &mut Effects<Self>) {
+        let stopping = Registration {
+            in_controlled_shutdown: true,
+            ..broker.clone()
+        };
+        self.emit(Record::Broker(Arc::new(stopping)), fx);
+        self.take_out(broker.id, fx);
+    }
+
+    fn unfence(&mut self, broker: &Registration, fx: &mut Effects<Self>) {
+        let unfenced = Registration {
+            fenced: false,
+            in_controlled_shutdown: false,
+            ..broker.clone()
+        };
+        self.emit(Record::Broker(Arc::new(unfenced)), fx);
+        let hosted: Vec<_> = self.hosted.by(broker.id).collect();
+        let elect_where_none_leads = |partition: &Partition, rules: Rules| {
+            let leaderless = partition.leader.is_none();
+            leaderless.then(|| (partition.clone(), rules.preference()))
+        };
+        self.change_partitions(&hosted, elect_where_none_leads, fx);
+    }
+
+    /// A broker that may not lead any more leaves every ISR. A partition that it is
+    /// the only replica of stays as it is: nobody else could lead it, and it comes
+    /// back with its broker. So a node that is alone starts without a word about its
+    /// partitions, however many it has.
+    fn take_out(&mut self, broker: BrokerId, fx: &mut Effects<Self>) {
+        let hosted: Vec<_> = self.hosted.by(broker).collect();
+        let is_gone = self.image().broker(broker).is_none();
+        let leave = |partition: &Partition, rules: Rules| {
+            let matters = partition.leader == Some(broker)
+                || partition.isr.contains(&broker)
+                || (is_gone && partition.elr.contains(&broker));
+            let alone = partition.replicas == [broker] && !is_gone;
+            if !matters || alone {
+                return None;
+            }
+            let mut after = partition.clone();
+            after.isr.retain(|member| *member != broker);
+            Some((after, rules.preference()))
+        };
+        self.change_partitions(&hosted, leave, fx);
+    }
+
+    /// Whether the broker leads what another replica could lead.
+    fn leads(&self, broker: BrokerId) -> bool {
+        let mut led = self.hosted.by(broker).filter_map(|tp| {
+            let partition = self.image().partition(tp)?;
+            (partition.leader == Some(broker)).then_some(partition)
+        });
+        led.any(|partition| partition.replicas.len() > 1)
     }
 
     pub(crate) fn current_broker(
@@ -195,5 +346,16 @@ impl ControllerMachine {
             .filter(|broker| broker.epoch == said)
             .cloned()
             .ok_or(StaleBrokerEpoch { id, said, current })
+    }
+}
+
+fn standing(broker: &Registration) -> Standing {
+    match broker {
+        Registration { fenced: true, .. } => Standing::Fenced,
+        Registration {
+            in_controlled_shutdown: true,
+            ..
+        } => Standing::ShuttingDown,
+        Registration { .. } => Standing::Active,
     }
 }

@@ -199,6 +199,13 @@ impl Image {
         self.broker(id).filter(|broker| broker.is_active())
     }
 
+    /// Who leads the partition and is known to be alive. A partition with one replica
+    /// keeps its leader while that is away.
+    pub fn live_leader(&self, partition: &Partition) -> Option<BrokerId> {
+        let unfenced = |id: &BrokerId| self.broker(*id).is_some_and(|broker| !broker.fenced);
+        partition.leader.filter(unfenced)
+    }
+
     pub(crate) fn last_broker_epoch(&self) -> BrokerEpoch {
         self.last_broker_epoch
     }
@@ -298,12 +305,19 @@ impl Image {
 
     /// A partition of a topic that is not there is none of ours: the topic is gone,
     /// or a later record tells of it whole.
-    fn put_partition(&mut self, id: TopicId, partition: PartitionId, state: &Partition) -> Change {
+    fn put_partition(
+        &mut self,
+        id: TopicId,
+        partition: PartitionId,
+        state: &Arc<Partition>,
+    ) -> Change {
         let topic = self.topics.get_mut(&id);
         let (Some(topic), Ok(at)) = (topic, usize::try_from(partition.0)) else {
             return Change::Nothing;
         };
-        let replaced = Arc::make_mut(topic).partitions.replace(at, state.clone());
+        let replaced = Arc::make_mut(topic)
+            .partitions
+            .replace(at, Arc::clone(state));
         match replaced {
             Some(_) => Change::Partition {
                 topic: Arc::clone(topic),
@@ -342,11 +356,11 @@ impl Topic {
         (0..).map(PartitionId).zip(self.partitions.iter())
     }
 
-    /// How many replicas a partition has.
+    /// How many replicas a partition has, without those that are on their way out.
     pub fn replication_factor(&self) -> usize {
-        self.partitions
-            .first()
-            .map_or(0, |partition| partition.replicas.len())
+        self.partitions.first().map_or(0, |partition| {
+            partition.replicas.len() - partition.removing.len()
+        })
     }
 
     /// Whether the broker keeps its own state in this topic.

@@ -1,9 +1,11 @@
 //! Leaders say who is in sync with them.
 
-use ottla_base::{BrokerId, Effects, LeaderEpoch, Machine, PartitionId, TopicId, TopicPartition};
+use std::sync::Arc;
 
-use crate::record::Record;
-use crate::{BrokerEpoch, ControllerMachine, Partition, StaleBrokerEpoch};
+use ottla_base::{BrokerId, Effects, LeaderEpoch, PartitionId, TopicId};
+
+use crate::change::RuleBook;
+use crate::{BrokerEpoch, ControllerMachine, Partition, StaleBrokerEpoch, Topic};
 
 /// The in-sync replicas that a leader wants for a partition.
 #[derive(Clone, Debug)]
@@ -57,11 +59,12 @@ impl ControllerMachine {
         epoch: BrokerEpoch,
         changes: &[IsrChange],
         fx: &mut Effects<Self>,
-    ) -> Result<Vec<Result<Partition, AlterPartitionError>>, StaleBrokerEpoch> {
+    ) -> Result<Vec<Result<Arc<Partition>, AlterPartitionError>>, StaleBrokerEpoch> {
         self.current_broker(broker, epoch)?;
+        let book = self.rule_book();
         let results = changes
             .iter()
-            .map(|change| self.alter_partition(broker, change, fx));
+            .map(|change| self.alter_partition(broker, change, &book, fx));
         Ok(results.collect())
     }
 
@@ -69,22 +72,24 @@ impl ControllerMachine {
         &mut self,
         broker: BrokerId,
         change: &IsrChange,
+        book: &RuleBook,
         fx: &mut Effects<Self>,
-    ) -> Result<Partition, AlterPartitionError> {
-        let current = self.may_alter(broker, change)?;
-        let state = Partition {
+    ) -> Result<Arc<Partition>, AlterPartitionError> {
+        let (topic, current) = self.may_alter(broker, change)?;
+        let rules = book.of(self.image(), &topic.name);
+        let wanted = Partition {
             isr: change.isr.clone(),
             recovering: !change.recovered,
-            partition_epoch: current.partition_epoch + 1,
-            ..current
+            ..current.clone()
         };
-        let record = Record::Partition {
-            topic: change.topic,
-            partition: change.partition,
-            state: state.clone(),
-        };
-        self.emit(record, fx);
-        Ok(state)
+        let wish = (wanted, rules.preference());
+        let changed = self.change_partition(&topic, change.partition, rules, wish, fx);
+        let changed = changed.unwrap_or_else(|| Arc::new(current));
+        if changed.leader == Some(broker) {
+            Ok(changed)
+        } else {
+            Err(AlterPartitionError::NewLeaderElected)
+        }
     }
 
     /// The partition as it is, if `broker` may change it so.
@@ -92,22 +97,22 @@ impl ControllerMachine {
         &self,
         broker: BrokerId,
         change: &IsrChange,
-    ) -> Result<Partition, AlterPartitionError> {
+    ) -> Result<(Arc<Topic>, Partition), AlterPartitionError> {
         let IsrChange {
-            topic, partition, ..
+            topic: id,
+            partition,
+            ..
         } = *change;
-        if self.image().topic_by_id(topic).is_none() {
-            return Err(AlterPartitionError::UnknownTopic { topic });
-        }
-        let tp = TopicPartition { topic, partition };
-        let current = self.image().partition(tp);
+        let topic = self.image().topic_by_id(id);
+        let topic = topic.ok_or(AlterPartitionError::UnknownTopic { topic: id })?;
+        let current = topic.partition(partition);
         let current = current.ok_or(AlterPartitionError::UnknownPartition { partition })?;
         is_current(broker, change, current)?;
         is_a_choice(change, current)?;
         let ineligible = |id: &&BrokerId| self.image().active_broker(**id).is_none();
         match change.isr.iter().find(ineligible) {
             Some(&broker) => Err(AlterPartitionError::Ineligible { broker }),
-            None => Ok(current.clone()),
+            None => Ok((Arc::clone(topic), current.clone())),
         }
     }
 }

@@ -6,10 +6,12 @@
 //! nothing of the wire, of logs, or of what a broker does with a partition.
 
 mod brokers;
+mod change;
 mod codec;
 mod configs;
 mod elections;
 mod features;
+mod hosted;
 mod image;
 mod isr;
 mod machine;
@@ -20,6 +22,7 @@ mod producer_ids;
 mod reassignment;
 mod record;
 mod scram;
+mod sessions;
 mod sorted_map;
 mod topics;
 

@@ -104,12 +104,16 @@ impl Partitions {
     }
 
     /// Puts `partition` in the place of the one that is there, which it returns.
-    pub(crate) fn replace(&mut self, at: usize, partition: Partition) -> Option<Arc<Partition>> {
+    pub(crate) fn replace(
+        &mut self,
+        at: usize,
+        partition: Arc<Partition>,
+    ) -> Option<Arc<Partition>> {
         self.get(at)?;
         let chunks = Arc::make_mut(&mut self.chunks);
         let chunk = Arc::make_mut(&mut chunks[at / CHUNK_LEN]);
         let place = &mut chunk[at % CHUNK_LEN];
-        Some(std::mem::replace(place, Arc::new(partition)))
+        Some(std::mem::replace(place, partition))
     }
 
     fn push(&mut self, partition: Partition) {

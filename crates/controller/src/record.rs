@@ -37,7 +37,7 @@ pub enum Record {
     Partition {
         topic: TopicId,
         partition: PartitionId,
-        state: Partition,
+        state: Arc<Partition>,
     },
     /// One setting of one resource; no value removes it.
     Config {
@@ -160,7 +160,7 @@ impl Record {
                 decode_partition(value).map(|state| Self::Partition {
                     topic,
                     partition,
-                    state,
+                    state: Arc::new(state),
                 })
             }
             (kind::CONFIG, value) => {

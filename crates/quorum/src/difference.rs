@@ -25,7 +25,9 @@ pub(crate) fn difference(before: &Image, after: &Image) -> Vec<Record> {
     let old = before.brokers();
     let gone = old.filter(|broker| after.broker(broker.id).is_none());
     records.extend(gone.map(|broker| Record::BrokerGone(broker.id)));
-    let old = before.features().filter(|(name, _)| after.feature(name) == 0);
+    let old = before
+        .features()
+        .filter(|(name, _)| after.feature(name) == 0);
     records.extend(old.map(|(name, _)| Record::Feature {
         name: name.to_owned(),
         level: 0,

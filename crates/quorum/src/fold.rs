@@ -231,9 +231,7 @@ impl State {
 impl RaftStateMachine<TypeConfig> for Fold {
     type SnapshotBuilder = Self;
 
-    async fn applied_state(
-        &mut self,
-    ) -> Result<(Option<LogId>, StoredMembership), StorageError> {
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
         let state = self.lock();
         Ok((state.applied, state.membership.clone()))
     }

@@ -88,8 +88,7 @@ impl Followed {
     async fn follow(&self, voter: &Address, parts: &FollowParts) -> Result<(), FollowError> {
         let channel = parts.channels.to(voter);
         let channel = channel.ok_or_else(|| FollowError::Address(voter.clone()))?;
-        let mut client =
-            QuorumClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client = QuorumClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let from = self.end().0;
         let mut events: Streaming<MetadataEvent> =
             client.follow(FollowRequest { from }).await?.into_inner();

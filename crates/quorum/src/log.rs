@@ -140,10 +140,7 @@ impl RaftLog {
 
     fn entry(&self, index: u64) -> Result<Entry, KeptError> {
         let entries = self.stored(index, index + 1, 1)?;
-        entries
-            .into_iter()
-            .next()
-            .ok_or(KeptError::Absent(index))
+        entries.into_iter().next().ok_or(KeptError::Absent(index))
     }
 
     /// Entries from `start` on: at least one and not much more than `bytes_max`.
@@ -340,8 +337,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         {
             let mut state = self.lock();
             for entry in entries {
-                let batch =
-                    to_batch(&entry).map_err(|error| StorageIOError::write_logs(&error))?;
+                let batch = to_batch(&entry).map_err(|error| StorageIOError::write_logs(&error))?;
                 let index = entry.log_id.index;
                 if state.start == state.end && index > state.end {
                     let to = offset(index);
@@ -384,7 +380,9 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             log: self.shared.log,
             to: offset(to),
         });
-        let last = self.last().map_err(|error| StorageIOError::read_logs(&error))?;
+        let last = self
+            .last()
+            .map_err(|error| StorageIOError::read_logs(&error))?;
         self.lock().last = last;
         Ok(())
     }
@@ -417,7 +415,10 @@ impl RaftLog {
             if let Some(entry) = state.tail.back() {
                 return Ok(Some(entry.log_id));
             }
-            ((state.start < state.end).then(|| state.end - 1), state.purged)
+            (
+                (state.start < state.end).then(|| state.end - 1),
+                state.purged,
+            )
         };
         match last {
             Some(index) => Ok(Some(self.entry(index)?.log_id)),

@@ -425,7 +425,10 @@ impl VoterTask {
     async fn look(&mut self, raft: &Raft, seen: Metrics) -> Result<(), LiveError> {
         let leads = seen.state == ServerState::Leader;
         if leads && self.shared.is_quorum_lost(&seen) {
-            warn!(term = seen.current_term, "most voters do not answer, so this one leads no more");
+            warn!(
+                term = seen.current_term,
+                "most voters do not answer, so this one leads no more"
+            );
             raft.trigger().elect().await?;
         }
         let standing = match self.shared.leader(&seen) {
@@ -509,9 +512,7 @@ impl VoterTask {
 }
 
 /// The outcome of the write that is under way; never without one.
-async fn finished(
-    write: &mut Option<(u64, u64, Write)>,
-) -> (u64, u64, Result<(), WriteError>) {
+async fn finished(write: &mut Option<(u64, u64, Write)>) -> (u64, u64, Result<(), WriteError>) {
     match write {
         Some((term, number, write)) => (*term, *number, write.await),
         None => std::future::pending().await,

@@ -203,7 +203,7 @@ impl KafkaError for AssignmentError {
 impl KafkaError for PlacementError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::TooFewBrokers { .. } | Self::NoneActive => ErrorCode::InvalidReplicationFactor,
         }
     }
 }
@@ -273,7 +273,7 @@ impl KafkaError for ReassignError {
             Self::NotInProgress => ErrorCode::NoReassignmentInProgress,
             Self::Assignment(error) => error.code(),
             Self::FactorChanges { .. } => ErrorCode::InvalidReplicationFactor,
-            Self::RevertUnclean | Self::Unsupported => ErrorCode::InvalidReplicaAssignment,
+            Self::RevertUnclean => ErrorCode::InvalidReplicaAssignment,
         }
     }
 
@@ -292,6 +292,7 @@ impl KafkaError for AlterConfigError {
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
             Self::Config { kind, source } => config_code(*kind, source),
+            Self::MinIsrOfOneBroker => ErrorCode::InvalidConfig,
             Self::TooMany => ErrorCode::PolicyViolation,
         }
     }

@@ -12,8 +12,9 @@ use ottla_base::{
 };
 use ottla_controller::{
     Alteration, BootstrapError, BrokerEpoch, Change, ConfigChange, Edit, EditOp, Image, Input,
-    Mode, NewPartitions, NewTopic, Partition, ProducerIdBlock, Record, RecordError, Registration,
-    Reply, Resource, ScramAlteration, ScramChange, ScramMechanism, TopicRef,
+    Mode, NewPartitions, NewTopic, Partition, ProducerIdBlock, Reassignment, Record, RecordError,
+    Registration, ReplicationFactor, Reply, Resource, ScramAlteration, ScramChange, ScramMechanism,
+    TopicRef,
 };
 
 /// The last record of every key, in order, without those that only delete.
@@ -327,6 +328,20 @@ fn the_layout_of_records_stays() {
         token,
         mode: Mode::Apply,
         alterations: alterations.into(),
+    });
+    cluster.start(2, 2);
+    cluster.ask(|token| Input::Reassign {
+        token,
+        factor: ReplicationFactor::Kept,
+        items: vec![Reassignment {
+            topic: TopicName::from("a"),
+            partition: PartitionId(0),
+            replicas: Some(vec![BrokerId(2)]),
+        }],
+    });
+    cluster.ask(|token| Input::UnregisterBroker {
+        token,
+        broker: BrokerId(1),
     });
     cluster.ask(|token| Input::DeleteTopics {
         token,

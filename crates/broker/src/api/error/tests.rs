@@ -170,7 +170,11 @@ fn of_topics(table: &mut String) {
     let partition = PartitionId(0);
     rows(table, &[AssignmentError::Empty { partition }]);
     let (factor, brokers) = (3, 1);
-    rows(table, &[PlacementError::TooFewBrokers { factor, brokers }]);
+    let placement = [
+        PlacementError::TooFewBrokers { factor, brokers },
+        PlacementError::NoneActive,
+    ];
+    rows(table, &placement);
     rows(table, &[ProducerIdError::Exhausted]);
 }
 
@@ -248,6 +252,7 @@ fn of_settings(table: &mut String) {
         AlterConfigError::UnknownTopic { name },
         AlterConfigError::UnknownBroker { id: BrokerId(1) },
         AlterConfigError::Unnamed,
+        AlterConfigError::MinIsrOfOneBroker,
         AlterConfigError::TooMany,
     ];
     rows(table, &alter);

@@ -51,7 +51,7 @@ fn change_topic(known: &Topic, topic: &Arc<Topic>, records: &mut Vec<Record>) {
             records.push(Record::Partition {
                 topic: topic.id,
                 partition,
-                state: new.clone(),
+                state: Arc::new(new.clone()),
             });
         }
     }

@@ -22,18 +22,18 @@ const LONG: Duration = Duration::from_secs(60);
 
 const NOBODY: i32 = 0;
 
-pub fn id(node: i32) -> BrokerId {
+pub(crate) fn id(node: i32) -> BrokerId {
     BrokerId(node)
 }
 
-pub fn producer_ids(next: i64) -> Record {
+pub(crate) fn producer_ids(next: i64) -> Record {
     Record::ProducerIds {
         next: ProducerId(next),
     }
 }
 
 /// A record that takes up room.
-pub fn ballast() -> Record {
+pub(crate) fn ballast() -> Record {
     Record::Config {
         resource: Resource::Brokers,
         name: "ballast".to_owned(),
@@ -41,7 +41,7 @@ pub fn ballast() -> Record {
     }
 }
 
-pub fn topic(name: &str) -> Arc<Topic> {
+pub(crate) fn topic(name: &str) -> Arc<Topic> {
     let partition = Partition::new(vec![id(1)], vec![id(1)]);
     Arc::new(Topic {
         id: TopicId([7; 16]),
@@ -51,7 +51,7 @@ pub fn topic(name: &str) -> Arc<Topic> {
 }
 
 /// All nodes, the stores that survive them, and the wires.
-pub struct World {
+pub(crate) struct World {
     nodes: BTreeMap<i32, Node>,
     stores: BTreeMap<i32, (Arc<memory::MemoryStore>, LogId)>,
     doors: BTreeMap<i32, Door>,
@@ -101,8 +101,8 @@ impl Participant for Witness {
 }
 
 /// A node that runs.
-pub struct Node {
-    pub voter: Voter,
+pub(crate) struct Node {
+    pub(crate) voter: Voter,
     proposer: Proposer,
     seen: watch::Receiver<Seen>,
     stop: oneshot::Sender<()>,
@@ -114,33 +114,33 @@ impl Node {
         until(&self.seen, what, is_so).await
     }
 
-    pub async fn leading(&self) -> u64 {
+    pub(crate) async fn leading(&self) -> u64 {
         let seen = self.until("a leader", |seen| seen.leading.is_some()).await;
         seen.leading.expect("as was waited for")
     }
 
-    pub async fn not_leading(&self) {
+    pub(crate) async fn not_leading(&self) {
         self.until("no leader", |seen| seen.leading.is_none()).await;
     }
 
-    pub fn propose(&self, term: u64, number: u64, records: Vec<Record>) {
+    pub(crate) fn propose(&self, term: u64, number: u64, records: Vec<Record>) {
         self.proposer.propose(term, number, records);
     }
 
-    pub async fn written(&self, number: u64) {
+    pub(crate) async fn written(&self, number: u64) {
         self.until("a decision", |seen| seen.written >= number).await;
     }
 
-    pub async fn decide(&self, term: u64, number: u64, records: Vec<Record>) {
+    pub(crate) async fn decide(&self, term: u64, number: u64, records: Vec<Record>) {
         self.propose(term, number, records);
         self.written(number).await;
     }
 
-    pub fn next_producer_id(&self) -> ProducerId {
+    pub(crate) fn next_producer_id(&self) -> ProducerId {
         self.voter.image().next_producer_id()
     }
 
-    pub fn heard(&self) -> Vec<i64> {
+    pub(crate) fn heard(&self) -> Vec<i64> {
         self.seen.borrow().heard.clone()
     }
 }
@@ -159,12 +159,12 @@ async fn until(
 }
 
 impl World {
-    pub fn new(nodes: i32) -> Self {
+    pub(crate) fn new(nodes: i32) -> Self {
         Self::made(nodes, memory::Stepping::Thread)
     }
 
     /// One node, whose store does what it is told when it is told.
-    pub fn stepped() -> Self {
+    pub(crate) fn stepped() -> Self {
         Self::made(1, memory::Stepping::Manual)
     }
 
@@ -195,11 +195,11 @@ impl World {
         world
     }
 
-    pub fn node(&self, node: i32) -> &Node {
+    pub(crate) fn node(&self, node: i32) -> &Node {
         &self.nodes[&node]
     }
 
-    pub fn others(&self, than: i32) -> Vec<i32> {
+    pub(crate) fn others(&self, than: i32) -> Vec<i32> {
         let all = self.stores.keys().copied();
         all.filter(|node| *node != than).collect()
     }
@@ -217,12 +217,12 @@ impl World {
             .collect()
     }
 
-    pub fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         let all: Vec<_> = self.stores.keys().copied().collect();
         all.into_iter().for_each(|node| self.start(node));
     }
 
-    pub fn start(&mut self, node: i32) {
+    pub(crate) fn start(&mut self, node: i32) {
         let (store, log) = self.stores[&node].clone();
         let (witness, seen) = watch::channel(Seen::default());
         let (proposer, proposals) = proposals();
@@ -276,7 +276,7 @@ impl World {
         self.nodes.insert(node, node_of);
     }
 
-    pub async fn stop(&mut self, node: i32) {
+    pub(crate) async fn stop(&mut self, node: i32) {
         let stopped = self.nodes.remove(&node).expect("it runs");
         self.doors[&node].lead_to(None);
         self.each_wire_to(node, Wire::tear);
@@ -287,16 +287,16 @@ impl World {
     }
 
     /// The power goes: what the store had not flushed is gone.
-    pub async fn lose_power(&mut self, node: i32) {
+    pub(crate) async fn lose_power(&mut self, node: i32) {
         self.stores[&node].0.lose_unflushed();
         self.stop(node).await;
     }
 
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.stores.values().for_each(|(store, _)| store.flush_now());
     }
 
-    pub async fn until_written(&self) {
+    pub(crate) async fn until_written(&self) {
         let (store, _) = &self.stores[&1];
         let written = async {
             while store.waiting() == 0 {
@@ -306,7 +306,7 @@ impl World {
         tokio::time::timeout(LONG, written).await.expect("a write");
     }
 
-    pub async fn flush_when_written(&self) {
+    pub(crate) async fn flush_when_written(&self) {
         self.until_written().await;
         self.flush();
     }
@@ -317,11 +317,11 @@ impl World {
     }
 
     /// Nobody reaches the node, and it reaches nobody.
-    pub fn cut_off(&self, node: i32) {
+    pub(crate) fn cut_off(&self, node: i32) {
         self.set_wires(node, false);
     }
 
-    pub fn rejoin(&self, node: i32) {
+    pub(crate) fn rejoin(&self, node: i32) {
         self.set_wires(node, true);
     }
 
@@ -333,7 +333,7 @@ impl World {
         }
     }
 
-    pub async fn leader_of(&self, nodes: &[i32]) -> (i32, u64) {
+    pub(crate) async fn leader_of(&self, nodes: &[i32]) -> (i32, u64) {
         let leading = nodes.iter().map(|node| {
             let leading = self.node(*node).leading();
             Box::pin(async move { (*node, leading.await) })
@@ -343,7 +343,7 @@ impl World {
     }
 
     /// Waits until every one of these knows this value and all agree on the rest.
-    pub async fn every_node_has(&self, nodes: &[i32], next: i64) {
+    pub(crate) async fn every_node_has(&self, nodes: &[i32], next: i64) {
         for node in nodes {
             let has = |seen: &Seen| seen.image.next_producer_id() == ProducerId(next);
             self.node(*node).until("a commit", has).await;
@@ -355,7 +355,7 @@ impl World {
     }
 
     /// Waits until the log no longer holds its beginning.
-    pub async fn purged(&self, node: i32) {
+    pub(crate) async fn purged(&self, node: i32) {
         let (store, log) = &self.stores[&node];
         let purged = async {
             while store.bounds(*log).expect("a log").start == Offset::ZERO {
@@ -365,7 +365,7 @@ impl World {
         tokio::time::timeout(LONG, purged).await.expect("a purge");
     }
 
-    pub fn follow(&self) -> Follower {
+    pub(crate) fn follow(&self) -> Follower {
         let (witness, seen) = watch::channel(Seen::default());
         let followed = Followed::default();
         let parts = FollowParts {
@@ -377,32 +377,32 @@ impl World {
         Follower { followed, seen }
     }
 
-    pub fn silence_follower(&self) {
+    pub(crate) fn silence_follower(&self) {
         self.set_wires(NOBODY, false);
     }
 
-    pub fn let_follower_speak(&self) {
+    pub(crate) fn let_follower_speak(&self) {
         self.set_wires(NOBODY, true);
     }
 }
 
 /// A node that is no voter.
-pub struct Follower {
+pub(crate) struct Follower {
     followed: Followed,
     seen: watch::Receiver<Seen>,
 }
 
 impl Follower {
-    pub async fn has(&self, next: i64) {
+    pub(crate) async fn has(&self, next: i64) {
         let has = |seen: &Seen| seen.image.next_producer_id() == ProducerId(next);
         until(&self.seen, "a commit at the follower", has).await;
     }
 
-    pub fn image(&self) -> Image {
+    pub(crate) fn image(&self) -> Image {
         self.followed.image()
     }
 
-    pub fn heard(&self) -> Vec<i64> {
+    pub(crate) fn heard(&self) -> Vec<i64> {
         self.seen.borrow().heard.clone()
     }
 }

@@ -43,21 +43,22 @@ impl StoreBuilder<TypeConfig, RaftLog, Fold> for Builder {
     async fn build(&self) -> Result<((), RaftLog, Fold), StorageError> {
         let (store, log) = store(memory::Stepping::Thread);
         let entries = RaftLog::open(store.clone(), log, 1).expect("an empty log");
-        let fold = Fold::open(store, log, entries.clone(), Arc::new(Nobody));
+        let fold = Fold::open(store, log, entries.clone(), Arc::new(Nobody), 1 << 20);
         Ok(((), entries, fold.expect("nothing is kept")))
     }
 }
 
 type Suite = openraft::testing::Suite<TypeConfig, RaftLog, Fold, Builder, ()>;
 
-/// Runs cases of openraft's suite, each with storages of its own.
+/// Runs cases of openraft's suite side by side, each with storages of its own: some of
+/// them sleep for a second.
 macro_rules! suite {
     ($($case:ident)+) => {
-        $({
+        futures::join!($(async {
             let ((), entries, fold) = Builder.build().await.expect("storages");
             let outcome = Suite::$case(entries, fold).await;
             outcome.unwrap_or_else(|error| panic!("{}: {error}", stringify!($case)));
-        })+
+        }),+)
     };
 }
 
@@ -78,7 +79,7 @@ async fn a_log_and_a_fold_are_what_openraft_expects() {
         last_applied_state purge_logs_upto_0 purge_logs_upto_5 purge_logs_upto_20
         delete_logs_since_11 delete_logs_since_0 append_to_log snapshot_meta apply_single
         apply_multiple
-    }
+    };
     let moved = Suite::transfer_snapshot(&Builder).await;
     moved.expect("a snapshot that another takes over");
 }
@@ -186,7 +187,7 @@ async fn a_vote_is_kept() {
 async fn a_decision_that_is_written_in_a_later_term_counts_for_nothing() {
     let (store, id) = store(memory::Stepping::Thread);
     let entries = RaftLog::open(store.clone(), id, 1).expect("an empty log");
-    let mut fold = Fold::open(store, id, entries, Arc::new(Nobody)).expect("nothing kept");
+    let mut fold = Fold::open(store, id, entries, Arc::new(Nobody), 1 << 20).expect("nothing kept");
     let late = Entry {
         log_id: log_id(2, 8),
         payload: entry(1, 8).payload,

@@ -22,10 +22,6 @@ use crate::voter::Participant;
 
 const SNAPSHOT: &[u8] = b"raft.snapshot";
 
-/// A snapshot is taken when so many bytes were appended since the last one, or as
-/// many as that one had.
-const SNAPSHOT_BYTES_MIN: u64 = 4 << 20;
-
 /// Commits that a stream may lag behind before it is cut off and begins again with
 /// a snapshot.
 const COMMITS_BEHIND_MAX: usize = 1_024;
@@ -65,6 +61,7 @@ struct Shared {
     log: StoreLog,
     state: Mutex<State>,
     participant: Arc<dyn Participant>,
+    snapshot_bytes_min: u64,
     commits: broadcast::Sender<Commit>,
     /// Enough was appended for another snapshot.
     snapshot_due: Notify,
@@ -110,6 +107,7 @@ impl Fold {
         log: StoreLog,
         entries: RaftLog,
         participant: Arc<dyn Participant>,
+        snapshot_bytes_min: u64,
     ) -> Result<Self, KeptError> {
         let mut state = State {
             image: Image::default(),
@@ -131,6 +129,7 @@ impl Fold {
             log,
             state: Mutex::new(state),
             participant,
+            snapshot_bytes_min,
             commits: broadcast::Sender::new(COMMITS_BEHIND_MAX),
             snapshot_due: Notify::new(),
         });
@@ -255,7 +254,7 @@ impl RaftStateMachine<TypeConfig> for Fold {
         if let Some(applied) = applied {
             self.entries.applied(applied.index);
         }
-        if since > least.max(SNAPSHOT_BYTES_MIN) {
+        if since > least.max(self.shared.snapshot_bytes_min) {
             self.shared.snapshot_due.notify_one();
         }
         Ok(replies)

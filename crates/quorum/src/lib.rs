@@ -23,7 +23,7 @@ pub use log::KeptError;
 pub use origin::OriginError;
 pub use service::Service;
 pub use voter::{
-    OpenError, Participant, Parts, Proposals, Proposer, QuorumStatus, Timing, Voter, VoterStatus,
+    OpenError, Participant, Parts, Proposals, Proposer, QuorumStatus, Tuning, Voter, VoterStatus,
     VoterTask, proposals,
 };
 

@@ -75,9 +75,8 @@ pub(crate) fn prepare(
     if voters.len() == 1 {
         begin_alone(store, log, me, end, &image);
     }
-    // One write for all: a crash leaves some first part of them, which is begun anew or
-    // completed.
-    store.work();
+    // A crash before this leaves some first part, which is begun anew or completed.
+    store.drain();
     Ok(())
 }
 

@@ -49,23 +49,27 @@ pub trait Participant: Send + Sync + std::fmt::Debug {
     fn on_written(&self, term: u64, upto: u64);
 }
 
-/// How long things take in a quorum of several.
+/// How long things take in a quorum of several, and how large its log becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct Tuning {
     pub heartbeat_ms: u64,
     /// A follower that hears nothing asks to be elected after this time, twice and up
     /// to half as much again.
     pub election_ms: u64,
     /// A leader that most do not answer is none after this time.
     pub quorum_lost_ms: u64,
+    /// A snapshot is taken when so many bytes were written since the last one, or as
+    /// many as that one had.
+    pub snapshot_bytes_min: u64,
 }
 
-impl Default for Timing {
+impl Default for Tuning {
     fn default() -> Self {
         Self {
             heartbeat_ms: 100,
             election_ms: 200,
             quorum_lost_ms: 1_000,
+            snapshot_bytes_min: 4 << 20,
         }
     }
 }
@@ -80,7 +84,7 @@ pub struct Parts {
     /// The log of the metadata partition.
     pub log: StoreLog,
     pub channels: Channels,
-    pub timing: Timing,
+    pub tuning: Tuning,
     pub participant: Arc<dyn Participant>,
     pub proposals: Proposals,
 }
@@ -232,17 +236,18 @@ impl Voter {
             parts.log,
             entries.clone(),
             parts.participant.clone(),
+            parts.tuning.snapshot_bytes_min,
         )?;
         let shared = Arc::new(Shared {
             node,
             fold,
             raft: Mutex::default(),
             metrics: watch::Sender::new(Metrics::new_initial(node)),
-            quorum_lost_ms: parts.timing.quorum_lost_ms,
+            quorum_lost_ms: parts.tuning.quorum_lost_ms,
         });
         let task = VoterTask {
             shared: shared.clone(),
-            config: Arc::new(config(parts.timing, addresses.len())),
+            config: Arc::new(config(parts.tuning, addresses.len())),
             network: Network {
                 channels: parts.channels,
                 addresses: Arc::new(addresses),
@@ -530,14 +535,14 @@ impl From<RaftError<NodeId, ClientWriteError<NodeId, ()>>> for WriteError {
 }
 
 #[expect(deprecated, reason = "every field has to be given a value")]
-fn config(timing: Timing, voters: usize) -> Config {
+fn config(tuning: Tuning, voters: usize) -> Config {
     let is_alone = voters == 1;
     let ms = |of: u64| if is_alone { NEVER_MS } else { of };
     Config {
         cluster_name: String::new(),
-        heartbeat_interval: ms(timing.heartbeat_ms),
-        election_timeout_min: ms(timing.election_ms) + u64::from(is_alone),
-        election_timeout_max: ms(timing.election_ms) * 3 / 2 + 2 * u64::from(is_alone),
+        heartbeat_interval: ms(tuning.heartbeat_ms),
+        election_timeout_min: ms(tuning.election_ms) + u64::from(is_alone),
+        election_timeout_max: ms(tuning.election_ms) * 3 / 2 + 2 * u64::from(is_alone),
         install_snapshot_timeout: 10_000,
         send_snapshot_timeout: 0,
         max_payload_entries: 300,

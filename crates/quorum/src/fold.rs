@@ -212,9 +212,8 @@ impl Fold {
             value: codec::encode(kept),
         });
         let durable = self.entries.durable().await;
-        durable.map_err(|error| {
-            StorageIOError::write_snapshot(Some(kept.meta.signature()), &error)
-        })?;
+        durable
+            .map_err(|error| StorageIOError::write_snapshot(Some(kept.meta.signature()), &error))?;
         let mut state = self.lock();
         state.appended_at_snapshot = self.entries.appended();
         state.snapshot_bytes = byte_count(&kept.records);

@@ -336,6 +336,17 @@ pub(crate) fn keep_first(store: &dyn LogStore, log: StoreLog, meta: SnapshotMeta
     });
 }
 
+/// What a snapshot says that is kept as this state of the metadata log, for whoever
+/// looks at a log that nobody runs; nothing of other state.
+pub fn records_in_state(key: &[u8], value: Bytes) -> Vec<Record> {
+    if key != SNAPSHOT {
+        return Vec::new();
+    }
+    let kept: Result<Kept, _> = codec::decode(value);
+    let records = kept.and_then(|kept| codec::decode(kept.records));
+    records.unwrap_or_default()
+}
+
 fn records_of(image: &Image) -> Bytes {
     codec::encode(&image.records())
 }

@@ -1,7 +1,7 @@
 //! The broker's services, as handlers see them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,8 @@ use ottla_base::config::{BrokerConfig, Layers, Overrides, Start, TopicConfig, To
 use ottla_base::{BrokerId, ClusterId, Offset, TopicName};
 use ottla_controller::{Image, Resource};
 use ottla_quorum::Voter;
+use ottla_replication::{Links, Throttle};
+use ottla_rpc::Channels;
 use ottla_store::LogStore;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
@@ -19,7 +21,7 @@ use crate::clock::SystemClock;
 use crate::cluster::ClusterHandle;
 use crate::fetch::{ReadPool, Sessions};
 use crate::metadata::ControllerHandle;
-use crate::partitions::{Cell, Registry, Timers};
+use crate::partitions::{Cell, IsrProposal, Peers, Registry, StreamNode, Timers};
 use crate::producer_ids::ProducerIds;
 use crate::tasks::Tasks;
 
@@ -41,6 +43,10 @@ pub(crate) struct Broker {
     pub tasks: Tasks,
     /// Partitions whose store refused an append.
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+    /// How replicas reach those of other brokers.
+    pub peers: Peers,
+    /// What a leader may send, and a follower receive, of replicas that are moved.
+    pub throttles: Throttles,
     /// What was set at start: file, environment, arguments.
     pub fixed: Overrides,
     /// This node's part in keeping the metadata, if it has one.
@@ -89,6 +95,9 @@ pub(crate) struct Parts {
     pub voter: Option<Voter>,
     pub settings: Settings,
     pub cluster: ClusterHandle,
+    pub channels: Channels,
+    pub proposals: mpsc::UnboundedSender<IsrProposal>,
+    pub cut: mpsc::UnboundedSender<Arc<Cell>>,
     pub inter_broker: String,
     pub controller_listener: String,
     pub session_timeout: Duration,
@@ -105,7 +114,10 @@ impl Broker {
             Ok(bytes) if bytes > 0 => bytes,
             Ok(_) | Err(_) => crate::limits::REQUEST_BYTES_MAX,
         };
-        Arc::new(Self {
+        let throttles = Throttles::new(config);
+        Arc::new_cyclic(|me| Self {
+            peers: peers(&parts, me, &throttles),
+            throttles,
             id: parts.id,
             cluster_id: parts.cluster_id,
             clock: parts.clock,
@@ -210,7 +222,48 @@ impl Broker {
     }
 
     pub(crate) fn publish_settings(&self, settings: Settings) {
+        self.throttles.set(&settings.broker);
         self.settings.store(Arc::new(settings));
+    }
+}
+
+/// Both directions of what is throttled.
+#[derive(Debug)]
+pub(crate) struct Throttles {
+    pub leader: Arc<Throttle>,
+    pub follower: Arc<Throttle>,
+}
+
+impl Throttles {
+    fn new(config: &BrokerConfig) -> Self {
+        let throttle = |rate| Arc::new(Throttle::new(u64::try_from(rate).unwrap_or(0)));
+        Self {
+            leader: throttle(config.leader_replication_throttled_rate),
+            follower: throttle(config.follower_replication_throttled_rate),
+        }
+    }
+
+    fn set(&self, config: &BrokerConfig) {
+        let rate = |rate| u64::try_from(rate).unwrap_or(0);
+        self.leader
+            .set_rate(rate(config.leader_replication_throttled_rate));
+        self.follower
+            .set_rate(rate(config.follower_replication_throttled_rate));
+    }
+}
+
+fn peers(parts: &Parts, me: &Weak<Broker>, throttles: &Throttles) -> Peers {
+    let node = StreamNode {
+        id: parts.id,
+        broker: me.clone(),
+        tasks: parts.tasks.clone(),
+    };
+    let (channels, throttle) = (parts.channels.clone(), throttles.follower.clone());
+    Peers {
+        node: parts.id,
+        links: Arc::new(Links::new(Arc::new(node), channels, throttle)),
+        proposals: parts.proposals.clone(),
+        cut: parts.cut.clone(),
     }
 }
 
@@ -258,6 +311,7 @@ impl Settings {
         let policy = topic.cleanup_policy;
         ottla_partition::Settings {
             min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),
+            replica_lag_time_max_ms: self.broker.replica_lag_time_max_ms,
             records_deletable: policy.delete || !policy.compact,
             producer_expiration_ms: self.broker.producer_id_expiration_ms.into(),
             ..ottla_partition::Settings::default()

@@ -12,6 +12,7 @@ use ottla_base::{BrokerId, ClusterId};
 use ottla_control::{Candidate, Client};
 use ottla_controller::{BootstrapError, BrokerEpoch, Endpoint, Image, Registration};
 use ottla_quorum::{Proposer, Voter};
+use ottla_replication::Leaders;
 use ottla_rpc::{Channels, IncomingStream};
 use ottla_store::LogStore;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,7 +29,7 @@ use crate::metadata::{
     Beginning, ControllerHandle, ControllerParts, Controllers, Event, Follower, Source,
 };
 use crate::net::{self, Bound, ConnectionFacts};
-use crate::partitions::{Cell, revive};
+use crate::partitions::{Cell, IsrProposal, LocalReplicas, StreamNode, revive};
 use crate::tasks::{Stop, Tasks};
 use crate::topics::OFFSETS_TOPIC;
 use crate::{compaction, housekeeping, limits};
@@ -108,6 +109,8 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         proposals,
     )?;
     let (failures, failed) = mpsc::unbounded_channel();
+    let (cut, cuts) = mpsc::unbounded_channel();
+    let (proposals, proposed) = mpsc::unbounded_channel();
     let broker = make_broker(
         &parts,
         clock,
@@ -116,7 +119,11 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
         &controllers,
         &channels,
         &source,
-        failures,
+        Reports {
+            failures,
+            cut,
+            proposals,
+        },
     )?;
     tasks.spawn("timers", broker.timers.clone().run(clock, tasks.stopping()));
     tasks.spawn("controller", controller.run(tasks.stopping()));
@@ -126,6 +133,10 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     accept(&broker, bound, listeners, source.voter());
     source.start(&controllers, &channels, participant, &tasks);
     tasks.spawn("watch", cluster::watch(broker.clone(), tasks.stopping()));
+    let after_cuts = revive::after_cuts(broker.clone(), cuts, tasks.stopping());
+    tasks.spawn("after-cuts", after_cuts);
+    let propose = cluster::propose(broker.clone(), proposed, tasks.stopping());
+    tasks.spawn("isr", propose);
     if listeners.roles.broker {
         let joined = async {
             cluster::register(&broker, &registration, tasks.stopping()).await?;
@@ -168,6 +179,13 @@ fn controller(
     }))
 }
 
+/// Where cells report what they cannot do themselves.
+struct Reports {
+    failures: mpsc::UnboundedSender<Arc<Cell>>,
+    cut: mpsc::UnboundedSender<Arc<Cell>>,
+    proposals: mpsc::UnboundedSender<IsrProposal>,
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "they are what a broker is made of"
@@ -180,7 +198,7 @@ fn make_broker(
     controllers: &Controllers,
     channels: &Channels,
     source: &Source,
-    failures: mpsc::UnboundedSender<Arc<Cell>>,
+    reports: Reports,
 ) -> Result<Arc<Broker>, StartError> {
     let listeners = &parts.settings.listeners;
     let (image, metadata_end) = source.image();
@@ -194,7 +212,10 @@ fn make_broker(
         timers: Arc::default(),
         controller,
         tasks: tasks.clone(),
-        failures,
+        failures: reports.failures,
+        cut: reports.cut,
+        proposals: reports.proposals,
+        channels: channels.clone(),
         fixed: parts.settings.fixed.clone(),
         settings: resolved(&parts.settings.fixed, listeners, &image)?,
         image,
@@ -235,7 +256,18 @@ async fn serve_nodes(
     incoming: IncomingStream,
     mut stop: Stop,
 ) {
-    let mut routes = Routes::new(ottla_control::service(Arc::new(Answering(broker))));
+    let leaders = Leaders::new(
+        Arc::new(StreamNode {
+            id: broker.id,
+            broker: Arc::downgrade(&broker),
+            tasks: broker.tasks.clone(),
+        }),
+        Arc::new(LocalReplicas(Arc::downgrade(&broker))),
+        limits::REPLICATION,
+        broker.throttles.leader.clone(),
+    );
+    let control = ottla_control::service(Arc::new(Answering(broker)));
+    let mut routes = Routes::new(control).add_service(leaders.service());
     if let Some(voter) = voter {
         routes = routes.add_service(voter.service());
     }

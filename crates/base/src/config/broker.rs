@@ -54,6 +54,14 @@ config_keys! {
         /// How long a follower may be behind before it leaves the in-sync replicas.
         replica_lag_time_max_ms: i64 = "30000" as "replica.lag.time.max.ms",
             High, ReadOnly, Applied, Any;
+        /// Most bytes per second sent for throttled replicas.
+        leader_replication_throttled_rate: i64 = "9223372036854775807" as
+            "leader.replication.throttled.rate",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// Most bytes per second received for throttled replicas.
+        follower_replication_throttled_rate: i64 = "9223372036854775807" as
+            "follower.replication.throttled.rate",
+            Medium, Dynamic, Applied, AtLeast(0);
         /// Which replica a consumer reads. With `org.apache.kafka.common.replica.RackAwareReplicaSelector`
         /// it is one in the consumer's rack, else the leader.
         replica_selector_class: Option<String> = null as "replica.selector.class",

@@ -491,12 +491,6 @@ plain_keys! {
             "Length of a sample of quotas on topic changes.";
         "client.quota.callback.class": Class = null, Low, ReadOnly, Ignored, Any,
             "Class that decides client quotas.";
-        "leader.replication.throttled.rate": Long = "9223372036854775807", Medium, Dynamic, Ignored,
-            AtLeast(0),
-            "Most bytes per second sent for throttled replicas.";
-        "follower.replication.throttled.rate": Long = "9223372036854775807", Medium, Dynamic,
-            Ignored, AtLeast(0),
-            "Most bytes per second received for throttled replicas.";
         "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", Medium,
             Dynamic, Ignored, AtLeast(0),
             "Most bytes per second moved between directories.";

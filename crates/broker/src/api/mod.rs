@@ -33,7 +33,7 @@ use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
-use crate::partitions::{Cell, LocalTopic, is_leader};
+use crate::partitions::{Cell, LocalTopic, Place, is_leader};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
@@ -228,10 +228,10 @@ fn not_leader_code(view: &View) -> ErrorCode {
 
 /// What a client is told that asks for a partition of a topic which has no cell.
 fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
-    if topic.is_broken(partition) {
-        ErrorCode::KafkaStorageError
-    } else {
-        ErrorCode::UnknownTopicOrPartition
+    match topic.place(partition) {
+        Some(Place::Broken) => ErrorCode::KafkaStorageError,
+        Some(Place::Here(_) | Place::Elsewhere) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
     }
 }
 

@@ -4,10 +4,12 @@
 mod answer;
 mod ask;
 mod heartbeat;
+mod isr;
 mod watch;
 
 pub(crate) use answer::Answering;
 pub(crate) use ask::{ClusterHandle, ask, forward, submit};
 pub use heartbeat::RegistrationError;
 pub(crate) use heartbeat::{hand_over, join, register, run as report};
+pub(crate) use isr::run as propose;
 pub(crate) use watch::run as watch;

@@ -4,17 +4,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_base::{Offset, PartitionId, TopicName, TopicPartition};
-use ottla_controller::{Change, Image, Record, Reply, Resource, Topic};
+use ottla_base::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
+use ottla_controller::{Change, Image, Partition, Record, Reply, Resource, Topic};
 use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
 use ottla_partition::Lead;
+use ottla_rpc::Address;
 use ottla_store::LogSummary;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::broker::{Broker, Settings};
-use crate::partitions::{Cell, CellParts, Host, LocalTopic, RecoverError, recover, replay};
+use crate::partitions::{
+    Cell, CellParts, Host, Load, LocalTopic, Place, RecoverError, recover, replay,
+};
 use crate::tasks::Stop;
 use crate::topics::OFFSETS_TOPIC;
 
@@ -58,6 +61,7 @@ impl Follower {
     fn begin(&mut self) {
         self.is_current = true;
         self.resolve_settings();
+        self.image.brokers().for_each(|broker| self.find(broker.id));
         let topics: Vec<_> = self.image.topics().cloned().collect();
         for topic in topics {
             self.open(&topic);
@@ -111,13 +115,13 @@ impl Follower {
                 Change::TopicCreated(topic) | Change::PartitionsAdded { topic, .. } => {
                     self.open(&topic);
                 }
+                Change::Partition { topic, partition } => self.change(&topic, partition),
+                Change::Broker(broker) => self.find(broker.id),
+                Change::BrokerGone(id) => self.find(id),
                 Change::TopicDeleted(topic) => self.drop_topic(&topic),
                 Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
                 Change::Config(Resource::Broker(_) | Resource::Brokers) => self.resolve_settings(),
                 Change::Config(Resource::Group(_) | Resource::ClientMetrics(_))
-                | Change::Partition { .. }
-                | Change::Broker(_)
-                | Change::BrokerGone(_)
                 | Change::ProducerIds
                 | Change::Feature
                 | Change::Scram
@@ -127,35 +131,103 @@ impl Follower {
         }
     }
 
-    /// Opens the partitions of a topic that are not open yet.
+    /// Opens, leads and follows the partitions of a topic as it is now.
     fn open(&mut self, topic: &Topic) {
-        let config = self.broker.topic_config(&self.image, &topic.name);
-        let mut local = match self.broker.registry.topic_by_id(topic.id) {
+        let mut local = self.local(topic);
+        for (id, partition) in topic.partitions() {
+            self.place(&mut local, id, partition);
+        }
+        self.broker.registry.put(local);
+    }
+
+    /// One of a topic's partitions has changed.
+    fn change(&mut self, topic: &Topic, id: PartitionId) {
+        let mut local = self.local(topic);
+        if let Some(partition) = topic.partition(id)
+            && self.place(&mut local, id, partition)
+        {
+            self.broker.registry.put(local);
+        }
+    }
+
+    fn local(&self, topic: &Topic) -> LocalTopic {
+        match self.broker.registry.topic_by_id(topic.id) {
             Some(local) => LocalTopic::clone(&local),
-            None => LocalTopic::new(topic.id, topic.name.clone(), config),
-        };
-        for (id, partition) in topic.partitions().skip(local.partitions()) {
-            let lead = Lead {
+            None => {
+                let config = self.broker.topic_config(&self.image, &topic.name);
+                LocalTopic::new(topic.id, topic.name.clone(), config)
+            }
+        }
+    }
+
+    /// Sees to it that a partition is here, led or followed, or elsewhere, and says
+    /// whether that puts it in another place.
+    fn place(&mut self, local: &mut LocalTopic, id: PartitionId, partition: &Partition) -> bool {
+        let is_here = partition.replicas.contains(&self.broker.id);
+        match (local.place(id).cloned(), is_here) {
+            (Some(Place::Here(cell)), true) => {
+                self.assign(&cell, partition);
+                false
+            }
+            (Some(Place::Broken), true) | (Some(Place::Elsewhere), false) => false,
+            (Some(Place::Elsewhere) | None, true) => {
+                let place = match self.open_partition(local, id) {
+                    Ok(cell) => {
+                        self.assign(&cell, partition);
+                        Place::Here(cell)
+                    }
+                    Err(error) => {
+                        error!(topic = %local.name, partition = %id, %error, "partition cannot be opened");
+                        Place::Broken
+                    }
+                };
+                local.put(id, place);
+                true
+            }
+            (Some(Place::Here(cell)), false) => {
+                local.put(id, Place::Elsewhere);
+                // Whoever looks for it from now on does not find it.
+                self.broker.registry.put(local.clone());
+                cell.retire();
+                false
+            }
+            (Some(Place::Broken) | None, false) => {
+                local.put(id, Place::Elsewhere);
+                true
+            }
+        }
+    }
+
+    /// Tells a replica what it is.
+    fn assign(&self, cell: &Arc<Cell>, partition: &Partition) {
+        if partition.leader == Some(self.broker.id) {
+            let is_new = cell.lead(Lead {
                 epoch: partition.leader_epoch,
                 partition_epoch: partition.partition_epoch,
                 replicas: partition.replicas.clone(),
                 isr: partition.isr.clone(),
-            };
-            match self.open_partition(&local, id) {
-                Ok(cell) => {
-                    cell.lead(lead);
-                    if topic.name.as_str() == OFFSETS_TOPIC {
-                        host_groups(&self.broker, &cell);
-                    }
-                    local.push(Some(cell));
-                }
-                Err(error) => {
-                    error!(topic = %topic.name, partition = %id, %error, "partition cannot be opened");
-                    local.push(None);
-                }
+            });
+            if is_new && cell.topic.as_str() == OFFSETS_TOPIC {
+                host_groups(&self.broker, cell);
             }
+        } else {
+            let in_sync = partition.isr.contains(&self.broker.id);
+            cell.follow(partition.leader_epoch, partition.leader, in_sync);
         }
-        self.broker.registry.put(local);
+    }
+
+    /// Where a broker is to be followed.
+    fn find(&self, id: BrokerId) {
+        if id == self.broker.id {
+            return;
+        }
+        let known = self.image.broker(id);
+        let endpoint = known.and_then(|known| known.endpoint(&self.broker.inter_broker));
+        let address = endpoint.map(|endpoint| Address {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+        });
+        self.broker.peers.links.set_address(id, address);
     }
 
     fn open_partition(
@@ -186,6 +258,7 @@ impl Follower {
             clock: broker.clock,
             timers: broker.timers.clone(),
             failures: broker.failures.clone(),
+            peers: broker.peers.clone(),
         }))
     }
 
@@ -252,10 +325,10 @@ enum OpenError {
 /// Loads the groups that live in a partition: at once if there are none, else in
 /// the background, while clients hear that the coordinator is loading.
 pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
-    cell.host_loading();
-    let view = cell.view();
+    let load = cell.host_loading();
+    let view = cell.fresh_view();
     if view.log_start == view.end {
-        load_groups(broker, cell);
+        load_groups(broker, cell, load);
         return;
     }
     let (broker, cell) = (broker.clone(), cell.clone());
@@ -264,12 +337,16 @@ pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
         let loader = broker.clone();
         broker
             .read_pool
-            .run(move || load_groups(&loader, &cell))
+            .run(move || {
+                // What was appended while another led may still be on its way.
+                cell.store.drain();
+                load_groups(&loader, &cell, load);
+            })
             .await;
     });
 }
 
-fn load_groups(broker: &Broker, cell: &Cell) {
+fn load_groups(broker: &Broker, cell: &Cell, load: Load) {
     let mut loader = Loader::new();
     let replayed = replay(&*cell.store, cell.log, |key, value| {
         if let Err(error) = loader.read(key.as_deref(), value.as_deref()) {
@@ -281,7 +358,9 @@ fn load_groups(broker: &Broker, cell: &Cell) {
             let settings = broker.settings().groups();
             let machine = loader.finish(settings, broker.clock.now());
             let seed = cell.topic_partition.partition.0.unsigned_abs().into();
-            cell.host_ready(|end| Host::new(machine, end, seed));
+            cell.host_ready(load, |view| {
+                Host::new(machine, view.end, view.high_watermark, seed)
+            });
         }
         Err(error) => {
             error!(partition = %cell.topic_partition.partition, %error, "groups cannot be loaded");

@@ -16,12 +16,15 @@ use ottla_partition::{
     EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
 };
 use ottla_protocol::records::RecordBatch;
+use ottla_replication::{Link, News};
 use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::flushes::{Flushes, Urgency};
+use super::followers::Followers;
 use super::host::{Host, HostLog, HostRefusal};
+use super::peers::{IsrProposal, Peers};
 use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
@@ -42,6 +45,7 @@ pub(crate) struct Cell {
     waiters: Waiters,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
+    pub(super) peers: Peers,
 }
 
 /// What the cell is made from.
@@ -56,17 +60,22 @@ pub(crate) struct CellParts {
     pub clock: SystemClock,
     pub timers: Arc<Timers>,
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+    pub peers: Peers,
 }
 
 #[derive(Debug)]
-struct State {
-    partition: Partition,
+pub(super) struct State {
+    pub(super) partition: Partition,
     /// Grows when the partition is recovered anew; completions of earlier ones
     /// are stale.
     incarnation: u64,
-    /// The term that the partition was last told to lead.
-    lead: Option<Lead>,
+    /// What the partition was last told to be.
+    term: Option<Term>,
+    pub(super) followers: Followers,
+    /// Where the leader is that is followed.
+    link: Option<Arc<Link>>,
     host: Hosting,
+    last_load: Load,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
     /// When the timer task will call; later deadlines need no call of their own,
@@ -76,15 +85,31 @@ struct State {
     flushes: Flushes,
 }
 
+/// What a replica is told to be.
+#[derive(Clone, Debug)]
+enum Term {
+    Lead(Lead),
+    Follow {
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+        /// Whether this replica is in sync, as far as the cluster knows.
+        in_sync: bool,
+    },
+}
+
 /// The coordinator that lives in this partition.
 #[derive(Debug)]
 enum Hosting {
     /// None does.
     Nothing,
-    /// Its records are being read.
-    Loading,
+    /// Its records are being read, for the time of this number.
+    Loading(Load),
     Ready(Host),
 }
+
+/// One reading of a coordinator's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load(u64);
 
 /// Who waits for the reply to a token. Dropping it says that the partition, or
 /// its coordinator, has gone from here.
@@ -103,6 +128,18 @@ struct After {
     schedule: Option<Wake>,
     /// The store has something to do.
     store_works: bool,
+    /// There are records for followers, or they have to hear who leads.
+    records: bool,
+    /// They have to hear how far this leader has come.
+    moved: bool,
+    /// Whoever is told so.
+    streams: Option<Arc<[(BrokerId, News)]>>,
+    /// What the leader hears of this follower.
+    link: Option<Arc<Link>>,
+    acknowledgement: Option<(LeaderEpoch, Offset, Offset)>,
+    refollows: bool,
+    is_cut: bool,
+    proposal: Option<(LeaderEpoch, i32, Vec<BrokerId>)>,
 }
 
 #[derive(Debug)]
@@ -125,8 +162,11 @@ impl Cell {
             state: Mutex::new(State {
                 partition: parts.partition,
                 incarnation: 0,
-                lead: None,
+                term: None,
+                followers: Followers::default(),
+                link: None,
                 host: Hosting::Nothing,
+                last_load: Load::default(),
                 last_token: 0,
                 waiting: HashMap::new(),
                 scheduled: None,
@@ -136,6 +176,7 @@ impl Cell {
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
             failures: parts.failures,
+            peers: parts.peers,
         });
         let listener: Arc<dyn LogListener> = cell.clone();
         cell.store.attach(cell.log, 0, listener);
@@ -221,16 +262,22 @@ impl Cell {
     }
 
     /// Announces a coordinator whose records are about to be read.
-    pub(crate) fn host_loading(&self) {
-        self.with(|state, _| state.host = Hosting::Loading);
+    pub(crate) fn host_loading(&self) -> Load {
+        self.with(|state, _| {
+            let load = Load(state.last_load.0 + 1);
+            state.last_load = load;
+            state.host = Hosting::Loading(load);
+            load
+        })
     }
 
-    /// The coordinator has read all records and serves from now on. `host` is
-    /// told where the log ends.
-    pub(crate) fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
+    /// The coordinator has read all records and serves from now on, unless something
+    /// has happened since `load` was announced. `host` is told how far the log goes.
+    pub(crate) fn host_ready(&self, load: Load, host: impl FnOnce(&View) -> Host) {
         self.with(|state, _| {
-            let end = state.partition.view().end;
-            state.host = Hosting::Ready(host(end));
+            if matches!(state.host, Hosting::Loading(current) if current == load) {
+                state.host = Hosting::Ready(host(&state.partition.view()));
+            }
         });
     }
 
@@ -240,19 +287,100 @@ impl Cell {
         self.with(|state, _| state.drop_host());
     }
 
-    pub(crate) fn lead(&self, lead: Lead) {
-        self.with(|state, now| {
-            state.lead = Some(lead.clone());
+    /// This broker leads; says whether it did not before, or in another epoch.
+    pub(crate) fn lead(&self, lead: Lead) -> bool {
+        let link = self.with(|state, now| {
+            let is_new = match &state.term {
+                Some(Term::Lead(known)) => known.epoch != lead.epoch,
+                Some(Term::Follow { .. }) | None => true,
+            };
+            state.term = Some(Term::Lead(lead.clone()));
             state.step(now, Input::Lead(lead));
+            if is_new {
+                state.drop_host();
+            }
+            (is_new, state.link.take())
         });
+        let (is_new, link) = link;
+        if let Some(link) = link {
+            link.unfollow(self.topic_partition);
+        }
+        is_new
+    }
+
+    /// Another broker leads, or nobody does.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+        in_sync: bool,
+    ) {
+        let link = leader.map(|leader| self.peers.links.to(leader));
+        let (is_new, before, streams) = self.with(|state, now| {
+            let is_new = match &state.term {
+                Some(Term::Follow {
+                    epoch: known,
+                    leader: of,
+                    ..
+                }) => (*known, *of) != (epoch, leader),
+                Some(Term::Lead(_)) | None => true,
+            };
+            state.term = Some(Term::Follow {
+                epoch,
+                leader,
+                in_sync,
+            });
+            if is_new {
+                state.step(now, Input::Follow { epoch, leader });
+                state.drop_host();
+                state.followers.forget_unflushed();
+            }
+            let before = std::mem::replace(&mut state.link, link.clone());
+            (is_new, before, state.followers.streams().clone())
+        });
+        if !is_new {
+            return;
+        }
+        let goes_on =
+            |before: &Arc<Link>| link.as_ref().is_some_and(|link| Arc::ptr_eq(link, before));
+        if let Some(before) = before.filter(|before| !goes_on(before)) {
+            before.unfollow(self.topic_partition);
+        }
+        if let Some(link) = link {
+            link.follow(self.topic_partition, self.clone());
+        }
+        // Who follows this replica hears that it leads no more.
+        streams.iter().for_each(|(_, news)| news.on_records());
+    }
+
+    /// The controller does not want the in-sync replicas that were proposed.
+    pub(crate) fn isr_refused(&self, partition_epoch: i32) {
+        self.with(|state, now| state.step(now, Input::IsrRefused { partition_epoch }));
+    }
+
+    /// Whether a follower is in sync, as far as the cluster knows.
+    pub(super) fn is_in_sync(&self, follower: BrokerId) -> bool {
+        match &self.lock().term {
+            Some(Term::Lead(lead)) => lead.isr.contains(&follower),
+            Some(Term::Follow { .. }) | None => false,
+        }
+    }
+
+    /// Whether this replica is in sync with its leader, as far as the cluster knows.
+    pub(super) fn counts_as_in_sync(&self) -> bool {
+        match &self.lock().term {
+            Some(Term::Follow { in_sync, .. }) => *in_sync,
+            Some(Term::Lead(_)) | None => true,
+        }
     }
 
     /// Goes on with a partition that was recovered anew, in the role that the one
     /// before had. Completions for that one are stale from now on.
     pub(crate) fn restart(self: &Arc<Self>, partition: Partition) {
-        self.with(|state, now| {
+        let link = self.with(|state, now| {
             state.partition = partition;
             state.incarnation += 1;
+            state.followers.forget_unflushed();
             let listener: Arc<dyn LogListener> = self.clone();
             self.store.attach(self.log, state.incarnation, listener);
             // What the machine before had asked for may have been done since this one
@@ -260,10 +388,18 @@ impl Cell {
             if let Ok(bounds) = self.store.bounds(self.log) {
                 state.step(now, Input::StartMoved { to: bounds.start });
             }
-            if let Some(lead) = state.lead.clone() {
-                state.step(now, Input::Lead(lead));
+            match state.term.clone() {
+                Some(Term::Lead(lead)) => state.step(now, Input::Lead(lead)),
+                Some(Term::Follow { epoch, leader, .. }) => {
+                    state.step(now, Input::Follow { epoch, leader });
+                }
+                None => (),
             }
+            state.link.clone()
         });
+        if let Some(link) = link {
+            link.refollow(self.topic_partition);
+        }
     }
 
     /// Retention has decided where the log may start.
@@ -285,15 +421,20 @@ impl Cell {
         self.with(|state, now| state.step(now, Input::Checkpoint));
     }
 
-    /// The topic is gone: everybody who waits is told so, and the log is dropped.
+    /// The topic is gone, or this replica of it: everybody who waits is told so, and the
+    /// log is dropped.
     pub(crate) fn retire(&self) {
-        self.with(|state, now| {
+        let link = self.with(|state, now| {
             let epoch = state.partition.view().leader_epoch;
             let leader = None;
             state.step(now, Input::Follow { epoch, leader });
             state.host = Hosting::Nothing;
             state.waiting.clear();
+            state.link.take()
         });
+        if let Some(link) = link {
+            link.unfollow(self.topic_partition);
+        }
         self.store.submit(Op::Drop { log: self.log });
         self.waiters.wake();
     }
@@ -343,7 +484,7 @@ impl Cell {
     }
 
     /// Runs `work` under the lock, queues its effects, and does the rest after.
-    fn with<T>(&self, work: impl FnOnce(&mut State, Millis) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Millis) -> T) -> T {
         let (result, after) = {
             let mut state = self.lock();
             let result = work(&mut state, self.clock.now());
@@ -366,6 +507,8 @@ impl Cell {
                 Effect::Truncate { to } => {
                     let log = self.log;
                     self.queue(Op::Truncate { log, to }, &mut after);
+                    state.followers.forget_unflushed();
+                    after.is_cut = true;
                 }
                 Effect::Checkpoint { bytes } => {
                     let op = Op::State {
@@ -378,12 +521,22 @@ impl Cell {
                 Effect::CommittedLost { from, to } => {
                     error!(topic = %self.topic, partition = %self.topic_partition.partition, %from, %to, "committed records are lost: an unclean election has put a replica without them in charge");
                 }
-                // There is no peer yet.
-                Effect::Refollow | Effect::Acknowledge { .. } | Effect::ProposeIsr { .. } => (),
+                Effect::Refollow => after.refollows = true,
+                Effect::Acknowledge {
+                    epoch,
+                    end,
+                    log_start,
+                } => after.acknowledgement = Some((epoch, end, log_start)),
+                Effect::ProposeIsr {
+                    epoch,
+                    partition_epoch,
+                    isr,
+                } => after.proposal = Some((epoch, partition_epoch, isr)),
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));
                     after.wake = true;
+                    after.moved = true;
                 }
                 Effect::Reply { to, reply } => {
                     if let Some(waiting) = state.waiting.remove(&to) {
@@ -394,6 +547,12 @@ impl Cell {
         }
         state.effects = effects;
         state.release(&mut after);
+        if after.records || after.moved {
+            after.streams = Some(state.followers.streams().clone());
+        }
+        if after.acknowledgement.is_some() || after.refollows {
+            after.link.clone_from(&state.link);
+        }
         after.schedule = state.reschedule();
         after
     }
@@ -401,6 +560,10 @@ impl Cell {
     fn write(&self, state: &mut State, batch: RecordBatch, after: &mut After) {
         let records = batch.header().record_count;
         let urgency = state.flushes.on_append(records, &self.config.load());
+        if state.is_copied() {
+            state.followers.on_write(&batch);
+            after.records = true;
+        }
         let log = self.log;
         let append = Op::Append {
             log,
@@ -420,6 +583,15 @@ impl Cell {
     }
 
     fn finish(&self, after: After) {
+        // Other brokers begin while this one's own disk is busy.
+        for (_, news) in after.streams.iter().flat_map(|streams| streams.iter()) {
+            if after.records {
+                news.on_records();
+            }
+            if after.moved {
+                news.on_position();
+            }
+        }
         for (waiting, outcome) in after.replies {
             waiting.answer(outcome);
         }
@@ -429,12 +601,35 @@ impl Cell {
         if let (Some(wake), Some(me)) = (after.schedule, self.me.upgrade()) {
             self.timers.schedule(wake, &me);
         }
+        if let Some(link) = after.link {
+            if after.refollows {
+                link.refollow(self.topic_partition);
+            }
+            if let Some((epoch, end, log_start)) = after.acknowledgement {
+                link.acknowledge(self.topic_partition, epoch, end, log_start);
+            }
+        }
+        if let (Some((epoch, partition_epoch, isr)), Some(cell)) =
+            (after.proposal, self.me.upgrade())
+        {
+            let proposal = IsrProposal {
+                cell,
+                epoch,
+                partition_epoch,
+                isr,
+            };
+            // Nobody listens any more when the broker is stopping.
+            let _stopping = self.peers.proposals.send(proposal);
+        }
         if after.store_works {
             self.store.work();
         }
+        if let (true, Some(me)) = (after.is_cut, self.me.upgrade()) {
+            let _stopping = self.peers.cut.send(me);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic aborts the process, so nobody ever sees a half-changed state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -444,6 +639,7 @@ impl LogListener for Cell {
     fn on_flushed(&self, incarnation: u64, end: Offset) {
         self.with(|state, now| {
             if incarnation == state.incarnation {
+                state.followers.on_flushed(end);
                 state.step(now, Input::Flushed { end });
             }
         });
@@ -476,8 +672,16 @@ impl LogListener for Cell {
 }
 
 impl State {
-    fn step(&mut self, now: Millis, input: Input) {
+    pub(super) fn step(&mut self, now: Millis, input: Input) {
         self.partition.step(now, input, &mut self.effects);
+    }
+
+    /// Whether other brokers have replicas that this one leads.
+    fn is_copied(&self) -> bool {
+        match &self.term {
+            Some(Term::Lead(lead)) => lead.replicas.len() > 1,
+            Some(Term::Follow { .. }) | None => false,
+        }
     }
 
     fn is_failed(&self) -> bool {
@@ -495,7 +699,7 @@ impl State {
     fn admit_host(&self) -> Result<(), HostRefusal> {
         match &self.host {
             Hosting::Nothing => Err(HostRefusal::NotHere),
-            Hosting::Loading => Err(HostRefusal::Loading),
+            Hosting::Loading(_) => Err(HostRefusal::Loading),
             Hosting::Ready(_) => self
                 .partition
                 .can_append_hosted()
@@ -554,7 +758,7 @@ impl State {
         let partition = self.partition.next_deadline();
         let host = match &self.host {
             Hosting::Ready(host) => host.next_deadline(),
-            Hosting::Nothing | Hosting::Loading => None,
+            Hosting::Nothing | Hosting::Loading(_) => None,
         };
         let next = partition.into_iter().chain(host).min()?;
         if self.scheduled.is_some_and(|at| at <= next) {

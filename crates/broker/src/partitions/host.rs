@@ -23,9 +23,10 @@ pub(crate) enum HostRefusal {
 pub(super) type MustReload = ottla_base::MustReload<AppendError>;
 
 impl Host {
-    /// One that has read all records below `end`.
-    pub(crate) fn new(machine: GroupMachine, end: Offset, seed: u64) -> Self {
-        Self(Box::new(Shard::loaded(machine, end, end, seed)))
+    /// One that has read all records below `end`, of which those below `committed` are
+    /// committed.
+    pub(crate) fn new(machine: GroupMachine, end: Offset, committed: Offset, seed: u64) -> Self {
+        Self(Box::new(Shard::loaded(machine, end, committed, seed)))
     }
 
     pub(crate) fn handle(

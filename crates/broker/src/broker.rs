@@ -1,15 +1,18 @@
 //! The broker's services, as handlers see them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_base::config::{BrokerConfig, Layers, Overrides, Start, TopicConfig, TopicDefaults};
-use ottla_base::{BrokerId, ClusterId, TopicName};
+use ottla_base::{BrokerId, ClusterId, Offset, TopicName};
 use ottla_controller::{Image, Resource};
+use ottla_quorum::Voter;
 use ottla_store::LogStore;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
+use uuid::Uuid;
 
 use crate::budget::ByteBudget;
 use crate::clock::SystemClock;
@@ -40,11 +43,19 @@ pub(crate) struct Broker {
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
     /// What was set at start: file, environment, arguments.
     pub fixed: Overrides,
+    /// This node's part in keeping the metadata, if it has one.
+    pub voter: Option<Voter>,
     /// How the active controller is reached.
     pub cluster: ClusterHandle,
     /// The listener that brokers use among themselves.
     pub inter_broker: String,
+    /// The listener that controllers use among themselves; empty where there is none.
+    pub controller_listener: String,
+    /// Fresh in every process.
+    pub incarnation: [u8; 16],
     image: ArcSwap<Image>,
+    /// The offset after what `image` shows.
+    metadata_end: AtomicI64,
     /// Counts the images, so that one can wait for the next.
     images: watch::Sender<u64>,
     settings: ArcSwap<Settings>,
@@ -74,9 +85,12 @@ pub(crate) struct Parts {
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
     pub fixed: Overrides,
     pub image: Image,
+    pub metadata_end: Offset,
+    pub voter: Option<Voter>,
     pub settings: Settings,
     pub cluster: ClusterHandle,
     pub inter_broker: String,
+    pub controller_listener: String,
     pub session_timeout: Duration,
     /// Moves whatever is numbered at random.
     pub seed: i32,
@@ -106,9 +120,13 @@ impl Broker {
             tasks: parts.tasks,
             failures: parts.failures,
             fixed: parts.fixed,
+            voter: parts.voter,
             cluster: parts.cluster,
             inter_broker: parts.inter_broker,
+            controller_listener: parts.controller_listener,
+            incarnation: *Uuid::new_v4().as_bytes(),
             image: ArcSwap::from_pointee(parts.image),
+            metadata_end: AtomicI64::new(parts.metadata_end.0),
             images: watch::Sender::new(0),
             settings: ArcSwap::from_pointee(parts.settings),
             session_timeout: parts.session_timeout,
@@ -127,7 +145,7 @@ impl Broker {
 
     /// How far the metadata log is carried out.
     pub(crate) fn metadata_offset(&self) -> i64 {
-        self.controller.cell().view().high_watermark.0
+        self.metadata_end.load(Ordering::Acquire)
     }
 
     /// The layers that a broker setting is looked for in.
@@ -156,8 +174,10 @@ impl Broker {
         })
     }
 
-    pub(crate) fn publish_image(&self, image: Image) {
+    /// `end` is the offset after what the image shows of the metadata log.
+    pub(crate) fn publish_image(&self, image: Image, end: Offset) {
         self.image.store(Arc::new(image));
+        self.metadata_end.store(end.0, Ordering::Release);
         self.images.send_modify(|count| *count += 1);
     }
 

@@ -212,9 +212,8 @@ impl Fold {
             value: codec::encode(kept),
         });
         let durable = self.entries.durable().await;
-        durable.map_err(|error| {
-            StorageIOError::write_snapshot(Some(kept.meta.signature()), &error)
-        })?;
+        durable
+            .map_err(|error| StorageIOError::write_snapshot(Some(kept.meta.signature()), &error))?;
         let mut state = self.lock();
         state.appended_at_snapshot = self.entries.appended();
         state.snapshot_bytes = byte_count(&kept.records);
@@ -335,6 +334,17 @@ pub(crate) fn keep_first(store: &dyn LogStore, log: StoreLog, meta: SnapshotMeta
         key: Bytes::from_static(SNAPSHOT),
         value: codec::encode(&Kept { meta, records }),
     });
+}
+
+/// What a snapshot says that is kept as this state of the metadata log, for whoever
+/// looks at a log that nobody runs; nothing of other state.
+pub fn records_in_state(key: &[u8], value: Bytes) -> Vec<Record> {
+    if key != SNAPSHOT {
+        return Vec::new();
+    }
+    let kept: Result<Kept, _> = codec::decode(value);
+    let records = kept.and_then(|kept| codec::decode(kept.records));
+    records.unwrap_or_default()
 }
 
 fn records_of(image: &Image) -> Bytes {

@@ -18,8 +18,9 @@ mod service;
 mod voter;
 
 pub use codec::CodecError;
+pub use fold::records_in_state;
 pub use follow::{FollowParts, Followed};
-pub use log::KeptError;
+pub use log::{KeptError, records_in};
 pub use origin::OriginError;
 pub use service::Service;
 pub use voter::{

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use ottla_base::{LeaderEpoch, Millis, Offset};
+use ottla_controller::Record;
 use ottla_protocol::records::{BatchBuilder, BatchError, RecordBatch};
 use ottla_store::{
     LogId as StoreLog, LogListener, LogStore, Op, ReadError, ReadMode, ReadOutcome, StoreFailure,
@@ -88,7 +89,7 @@ impl RaftLog {
         let bounds = store.bounds(log)?;
         let purged: Option<LogId> = kept(&*store, log, PURGED)?;
         let index = |offset: Offset| u64::try_from(offset.0).unwrap_or(0);
-        let start = purged.map_or(index(bounds.start), |purged| purged.index + 1);
+        let start = purged.map_or_else(|| index(bounds.start), |purged| purged.index + 1);
         let end = index(bounds.end).max(start);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -452,6 +453,15 @@ fn from_batch(batch: &RecordBatch) -> Result<Entry, KeptError> {
     let absent = || KeptError::Absent(u64::try_from(index).unwrap_or(0));
     let record = batch.records()?.next().ok_or_else(absent)??;
     Ok(codec::decode(record.value.unwrap_or_default())?)
+}
+
+/// What an entry of the metadata log says, for whoever looks at a log that nobody
+/// runs; nothing of one that cannot be read.
+pub fn records_in(entry: &RecordBatch) -> Vec<Record> {
+    match from_batch(entry).map(|entry| entry.payload) {
+        Ok(EntryPayload::Normal(proposed)) => proposed.records.to_vec(),
+        Ok(EntryPayload::Blank | EntryPayload::Membership(_)) | Err(_) => Vec::new(),
+    }
 }
 
 /// Keeps the vote of a quorum that has made `me` its leader.

@@ -54,14 +54,22 @@ impl ClusterHandle {
 /// # Errors
 /// What the controller refuses with.
 pub(crate) async fn ask(broker: &Arc<Broker>, request: Request) -> Result<Answer, ErrorCode> {
-    if broker.controller.is_active() {
-        match answer::answer(broker, request.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(Refused::Code(code)) => return Err(code),
-            Err(Refused::NotActive(_)) => debug!("this node is no longer the active controller"),
+    let mut activity = broker.controller.activity();
+    loop {
+        if *activity.borrow_and_update() {
+            match answer::answer(broker, request.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Refused::Code(code)) => return Err(code),
+                Err(Refused::NotActive(_)) => debug!("this node decides no more"),
+            }
+        }
+        let client = &broker.cluster.client;
+        tokio::select! {
+            biased;
+            _ = activity.wait_for(|is_active| *is_active) => (),
+            answer = client.ask(request.clone()) => return answer,
         }
     }
-    broker.cluster.client.ask(request).await
 }
 
 /// Lets the active controller answer a client's request: header and body, each without

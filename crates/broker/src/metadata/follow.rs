@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_base::{PartitionId, TopicName, TopicPartition};
+use ottla_base::{Offset, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{Change, Image, Record, Reply, Resource, Topic};
 use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
@@ -14,17 +14,15 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::broker::{Broker, Settings};
-use crate::partitions::{
-    Cell, CellParts, Host, HostInput, LocalTopic, RecoverError, recover, replay,
-};
+use crate::partitions::{Cell, CellParts, Host, LocalTopic, RecoverError, recover, replay};
 use crate::tasks::Stop;
 use crate::topics::OFFSETS_TOPIC;
 
 /// What the metadata task hears of, in order.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// These records are committed.
-    Committed(Vec<Record>),
+    /// These records are committed; `end` is the offset after them.
+    Committed { end: Offset, records: Arc<[Record]> },
     /// A reply that may leave now that the records before it are carried out.
     Reply(oneshot::Sender<Reply>, Reply),
 }
@@ -36,30 +34,43 @@ pub(crate) struct Follower {
     image: Image,
     /// Logs that the store had at start and that no partition has claimed yet.
     unclaimed: HashMap<TopicPartition, LogSummary>,
+    /// Whether the image has caught up with this life of the broker.
+    is_current: bool,
 }
 
 impl Follower {
-    /// Opens every partition of `image`, and drops the logs of topics that were
-    /// deleted right before the last stop.
-    pub(crate) fn start(
+    /// Nothing of `image` is carried out before the cluster has been told that this
+    /// broker is here: until then the metadata may be of long ago.
+    pub(crate) fn new(
         broker: Arc<Broker>,
         image: Image,
         unclaimed: HashMap<TopicPartition, LogSummary>,
     ) -> Self {
-        let mut follower = Self {
+        Self {
             broker,
             image,
             unclaimed,
-        };
-        let topics: Vec<_> = follower.image.topics().cloned().collect();
+            is_current: false,
+        }
+    }
+
+    /// Opens every partition that is here, and drops the logs that no partition claims.
+    fn begin(&mut self) {
+        self.is_current = true;
+        self.resolve_settings();
+        let topics: Vec<_> = self.image.topics().cloned().collect();
         for topic in topics {
-            follower.open(&topic);
+            self.open(&topic);
         }
-        for (_, log) in follower.unclaimed.drain() {
+        for (_, log) in self.unclaimed.drain() {
             let drop = ottla_store::Op::Drop { log: log.id };
-            follower.broker.store.submit(drop);
+            self.broker.store.submit(drop);
         }
-        follower
+    }
+
+    fn is_registered(&self) -> bool {
+        let own = self.image.broker(self.broker.id);
+        own.is_some_and(|own| own.incarnation == self.broker.incarnation)
     }
 
     pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stop: Stop) {
@@ -70,7 +81,7 @@ impl Follower {
                 event = events.recv() => event,
             };
             match event {
-                Some(Event::Committed(records)) => self.carry_out(&records),
+                Some(Event::Committed { end, records }) => self.carry_out(end, &records),
                 Some(Event::Reply(to, reply)) => {
                     let _gone = to.send(reply);
                 }
@@ -79,13 +90,22 @@ impl Follower {
         }
     }
 
-    fn carry_out(&mut self, records: &[Record]) {
+    fn carry_out(&mut self, end: Offset, records: &[Record]) {
         // A topic's settings are in the same batch as its creation, so nothing is
         // acted upon before the whole batch is folded in.
         let changes: Vec<_> = records
             .iter()
             .map(|record| self.image.apply(record))
             .collect();
+        if self.is_current {
+            self.act(changes);
+        } else if self.is_registered() {
+            self.begin();
+        }
+        self.broker.publish_image(self.image.clone(), end);
+    }
+
+    fn act(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::TopicCreated(topic) | Change::PartitionsAdded { topic, .. } => {
@@ -105,7 +125,6 @@ impl Follower {
                 | Change::Nothing => (),
             }
         }
-        self.broker.publish_image(self.image.clone());
     }
 
     /// Opens the partitions of a topic that are not open yet.
@@ -183,7 +202,7 @@ impl Follower {
                 id: topic.id,
             };
             let input = ottla_coordinator::Input::TopicsDeleted(vec![deleted]);
-            if let Err(refusal) = cell.tell_host(HostInput::Group(input)) {
+            if let Err(refusal) = cell.tell_host(input) {
                 warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
             }
         }
@@ -262,7 +281,7 @@ fn load_groups(broker: &Broker, cell: &Cell) {
             let settings = broker.settings().groups();
             let machine = loader.finish(settings, broker.clock.now());
             let seed = cell.topic_partition.partition.0.unsigned_abs().into();
-            cell.host_ready(|end| Host::groups(machine, end, seed));
+            cell.host_ready(|end| Host::new(machine, end, seed));
         }
         Err(error) => {
             error!(partition = %cell.topic_partition.partition, %error, "groups cannot be loaded");

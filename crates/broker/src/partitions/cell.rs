@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::flushes::{Flushes, Urgency};
-use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
+use super::host::{Host, HostLog, HostRefusal};
 use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
@@ -92,7 +92,7 @@ enum Hosting {
 enum Waiting {
     Append(oneshot::Sender<Result<Appended, AppendError>>),
     Delete(oneshot::Sender<Result<Offset, DeleteError>>),
-    Host(Answer),
+    Host(oneshot::Sender<ottla_coordinator::Reply>),
 }
 
 /// What is left to do once the lock is released.
@@ -108,7 +108,7 @@ struct After {
 #[derive(Debug)]
 enum Outcome {
     Partition(Reply),
-    Host(HostReply),
+    Host(ottla_coordinator::Reply),
 }
 
 impl Cell {
@@ -199,8 +199,8 @@ impl Cell {
     /// that its reply will carry.
     pub(crate) fn host(
         &self,
-        answer: Answer,
-        input: impl FnOnce(ReplyToken) -> HostInput,
+        answer: oneshot::Sender<ottla_coordinator::Reply>,
+        input: impl FnOnce(ReplyToken) -> ottla_coordinator::Input,
     ) -> Result<(), HostRefusal> {
         self.with(|state, now| {
             state.admit_host()?;
@@ -212,7 +212,7 @@ impl Cell {
     }
 
     /// Hands an input that nobody waits for to the coordinator that lives here.
-    pub(crate) fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
+    pub(crate) fn tell_host(&self, input: ottla_coordinator::Input) -> Result<(), HostRefusal> {
         self.with(|state, now| {
             state.admit_host()?;
             state.run_host(now, |host, now, log| host.handle(now, input, log));
@@ -541,7 +541,7 @@ impl State {
         }
     }
 
-    fn route(&mut self, replies: Vec<(ReplyToken, HostReply)>, after: &mut After) {
+    fn route(&mut self, replies: Vec<(ReplyToken, ottla_coordinator::Reply)>, after: &mut After) {
         for (token, reply) in replies {
             if let Some(waiting) = self.waiting.remove(&token) {
                 after.replies.push((waiting, Outcome::Host(reply)));
@@ -578,7 +578,9 @@ impl Waiting {
             (Self::Delete(to), Outcome::Partition(Reply::Deleted(result))) => {
                 let _gone = to.send(result);
             }
-            (Self::Host(to), Outcome::Host(reply)) => to.send(reply),
+            (Self::Host(to), Outcome::Host(reply)) => {
+                let _gone = to.send(reply);
+            }
             (waiting, outcome) => unreachable!("{waiting:?} was answered with {outcome:?}"),
         }
     }

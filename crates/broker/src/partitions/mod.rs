@@ -9,7 +9,7 @@ pub(crate) mod revive;
 mod timers;
 
 pub(crate) use cell::{Cell, CellParts, is_leader};
-pub(crate) use host::{Answer, Host, HostInput, HostRefusal};
+pub(crate) use host::{Host, HostRefusal};
 pub use recover::RecoverError;
 pub(crate) use recover::{recover, replay};
 pub(crate) use registry::{LocalTopic, Registry};

@@ -46,13 +46,19 @@ async fn another_leads_when_the_leader_is_gone_and_nothing_is_lost() {
     let mut world = World::new(3);
     world.start_all();
     let (first, term) = world.leader_of(&[1, 2, 3]).await;
-    world.node(first).decide(term, 1, vec![producer_ids(1)]).await;
+    world
+        .node(first)
+        .decide(term, 1, vec![producer_ids(1)])
+        .await;
     world.every_node_has(&[1, 2, 3], 1).await;
     world.stop(first).await;
     let others = world.others(first);
     let (second, term) = world.leader_of(&others).await;
     assert_eq!(world.node(second).next_producer_id(), ProducerId(1));
-    world.node(second).decide(term, 1, vec![producer_ids(2)]).await;
+    world
+        .node(second)
+        .decide(term, 1, vec![producer_ids(2)])
+        .await;
     world.every_node_has(&others, 2).await;
 
     world.start(first);
@@ -91,7 +97,10 @@ async fn a_leader_that_is_cut_off_leads_no_more_and_follows_when_it_is_back() {
     let others = world.others(first);
     let (second, later) = world.leader_of(&others).await;
     assert!(later > term, "{later} > {term}");
-    world.node(second).decide(later, 1, vec![producer_ids(8)]).await;
+    world
+        .node(second)
+        .decide(later, 1, vec![producer_ids(8)])
+        .await;
     world.node(first).not_leading().await;
     let heard = world.node(first).heard();
     assert!(heard.is_empty(), "decided by one of three: {heard:?}");
@@ -125,7 +134,10 @@ async fn a_node_that_is_no_voter_hears_all_from_whoever_is_there() {
     world.let_follower_speak();
     follower.has(2).await;
     assert_eq!(follower.image().topics().count(), 0);
-    world.node(second).decide(term, 1, vec![producer_ids(3)]).await;
+    world
+        .node(second)
+        .decide(term, 1, vec![producer_ids(3)])
+        .await;
     follower.has(3).await;
     assert_eq!(follower.heard(), [1, 2, 3]);
 }

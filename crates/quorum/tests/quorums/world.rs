@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use ottla_base::{BrokerId, Offset, PartitionId, ProducerId, TopicId, TopicName, TopicPartition};
 use ottla_controller::{Image, Partition, Record, Resource, Topic};
-use ottla_quorum::{
-    FollowParts, Followed, Participant, Parts, Proposer, Tuning, Voter, proposals,
-};
+use ottla_quorum::{FollowParts, Followed, Participant, Parts, Proposer, Tuning, Voter, proposals};
 use ottla_rpc::{Address, Channels, Handoff};
 use ottla_store::{Durability, LogId, LogStore, memory};
 use tokio::net::{TcpListener, TcpStream};
@@ -128,7 +126,8 @@ impl Node {
     }
 
     pub(crate) async fn written(&self, number: u64) {
-        self.until("a decision", |seen| seen.written >= number).await;
+        self.until("a decision", |seen| seen.written >= number)
+            .await;
     }
 
     pub(crate) async fn decide(&self, term: u64, number: u64, records: Vec<Record>) {
@@ -145,11 +144,7 @@ impl Node {
     }
 }
 
-async fn until(
-    seen: &watch::Receiver<Seen>,
-    what: &str,
-    is_so: impl FnMut(&Seen) -> bool,
-) -> Seen {
+async fn until(seen: &watch::Receiver<Seen>, what: &str, is_so: impl FnMut(&Seen) -> bool) -> Seen {
     let mut seen = seen.clone();
     let waited = tokio::time::timeout(LONG, seen.wait_for(is_so)).await;
     let Ok(Ok(found)) = waited else {
@@ -294,7 +289,9 @@ impl World {
     }
 
     pub(crate) fn flush(&self) {
-        self.stores.values().for_each(|(store, _)| store.flush_now());
+        self.stores
+            .values()
+            .for_each(|(store, _)| store.flush_now());
     }
 
     pub(crate) async fn until_written(&self) {

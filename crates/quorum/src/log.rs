@@ -464,13 +464,12 @@ pub fn records_in(entry: &RecordBatch) -> Vec<Record> {
     }
 }
 
-/// The votes that name `me` as leader, so that it leads from its start on: for the
-/// one voter of a quorum, who has nobody to ask.
-pub(crate) fn keep_lead(store: &dyn LogStore, log: StoreLog, me: NodeId) {
+/// Keeps the vote of a quorum that has made `me` its leader.
+pub(crate) fn keep_lead(store: &dyn LogStore, log: StoreLog, term: u64, me: NodeId) {
     store.queue(Op::State {
         log,
         key: Bytes::from_static(VOTE),
-        value: codec::encode(&Vote::new_committed(1, me)),
+        value: codec::encode(&Vote::new_committed(term, me)),
     });
 }
 

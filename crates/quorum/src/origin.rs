@@ -17,6 +17,9 @@ use crate::raft::{LogId, Membership, NodeId, SnapshotMeta, StoredMembership};
 /// The voters that a log was begun with.
 const VOTERS: &[u8] = b"raft.voters";
 
+/// The term in which a single voter leads.
+const FIRST_TERM: u64 = 1;
+
 const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Why a log is not that of this quorum.
@@ -84,16 +87,18 @@ pub(crate) fn prepare(
 /// would be nothing but waiting for the disk.
 fn begin_alone(store: &dyn LogStore, log: StoreLog, me: NodeId, end: Offset, image: &Image) {
     let index = u64::try_from(end.0 - 1).unwrap_or(0);
-    let last = LogId::new(LeaderId::new(0, me), index);
+    // Of the term that is led from the start: the leader of another would begin with an
+    // entry of its own.
+    let last = LogId::new(LeaderId::new(FIRST_TERM, me), index);
     let voters = vec![BTreeSet::from([me])];
     let membership = Membership::new(voters, ());
     let meta = SnapshotMeta {
         last_log_id: Some(last),
         last_membership: StoredMembership::new(Some(last), membership),
-        snapshot_id: format!("0-{}", index + 1),
+        snapshot_id: format!("{FIRST_TERM}-{}", index + 1),
     };
     fold::keep_first(store, log, meta, image);
-    log::keep_lead(store, log, me);
+    log::keep_lead(store, log, FIRST_TERM, me);
     log::keep_purged(store, log, last);
 }
 

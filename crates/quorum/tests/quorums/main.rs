@@ -28,7 +28,6 @@ async fn a_single_voter_leads_from_its_start_and_remembers() {
 async fn what_is_not_flushed_was_not_decided() {
     let mut world = World::stepped();
     world.start(1);
-    world.flush();
     let term = world.node(1).leading().await;
     world.node(1).propose(term, 1, vec![producer_ids(10)]);
     world.flush_when_written().await;
@@ -36,7 +35,7 @@ async fn what_is_not_flushed_was_not_decided() {
     world.node(1).propose(term, 2, vec![producer_ids(20)]);
     world.until_written().await;
     assert_eq!(world.node(1).next_producer_id(), ProducerId(10));
-    world.lose_power(1).await;
+    world.lose_power(1);
     world.start(1);
     world.node(1).leading().await;
     assert_eq!(world.node(1).next_producer_id(), ProducerId(10));

@@ -281,10 +281,11 @@ impl World {
         }
     }
 
-    /// The power goes: what the store had not flushed is gone.
-    pub(crate) async fn lose_power(&mut self, node: i32) {
+    /// The power goes: what the store had not flushed is gone, and nobody is told.
+    pub(crate) fn lose_power(&mut self, node: i32) {
         self.stores[&node].0.lose_unflushed();
-        self.stop(node).await;
+        let lost = self.nodes.remove(&node).expect("it runs");
+        lost.tasks.iter().for_each(JoinHandle::abort);
     }
 
     pub(crate) fn flush(&self) {

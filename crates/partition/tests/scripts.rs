@@ -230,7 +230,7 @@ impl World {
                 let input = Input::Diverged {
                     leader_epoch: command
                         .parsed("leader-epoch")
-                        .map_or(self.partition.view().leader_epoch, LeaderEpoch),
+                        .map_or_else(|| self.partition.view().leader_epoch, LeaderEpoch),
                     epoch: LeaderEpoch(command.need("epoch").parse().unwrap()),
                     end: offset(command.need("end")),
                 };

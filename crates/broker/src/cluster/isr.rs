@@ -1,23 +1,26 @@
-//! What leaders find about who is in sync, on its way to the controller.
+//! What leaders ask the active controller for: other replicas in sync.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_base::ErrorCode;
 use ottla_control::{Answer, Request};
 use ottla_controller::IsrChange;
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 use super::ask::ask;
 use crate::broker::Broker;
 use crate::partitions::IsrProposal;
 use crate::tasks::Stop;
 
-/// Proposals that are sent together.
-const CHANGES_AT_ONCE: usize = 1_000;
+/// Between two questions where the first had no answer that says anything.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// Sends proposals as they come, those that wait together, until the broker stops. What
-/// is decided comes back by the metadata log.
+/// Changes that are asked for at once.
+const CHANGES_MAX: usize = 1_000;
+
+/// Asks until the broker stops, for many partitions at once.
 pub(crate) async fn run(
     broker: Arc<Broker>,
     mut proposed: mpsc::UnboundedReceiver<IsrProposal>,
@@ -28,31 +31,46 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             () = stop.requested() => return,
-            _ = proposed.recv_many(&mut proposals, CHANGES_AT_ONCE) => (),
+            _ = proposed.recv_many(&mut proposals, CHANGES_MAX) => (),
         }
         if proposals.is_empty() {
             return;
         }
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            () = propose(&broker, proposals) => (),
+        }
+    }
+}
+
+/// A proposal is asked for until it is known what became of it: a leader counts on both
+/// outcomes until then.
+async fn propose(broker: &Arc<Broker>, mut proposals: Vec<IsrProposal>) {
+    loop {
         let request = Request::AlterPartitions {
             broker: broker.id,
             epoch: broker.cluster.epoch(),
             changes: proposals.iter().map(change).collect(),
         };
-        let asked = tokio::select! {
-            biased;
-            () = stop.requested() => return,
-            asked = ask(&broker, request) => asked,
-        };
-        match asked {
+        match ask(broker, request).await {
             Ok(Answer::Altered(codes)) => {
-                proposals
-                    .iter()
-                    .zip(codes)
-                    .for_each(|(proposal, code)| settle(proposal, code));
+                let answered = proposals.into_iter().zip(codes);
+                let open = answered.filter_map(|(proposal, code)| settle(proposal, code));
+                proposals = open.collect();
+                if proposals.is_empty() {
+                    return;
+                }
             }
-            Ok(other) => unreachable!("in-sync replicas were answered with {other:?}"),
-            Err(code) => proposals.iter().for_each(|proposal| settle(proposal, code)),
+            Ok(
+                other @ (Answer::Registered(_)
+                | Answer::Heartbeat(_)
+                | Answer::ProducerIds(_)
+                | Answer::Forwarded(_)),
+            ) => unreachable!("a change of partitions was answered with {other:?}"),
+            Err(code) => warn!(why = code.text(), "the replicas in sync stay as they were"),
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -68,14 +86,22 @@ fn change(proposal: &IsrProposal) -> IsrChange {
     }
 }
 
-fn settle(proposal: &IsrProposal, code: ErrorCode) {
+/// Returns the proposal if nothing is known of it yet.
+fn settle(proposal: IsrProposal, code: ErrorCode) -> Option<IsrProposal> {
     let cell = &proposal.cell;
     let (topic, partition) = (&cell.topic, cell.topic_partition.partition);
-    let isr: Vec<_> = proposal.isr.iter().map(|id| id.0).collect();
-    if code == ErrorCode::None {
-        info!(%topic, %partition, ?isr, "the in-sync replicas have changed");
-    } else {
-        debug!(%topic, %partition, ?isr, why = code.text(), "the in-sync replicas stay as they are");
+    if code == ErrorCode::NotController {
+        // It knows less than this leader does.
+        return Some(proposal);
+    }
+    debug!(%topic, %partition, isr = ?proposal.isr, outcome = code.text(), "replicas in sync");
+    if matches!(
+        code,
+        ErrorCode::IneligibleReplica | ErrorCode::InvalidRequest
+    ) {
         cell.isr_refused(proposal.partition_epoch);
     }
+    // Of everything else the metadata tells what has become: of a change that started from
+    // an older state also that an earlier attempt was carried out.
+    None
 }

@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use crate::broker::{Broker, Settings};
 use crate::partitions::{
-    Cell, CellParts, Host, Load, LocalTopic, Place, RecoverError, recover, replay,
+    Cell, CellParts, Host, HostRefusal, Load, LocalTopic, Place, RecoverError, recover, replay,
 };
 use crate::tasks::Stop;
 use crate::topics::OFFSETS_TOPIC;
@@ -140,13 +140,21 @@ impl Follower {
         self.broker.registry.put(local);
     }
 
-    /// One of a topic's partitions has changed.
+    /// One of a topic's partitions has changed: mostly only who leads it.
     fn change(&mut self, topic: &Topic, id: PartitionId) {
-        let mut local = self.local(topic);
-        if let Some(partition) = topic.partition(id)
-            && self.place(&mut local, id, partition)
-        {
-            self.broker.registry.put(local);
+        let Some(partition) = topic.partition(id) else {
+            return;
+        };
+        let is_here = partition.replicas.contains(&self.broker.id);
+        let local = self.broker.registry.topic_by_id(topic.id);
+        match local.as_ref().and_then(|local| local.place(id)) {
+            Some(Place::Here(cell)) if is_here => self.assign(cell, partition),
+            Some(Place::Here(_) | Place::Broken | Place::Elsewhere) | None => {
+                let mut local = self.local(topic);
+                if self.place(&mut local, id, partition) {
+                    self.broker.registry.put(local);
+                }
+            }
         }
     }
 
@@ -275,8 +283,12 @@ impl Follower {
                 id: topic.id,
             };
             let input = ottla_coordinator::Input::TopicsDeleted(vec![deleted]);
-            if let Err(refusal) = cell.tell_host(input) {
-                warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
+            match cell.tell_host(input) {
+                // Whoever leads the partition does it.
+                Ok(()) | Err(HostRefusal::NotHere) => (),
+                Err(refusal @ HostRefusal::Loading) => {
+                    warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
+                }
             }
         }
     }
@@ -337,16 +349,21 @@ pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
         let loader = broker.clone();
         broker
             .read_pool
-            .run(move || {
-                // What was appended while another led may still be on its way.
-                cell.store.drain();
-                load_groups(&loader, &cell, load);
-            })
+            .run(move || load_groups(&loader, &cell, load))
             .await;
     });
 }
 
 fn load_groups(broker: &Broker, cell: &Cell, load: Load) {
+    let end = cell.fresh_view().end;
+    if cell
+        .store
+        .bounds(cell.log)
+        .is_ok_and(|bounds| bounds.end < end)
+    {
+        // What was copied last, before the leader was lost, is on its way to the disk.
+        cell.store.drain();
+    }
     let mut loader = Loader::new();
     let replayed = replay(&*cell.store, cell.log, |key, value| {
         if let Err(error) = loader.read(key.as_deref(), value.as_deref()) {

@@ -287,25 +287,20 @@ impl Cell {
         self.with(|state, _| state.drop_host());
     }
 
-    /// This broker leads; says whether it did not before, or in another epoch.
+    /// This broker leads. Says whether that begins now: not where it did before, and not
+    /// while the partition waits to be recovered.
     pub(crate) fn lead(&self, lead: Lead) -> bool {
-        let link = self.with(|state, now| {
-            let is_new = match &state.term {
-                Some(Term::Lead(known)) => known.epoch != lead.epoch,
-                Some(Term::Follow { .. }) | None => true,
-            };
+        let (begins, link) = self.with(|state, now| {
+            let led = is_leader(&state.partition.view());
             state.term = Some(Term::Lead(lead.clone()));
             state.step(now, Input::Lead(lead));
-            if is_new {
-                state.drop_host();
-            }
-            (is_new, state.link.take())
+            let leads = is_leader(&state.partition.view());
+            (leads && !led, state.link.take())
         });
-        let (is_new, link) = link;
         if let Some(link) = link {
             link.unfollow(self.topic_partition);
         }
-        is_new
+        begins
     }
 
     /// Another broker leads, or nobody does.
@@ -316,7 +311,7 @@ impl Cell {
         in_sync: bool,
     ) {
         let link = leader.map(|leader| self.peers.links.to(leader));
-        let (is_new, before, streams) = self.with(|state, now| {
+        let (is_new, before) = self.with(|state, now| {
             let is_new = match &state.term {
                 Some(Term::Follow {
                     epoch: known,
@@ -333,10 +328,9 @@ impl Cell {
             if is_new {
                 state.step(now, Input::Follow { epoch, leader });
                 state.drop_host();
-                state.followers.forget_unflushed();
             }
             let before = std::mem::replace(&mut state.link, link.clone());
-            (is_new, before, state.followers.streams().clone())
+            (is_new, before)
         });
         if !is_new {
             return;
@@ -349,8 +343,6 @@ impl Cell {
         if let Some(link) = link {
             link.follow(self.topic_partition, self.clone());
         }
-        // Who follows this replica hears that it leads no more.
-        streams.iter().for_each(|(_, news)| news.on_records());
     }
 
     /// The controller does not want the in-sync replicas that were proposed.
@@ -537,6 +529,8 @@ impl Cell {
                     self.view.store(Arc::new(view));
                     after.wake = true;
                     after.moved = true;
+                    // Who follows this replica hears that it leads no more.
+                    after.records |= !is_leader(&view);
                 }
                 Effect::Reply { to, reply } => {
                     if let Some(waiting) = state.waiting.remove(&to) {
@@ -676,11 +670,13 @@ impl State {
         self.partition.step(now, input, &mut self.effects);
     }
 
-    /// Whether other brokers have replicas that this one leads.
+    /// Whether other brokers have replicas that this one leads, or may lead before what
+    /// it writes now is on its disk.
     fn is_copied(&self) -> bool {
         match &self.term {
             Some(Term::Lead(lead)) => lead.replicas.len() > 1,
-            Some(Term::Follow { .. }) | None => false,
+            Some(Term::Follow { .. }) => true,
+            None => false,
         }
     }
 

@@ -74,8 +74,12 @@ pub(crate) async fn after_cuts(
         let recover = move || {
             reviver.store.drain();
             for cell in cells {
-                if let Err(failure) = revive(&reviver, &cell) {
-                    error!(topic = %cell.topic, partition = %cell.topic_partition.partition, %failure, "partition is offline");
+                match revive(&reviver, &cell) {
+                    // It may have been told to lead in the meantime.
+                    Ok(()) => metadata::host_again(&reviver, &cell),
+                    Err(failure) => {
+                        error!(topic = %cell.topic, partition = %cell.topic_partition.partition, %failure, "partition is offline");
+                    }
                 }
             }
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::broker::Broker;
 
@@ -33,38 +33,44 @@ pub(crate) fn bytes_below(directory: &Path) -> Result<u64> {
     Ok(sizes.map(|file| file.blocks() * BLOCK_BYTES).sum())
 }
 
-/// Waits until what a broker takes on disk has fallen, and not any more for `quiet`, or
-/// `within` is over.
+/// Waits until what a broker takes on disk has fallen, and not any more for `quiet`. What
+/// never falls, or still does when `within` is over, has not come to rest.
 pub(crate) fn await_rest(broker: &Broker, quiet: Duration, within: Duration) -> Result<Rest> {
     let begun = Instant::now();
     let mut looks = Vec::new();
     loop {
-        looks.push((begun.elapsed(), bytes_below(broker.directory())?));
+        let now = begun.elapsed();
+        looks.push((now, bytes_below(broker.directory())?));
         let rest = rest(&looks);
-        let is_at_rest = !rest.after.is_zero() && begun.elapsed() >= rest.after + quiet;
-        if is_at_rest || begun.elapsed() >= within {
+        if let Some(rest) = rest.filter(|rest| now >= rest.after + quiet) {
             return Ok(rest);
+        }
+        if now >= within {
+            let waited = within.as_secs();
+            match rest {
+                Some(_) => bail!("what it takes on disk still fell after {waited} s"),
+                None => bail!("what it takes on disk did not fall in {waited} s"),
+            }
         }
         thread::sleep(LOOK_EVERY);
     }
 }
 
-/// Looks are times and sizes.
-fn rest(looks: &[(Duration, u64)]) -> Rest {
-    let mut rest = Rest {
-        after: Duration::ZERO,
-        most_bytes: 0,
-    };
-    let mut least = f64::INFINITY;
+/// What has been since the last fall; none without a fall. Looks are times and sizes.
+fn rest(looks: &[(Duration, u64)]) -> Option<Rest> {
+    let (_, mut least) = *looks.first()?;
+    let mut rest: Option<Rest> = None;
     for (at, bytes) in looks {
-        if (*bytes as f64) < least * STEADY_WITHIN {
-            least = *bytes as f64;
-            rest = Rest {
+        if (*bytes as f64) < least as f64 * STEADY_WITHIN {
+            least = *bytes;
+            rest = Some(Rest {
                 after: *at,
                 most_bytes: *bytes,
-            };
+            });
         }
-        rest.most_bytes = rest.most_bytes.max(*bytes);
+        if let Some(rest) = &mut rest {
+            rest.most_bytes = rest.most_bytes.max(*bytes);
+        }
     }
     rest
 }
@@ -93,16 +99,26 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
+    fn rest_of<const N: usize>(sizes: [u64; N]) -> Option<Rest> {
+        let looks = sizes.map(|bytes| bytes * 1000);
+        let looks: Vec<_> = (0..).map(Duration::from_secs).zip(looks).collect();
+        rest(&looks)
+    }
+
     #[test]
     fn a_size_rests_from_its_last_fall_on() {
-        let looks = [100, 90, 50, 55, 49, 60].map(|bytes| bytes * 1000);
-        let looks: Vec<_> = (0..).map(Duration::from_secs).zip(looks).collect();
         // 49 is no fall to speak of.
         let expected = Rest {
             after: Duration::from_secs(2),
             most_bytes: 60_000,
         };
-        assert_eq!(rest(&looks), expected);
+        assert_eq!(rest_of([100, 90, 50, 55, 49, 60]), Some(expected));
+    }
+
+    #[test]
+    fn a_size_that_never_fell_does_not_rest() {
+        assert_eq!(rest_of([]), None);
+        assert_eq!(rest_of([100, 110, 99, 120]), None);
     }
 
     #[test]
@@ -112,6 +128,8 @@ mod tests {
         fs::create_dir_all(&below).unwrap();
         fs::write(directory.path().join("one"), [1; 5000]).unwrap();
         fs::write(below.join("two"), [1; 100_000]).unwrap();
+        let hollow = fs::File::create(below.join("three")).unwrap();
+        hollow.set_len(10_000_000).unwrap();
         rustix::fs::sync();
         let bytes = bytes_below(directory.path()).unwrap();
         assert!((105_000..130_000).contains(&bytes), "{bytes} bytes");

@@ -1,18 +1,22 @@
-//! What a broker takes on disk, and when that comes to rest.
+//! What a broker has on disk, what it reads and writes there, and when that comes to
+//! rest.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Advice, fadvise};
 
 use crate::broker::Broker;
 
 /// `st_blocks` counts in these, whatever the file system's own blocks are.
 const BLOCK_BYTES: u64 = 512;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Who writes less a second works on nothing.
+const IDLE_BYTES_PER_SECOND: f64 = 256.0 * 1024.0;
 /// A size has come to rest when it fell by no more than this part for a while.
 const STEADY_WITHIN: f64 = 0.98;
 
@@ -75,7 +79,55 @@ fn rest(looks: &[(Duration, u64)]) -> Option<Rest> {
     rest
 }
 
-fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+/// Waits until a broker has written next to nothing for `quiet`.
+pub(crate) fn await_idle(broker: &Broker, quiet: Duration, within: Duration) -> Result<()> {
+    let begun = Instant::now();
+    let mut idle_since = begun;
+    let mut before = written(&broker.pids)?;
+    while idle_since.elapsed() < quiet {
+        if begun.elapsed() > within {
+            bail!("it still wrote after {} s", within.as_secs());
+        }
+        thread::sleep(LOOK_EVERY);
+        let now = written(&broker.pids)?;
+        if now.saturating_sub(before) as f64 > IDLE_BYTES_PER_SECOND * LOOK_EVERY.as_secs_f64() {
+            idle_since = Instant::now();
+        }
+        before = now;
+    }
+    Ok(())
+}
+
+/// Takes files out of the page cache, as though they had not been read or written for
+/// long. What is not on disk yet stays. That needs no rights beyond those to the files.
+pub(crate) fn forget(files: &[PathBuf]) -> Result<()> {
+    for path in files {
+        // A file may be removed in between.
+        if let Ok(file) = File::open(path) {
+            let forgotten = fadvise(&file, 0, None, Advice::DontNeed);
+            forgotten.with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// What processes have read from the disk itself, not from the page cache.
+pub(crate) fn read(pids: &[u32]) -> Result<u64> {
+    pids.iter().map(|pid| counter(*pid, "read_bytes:")).sum()
+}
+
+fn written(pids: &[u32]) -> Result<u64> {
+    pids.iter().map(|pid| counter(*pid, "write_bytes:")).sum()
+}
+
+fn counter(pid: u32, name: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/io");
+    let counters = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = counters.lines().find_map(|line| line.strip_prefix(name));
+    Ok(line.context("no such counter")?.trim().parse()?)
+}
+
+pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -128,10 +180,28 @@ mod tests {
         fs::create_dir_all(&below).unwrap();
         fs::write(directory.path().join("one"), [1; 5000]).unwrap();
         fs::write(below.join("two"), [1; 100_000]).unwrap();
-        let hollow = fs::File::create(below.join("three")).unwrap();
+        let hollow = File::create(below.join("three")).unwrap();
         hollow.set_len(10_000_000).unwrap();
         rustix::fs::sync();
         let bytes = bytes_below(directory.path()).unwrap();
         assert!((105_000..130_000).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_read_from_the_disk() {
+        // Where this program was built: the system's temporary directory may be memory.
+        let program = std::env::current_exe().unwrap();
+        let directory = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let path = directory.path().join("old");
+        fs::write(&path, [1; 1_000_000]).unwrap();
+        rustix::fs::sync();
+        let read_again = || {
+            let before = read(&[std::process::id()]).unwrap();
+            fs::read(&path).unwrap();
+            read(&[std::process::id()]).unwrap() - before
+        };
+        assert!(read_again() < 1_000_000);
+        forget(&files_below(directory.path()).unwrap()).unwrap();
+        assert!(read_again() >= 1_000_000);
     }
 }

@@ -90,7 +90,8 @@ class Nodes:
     def wait_until_in_sync(self, topic, count=3, within=FORM_SECONDS) -> None:
         def all_in_sync():
             partitions = self.partitions(topic).values()
-            return all(len(partition['isr_nodes']) == count and partition['leader_id'] > 0 for partition in partitions)
+            # A node that has not heard of the topic yet describes none.
+            return len(partitions) > 0 and all(len(partition['isr_nodes']) == count and partition['leader_id'] > 0 for partition in partitions)
 
         self.wait_until(all_in_sync, within, lambda: f'not {count} in sync: {self.partitions(topic)}')
 

@@ -188,6 +188,8 @@ pub struct VoterTask {
     incarnation: u64,
     first: Option<RaftLog>,
     standing: Standing,
+    /// The last term in which this voter led and gave up.
+    lost_term: Option<u64>,
 }
 
 impl std::fmt::Debug for VoterTask {
@@ -259,6 +261,7 @@ impl Voter {
             incarnation: 1,
             first: Some(entries),
             standing: Standing::Unknown,
+            lost_term: None,
         };
         Ok((Self { shared }, task))
     }
@@ -357,6 +360,8 @@ impl VoterTask {
                 RaftLog::open(self.store.clone(), self.log, self.incarnation)?
             }
         };
+        // What the Raft before had begun is known by what is in the log.
+        self.lost_term = None;
         let fold = self.shared.fold.over(entries.clone());
         let (node, network) = (self.shared.node, self.network.clone());
         let raft = Raft::new(node, self.config.clone(), network, entries, fold).await?;
@@ -423,24 +428,24 @@ impl VoterTask {
 
     /// Makes of Raft's state what the participant has to know.
     async fn look(&mut self, raft: &Raft, seen: Metrics) -> Result<(), LiveError> {
+        let term = seen.current_term;
         let leads = seen.state == ServerState::Leader;
-        if leads && self.shared.is_quorum_lost(&seen) {
-            warn!(
-                term = seen.current_term,
-                "most voters do not answer, so this one leads no more"
-            );
+        if leads && self.lost_term != Some(term) && self.shared.is_quorum_lost(&seen) {
+            warn!(term, "most voters do not answer, so this one leads no more");
+            self.lost_term = Some(term);
             raft.trigger().elect().await?;
         }
         let standing = match self.shared.leader(&seen) {
             Some(leader) if leader != self.shared.node => Standing::Following(Some(leader)),
+            // What was begun in the term may be committed yet, though nobody waits for it
+            // any more: who decides again does so in another.
+            Some(_) if self.lost_term == Some(term) => Standing::Following(None),
             // All that was decided before is in the log of a leader at once, and
             // decided upon when it is applied.
             Some(_) if leads && seen.last_applied.map(|at| at.index) >= seen.last_log_index => {
-                Standing::Leading(seen.current_term)
+                Standing::Leading(term)
             }
-            Some(_) if leads && self.standing == Standing::Leading(seen.current_term) => {
-                self.standing
-            }
+            Some(_) if leads && self.standing == Standing::Leading(term) => self.standing,
             Some(_) | None => Standing::Following(None),
         };
         self.shared.metrics.send_replace(seen);
@@ -509,6 +514,7 @@ impl VoterTask {
             Err(error) => {
                 warn!(%error, term, "a decision may be lost");
                 if self.standing == Standing::Leading(term) {
+                    self.lost_term = Some(term);
                     self.stand(Standing::Following(None));
                 }
             }

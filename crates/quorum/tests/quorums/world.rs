@@ -71,15 +71,21 @@ struct Seen {
     /// Values of `ProducerIds` in the order in which they were committed.
     heard: Vec<i64>,
     leading: Option<u64>,
+    /// The last term in which it led.
+    led: u64,
     written: u64,
 }
 
 #[derive(Debug)]
-struct Witness(watch::Sender<Seen>);
+struct Witness {
+    seen: watch::Sender<Seen>,
+    /// A single voter goes on in its term when its store has failed and is back.
+    is_alone: bool,
+}
 
 impl Participant for Witness {
     fn on_committed(&self, _: Offset, records: &Arc<[Record]>) {
-        self.0.send_modify(|seen| {
+        self.seen.send_modify(|seen| {
             for record in &**records {
                 seen.image.apply(record);
                 if let Record::ProducerIds { next } = record {
@@ -90,7 +96,12 @@ impl Participant for Witness {
     }
 
     fn on_leading(&self, term: u64, image: Image) {
-        self.0.send_modify(|seen| {
+        self.seen.send_modify(|seen| {
+            assert!(
+                seen.led < term || self.is_alone && seen.led == term,
+                "term {term} is led again, or by who led a later one"
+            );
+            seen.led = term;
             seen.leading = Some(term);
             seen.written = 0;
             seen.image = image;
@@ -98,11 +109,11 @@ impl Participant for Witness {
     }
 
     fn on_following(&self, _: Option<BrokerId>) {
-        self.0.send_modify(|seen| seen.leading = None);
+        self.seen.send_modify(|seen| seen.leading = None);
     }
 
     fn on_written(&self, _: u64, upto: u64) {
-        self.0.send_modify(|seen| seen.written = upto);
+        self.seen.send_modify(|seen| seen.written = upto);
     }
 }
 
@@ -294,6 +305,7 @@ impl World {
         node: i32,
         voters: BTreeMap<BrokerId, Address>,
     ) -> Result<Opened, OpenError> {
+        let is_alone = voters.len() == 1;
         let (store, log) = self.stores[&node].clone();
         let (witness, seen) = watch::channel(Seen::default());
         let (proposer, proposals) = proposals();
@@ -307,7 +319,10 @@ impl World {
                 snapshot_bytes_min: 10_000,
                 ..Tuning::default()
             },
-            participant: Arc::new(Witness(witness)),
+            participant: Arc::new(Witness {
+                seen: witness,
+                is_alone,
+            }),
             proposals,
         })?;
         Ok(Opened {
@@ -438,7 +453,10 @@ impl World {
         let parts = FollowParts {
             voters: self.addresses(NOBODY).into_values().collect(),
             channels: Channels::default(),
-            participant: Arc::new(Witness(witness)),
+            participant: Arc::new(Witness {
+                seen: witness,
+                is_alone: false,
+            }),
         };
         spawn(followed.clone().run(parts, std::future::pending()));
         Follower { followed, seen }

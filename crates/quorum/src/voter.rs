@@ -214,6 +214,16 @@ enum End {
     Failed,
 }
 
+/// Whether a Raft may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlook {
+    GoOn,
+    /// It still leads in the term in which this voter gave up. What was begun then may
+    /// be on its way in it, so another takes its place: that one knows what is in the
+    /// log, and nothing else comes.
+    BeginAnew,
+}
+
 type Write = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
 
 /// Why a write was not carried out. It may be later, by another leader.
@@ -390,7 +400,9 @@ impl VoterTask {
                     if changed.is_err() || seen.running_state.is_err() {
                         return Ok(End::Failed);
                     }
-                    self.look(raft, seen).await?;
+                    if self.look(seen) == Outlook::BeginAnew {
+                        return Ok(End::Failed);
+                    }
                 }
                 written = finished(&mut write) => {
                     self.on_written(written);
@@ -427,13 +439,17 @@ impl VoterTask {
     }
 
     /// Makes of Raft's state what the participant has to know.
-    async fn look(&mut self, raft: &Raft, seen: Metrics) -> Result<(), LiveError> {
+    fn look(&mut self, seen: Metrics) -> Outlook {
         let term = seen.current_term;
         let leads = seen.state == ServerState::Leader;
-        if leads && self.lost_term != Some(term) && self.shared.is_quorum_lost(&seen) {
-            warn!(term, "most voters do not answer, so this one leads no more");
-            self.lost_term = Some(term);
-            raft.trigger().elect().await?;
+        if leads && self.shared.is_quorum_lost(&seen) {
+            if self.lost_term != Some(term) {
+                warn!(term, "most voters do not answer, so this one leads no more");
+                self.lost_term = Some(term);
+            }
+        } else if leads && self.lost_term == Some(term) {
+            info!(term, "most voters answer again");
+            return Outlook::BeginAnew;
         }
         let standing = match self.shared.leader(&seen) {
             Some(leader) if leader != self.shared.node => Standing::Following(Some(leader)),
@@ -450,7 +466,7 @@ impl VoterTask {
         };
         self.shared.metrics.send_replace(seen);
         self.stand(standing);
-        Ok(())
+        Outlook::GoOn
     }
 
     fn stand(&mut self, standing: Standing) {

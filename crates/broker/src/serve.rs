@@ -90,19 +90,30 @@ async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> 
     };
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be caught")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
-    let running = wiring::start(StartParts {
+    let mut told_to_stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminated.recv() => info!("stopping: SIGTERM"),
+            _ = interrupted.recv() => info!("stopping: Ctrl-C"),
+        }
+    });
+    let starting = wiring::start(StartParts {
         host_default: host_default(serve),
         settings: start,
         cluster_id,
         bootstrap,
-        store,
-    })
-    .await?;
+        store: store.clone(),
+    });
+    // A node of a cluster waits for the others until it has started.
+    let running = tokio::select! {
+        biased;
+        () = told_to_stop.as_mut() => {
+            store.close();
+            return Ok(());
+        }
+        running = starting => running?,
+    };
     logging::announce_started(node);
-    tokio::select! {
-        _ = terminated.recv() => info!("stopping: SIGTERM"),
-        _ = interrupted.recv() => info!("stopping: Ctrl-C"),
-    }
+    told_to_stop.await;
     running.stop().await;
     info!("stopped");
     Ok(())

@@ -138,22 +138,29 @@ pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let propose = cluster::propose(broker.clone(), proposed, tasks.stopping());
     tasks.spawn("isr", propose);
     if listeners.roles.broker {
-        let joined = async {
-            cluster::register(&broker, &registration, tasks.stopping()).await?;
-            cluster::join(&broker, tasks.stopping()).await;
-            Ok::<_, StartError>(())
-        };
-        tokio::select! {
-            biased;
-            refused = broker.controller.refused() => return Err(refused.into()),
-            joined = joined => joined?,
-        }
-        let report = cluster::report(broker.clone(), registration, tasks.stopping());
-        tasks.spawn("report", report);
+        join(&broker, registration).await?;
     }
     keep_house(&broker, failed);
     broker.set_ready();
     Ok(Running { broker, addresses })
+}
+
+/// Returns when this broker is a member of the cluster, and stays one.
+async fn join(broker: &Arc<Broker>, registration: Registration) -> Result<(), StartError> {
+    let tasks = &broker.tasks;
+    let joined = async {
+        cluster::register(broker, &registration, tasks.stopping()).await?;
+        cluster::join(broker, tasks.stopping()).await;
+        Ok::<_, StartError>(())
+    };
+    tokio::select! {
+        biased;
+        refused = broker.controller.refused() => return Err(refused.into()),
+        joined = joined => joined?,
+    }
+    let report = cluster::report(broker.clone(), registration, tasks.stopping());
+    tasks.spawn("report", report);
+    Ok(())
 }
 
 fn controller(

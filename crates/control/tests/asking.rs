@@ -103,7 +103,7 @@ impl Running {
         self.node.asked.load(Ordering::Relaxed)
     }
 
-    fn from_now_on(&self, answer: Arc<Script>) {
+    fn answers_now(&self, answer: Arc<Script>) {
         *self.node.answer.lock().expect(WHOLE) = answer;
     }
 }
@@ -164,7 +164,7 @@ async fn everybody_is_asked_until_one_is_active() {
     while second.asked() < 2 {
         tokio::task::yield_now().await;
     }
-    second.from_now_on(gives(9));
+    second.answers_now(gives(9));
     assert_eq!(asking.join_all().await, [9]);
 }
 
@@ -188,7 +188,7 @@ async fn two_that_name_each_other_are_not_asked_without_end() {
     let first = Running::start(knows_nobody()).await;
     let second = Running::on(listener, names(&first));
     assert_eq!(second.address.port, at.port());
-    first.from_now_on(names(&second));
+    first.answers_now(names(&second));
     let client = Client::new(Channels::default(), vec![first.candidate()]);
     let asked = tokio::time::timeout(Duration::from_millis(400), client.ask(wants_ids()));
     asked.await.expect_err("nobody is active");
@@ -222,7 +222,7 @@ async fn every_request_and_answer_arrives_as_it_was_sent() {
                 Ok(told.clone())
             }
         };
-        node.from_now_on(Arc::new(hear));
+        node.answers_now(Arc::new(hear));
         assert_eq!(client.ask(request).await, Ok(answer));
         assert_eq!(heard.lock().unwrap().pop(), Some(said));
     }

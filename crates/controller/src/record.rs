@@ -245,11 +245,11 @@ fn write_broker_id(value: Writer, id: &BrokerId) -> Writer {
 }
 
 fn decode_topic(id: TopicId, value: &[u8]) -> Result<Record, RecordError> {
-    let (version, mut value) = value_of(kind::TOPIC, value)?;
+    let (layout, mut value) = value_of(kind::TOPIC, value)?;
     let name = TopicName::from(value.str("topic name")?);
     let partitions = value.list("partitions", |value| {
         let mut partition = read_leadership(value)?;
-        if version >= 1 {
+        if layout >= 1 {
             read_eligibility(value, &mut partition)?;
         }
         Ok(partition)
@@ -351,7 +351,7 @@ fn write_broker(value: Writer, broker: &Registration) -> Writer {
 }
 
 fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
-    let (version, mut value) = value_of(kind::BROKER, value)?;
+    let (layout, mut value) = value_of(kind::BROKER, value)?;
     let mut broker = Registration {
         id,
         epoch: BrokerEpoch(value.int("broker epoch")?),
@@ -368,7 +368,7 @@ fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
         fenced: false,
         in_controlled_shutdown: false,
     };
-    if version >= 1 {
+    if layout >= 1 {
         broker.fenced = value.flag("fenced")?;
         broker.in_controlled_shutdown = value.flag("controlled shutdown")?;
     }

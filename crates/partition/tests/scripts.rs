@@ -184,6 +184,16 @@ impl Script for World {
                 self.stored.push(Stored::Start(to));
                 self.step(Input::StartMoved { to }, trace);
             }
+            _ => self.run_between_replicas(command, trace),
+        }
+        self.assert_recovery_agrees();
+    }
+}
+
+impl World {
+    /// What replicas say to each other, and what the controller says to them.
+    fn run_between_replicas(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
+        match command.verb() {
             "replicated" => {
                 let input = Input::Replicated {
                     by: BrokerId(command.need("by").parse().unwrap()),
@@ -220,7 +230,7 @@ impl Script for World {
                 let input = Input::Diverged {
                     leader_epoch: command
                         .parsed("leader-epoch")
-                        .map_or(self.partition.view().leader_epoch, LeaderEpoch),
+                        .map_or_else(|| self.partition.view().leader_epoch, LeaderEpoch),
                     epoch: LeaderEpoch(command.need("epoch").parse().unwrap()),
                     end: offset(command.need("end")),
                 };
@@ -244,6 +254,13 @@ impl Script for World {
                     Place::NotLeader { epoch } => format!("not the leader of epoch {epoch}"),
                 });
             }
+            _ => self.run_administration(command, trace),
+        }
+    }
+
+    /// What clients, settings, time and whoever looks on ask for.
+    fn run_administration(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
+        match command.verb() {
             "delete" => {
                 let input = Input::DeleteRecords {
                     token: token(command),
@@ -277,7 +294,6 @@ impl Script for World {
             })),
             _ => command.unknown(),
         }
-        self.assert_recovery_agrees();
     }
 }
 

@@ -460,7 +460,12 @@ impl VoterTask {
             }
             Standing::Following(leader) => {
                 let leader = leader.map(broker_id);
-                info!(leader = ?leader.map(|id| id.0), "the active controller is another node or unknown");
+                match leader {
+                    Some(node) => info!(%node, "another node is the active controller"),
+                    // A single voter is about to be it.
+                    None if self.network.addresses.len() == 1 => (),
+                    None => info!("waiting for most controllers to agree on an active one"),
+                }
                 self.participant.on_following(leader);
                 // Nobody waits for these any more, and the next who leads has not seen them.
                 while self.proposals.try_recv().is_ok() {}

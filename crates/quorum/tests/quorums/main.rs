@@ -2,8 +2,9 @@
 
 mod world;
 
-use ottla_base::ProducerId;
+use ottla_base::{Offset, ProducerId};
 use ottla_controller::Record;
+use ottla_store::StoreFailure;
 
 use world::{World, producer_ids};
 
@@ -39,6 +40,59 @@ async fn what_is_not_flushed_was_not_decided() {
     world.start(1);
     world.node(1).leading().await;
     assert_eq!(world.node(1).next_producer_id(), ProducerId(10));
+}
+
+#[tokio::test]
+async fn a_full_disk_passes() {
+    let mut world = World::new(1);
+    world.start(1);
+    let term = world.node(1).leading().await;
+    world.node(1).decide(term, 1, vec![producer_ids(10)]).await;
+    world.refuse_appends(1, Some(StoreFailure::Full));
+    world.node(1).propose(term, 2, vec![producer_ids(20)]);
+    world.node(1).not_leading().await;
+    world.refuse_appends(1, None);
+    let term = world.node(1).leading().await;
+    assert_eq!(world.node(1).next_producer_id(), ProducerId(10));
+    world.node(1).decide(term, 1, vec![producer_ids(30)]).await;
+    assert_eq!(world.node(1).heard(), [10, 30], "each once");
+}
+
+#[tokio::test]
+async fn what_a_single_node_wrote_before_there_was_a_quorum_is_taken_over() {
+    let mut world = World::new(1);
+    let topic = world::topic("t");
+    world.write_as_before(1, &[producer_ids(5), Record::Topic(topic.clone())]);
+    world.write_as_before(1, &[producer_ids(6)]);
+    world.start(1);
+    let term = world.node(1).leading().await;
+    let image = world.node(1).voter.image();
+    assert_eq!(image.topic_by_id(topic.id), Some(&topic));
+    assert_eq!(image.next_producer_id(), ProducerId(6));
+    assert_eq!(
+        world.node(1).voter.end(),
+        Offset(3),
+        "as far as it had come"
+    );
+    world.node(1).decide(term, 1, vec![producer_ids(7)]).await;
+    world.stop(1).await;
+    world.start(1);
+    world.node(1).leading().await;
+    let image = world.node(1).voter.image();
+    assert_eq!(image.topics().count(), 1);
+    assert_eq!(image.next_producer_id(), ProducerId(7));
+}
+
+#[tokio::test]
+async fn a_log_of_other_voters_is_left_alone() {
+    let mut world = World::new(3);
+    world.start(1);
+    world.stop(1).await;
+    let refused = world.open_alone(1).expect_err("three voters").to_string();
+    assert!(refused.contains("[1, 2, 3]"), "{refused}");
+    world.write_as_before(2, &[producer_ids(5)]);
+    let refused = world.open(2).expect_err("of one node").to_string();
+    assert!(refused.contains("single node"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

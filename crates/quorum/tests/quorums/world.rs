@@ -6,11 +6,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ottla_base::{BrokerId, Offset, PartitionId, ProducerId, TopicId, TopicName, TopicPartition};
+use ottla_base::{
+    BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ProducerId, TopicId, TopicName,
+    TopicPartition,
+};
 use ottla_controller::{Image, Partition, Record, Resource, Topic};
-use ottla_quorum::{FollowParts, Followed, Participant, Parts, Proposer, Tuning, Voter, proposals};
+use ottla_protocol::records::BatchBuilder;
+use ottla_quorum::{
+    FollowParts, Followed, OpenError, Participant, Parts, Proposer, Tuning, Voter, VoterTask,
+    proposals,
+};
 use ottla_rpc::{Address, Channels, Handoff};
-use ottla_store::{Durability, LogId, LogStore, memory};
+use ottla_store::{Durability, LogId, LogStore, Op, StoreFailure, memory};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -85,6 +92,7 @@ impl Participant for Witness {
     fn on_leading(&self, term: u64, image: Image) {
         self.0.send_modify(|seen| {
             seen.leading = Some(term);
+            seen.written = 0;
             seen.image = image;
         });
     }
@@ -96,6 +104,15 @@ impl Participant for Witness {
     fn on_written(&self, _: u64, upto: u64) {
         self.0.send_modify(|seen| seen.written = upto);
     }
+}
+
+/// A node that does not run yet.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) voter: Voter,
+    task: VoterTask,
+    seen: watch::Receiver<Seen>,
+    proposer: Proposer,
 }
 
 /// A node that runs.
@@ -218,23 +235,13 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, node: i32) {
-        let (store, log) = self.stores[&node].clone();
-        let (witness, seen) = watch::channel(Seen::default());
-        let (proposer, proposals) = proposals();
-        let (voter, task) = Voter::open(Parts {
-            node: id(node),
-            voters: self.addresses(node),
-            store,
-            log,
-            channels: Channels::default(),
-            tuning: Tuning {
-                snapshot_bytes_min: 10_000,
-                ..Tuning::default()
-            },
-            participant: Arc::new(Witness(witness)),
-            proposals,
-        })
-        .expect("a log that can be read");
+        let opened = self.open(node).expect("a log that can be read");
+        let Opened {
+            voter,
+            task,
+            seen,
+            proposer,
+        } = opened;
         let (stop, mut stopped) = oneshot::channel::<()>();
         let (handoff, incoming) = ottla_rpc::incoming();
         let routes = tonic::service::Routes::new(voter.service());
@@ -269,6 +276,68 @@ impl World {
             tasks,
         };
         self.nodes.insert(node, node_of);
+    }
+
+    pub(crate) fn open(&self, node: i32) -> Result<Opened, OpenError> {
+        self.open_with(node, self.addresses(node))
+    }
+
+    /// As the only voter.
+    pub(crate) fn open_alone(&self, node: i32) -> Result<Opened, OpenError> {
+        let mut voters = self.addresses(node);
+        voters.retain(|voter, _| *voter == id(node));
+        self.open_with(node, voters)
+    }
+
+    fn open_with(
+        &self,
+        node: i32,
+        voters: BTreeMap<BrokerId, Address>,
+    ) -> Result<Opened, OpenError> {
+        let (store, log) = self.stores[&node].clone();
+        let (witness, seen) = watch::channel(Seen::default());
+        let (proposer, proposals) = proposals();
+        let (voter, task) = Voter::open(Parts {
+            node: id(node),
+            voters,
+            store,
+            log,
+            channels: Channels::default(),
+            tuning: Tuning {
+                snapshot_bytes_min: 10_000,
+                ..Tuning::default()
+            },
+            participant: Arc::new(Witness(witness)),
+            proposals,
+        })?;
+        Ok(Opened {
+            voter,
+            task,
+            seen,
+            proposer,
+        })
+    }
+
+    /// Writes records in the form that a node without a quorum had.
+    pub(crate) fn write_as_before(&self, node: i32, records: &[Record]) {
+        let (store, log) = &self.stores[&node];
+        let mut batch = BatchBuilder::new();
+        for record in records {
+            batch.push(Millis(0), Some(&record.key()), record.value().as_deref());
+        }
+        let end = store.bounds(*log).expect("a log").end;
+        let batch = batch.build().expect("a batch");
+        store.submit(Op::Append {
+            log: *log,
+            incarnation: 0,
+            batch: batch.at(end, LeaderEpoch(0)),
+            sync: true,
+        });
+        store.drain();
+    }
+
+    pub(crate) fn refuse_appends(&self, node: i32, reason: Option<StoreFailure>) {
+        self.stores[&node].0.refuse_appends(reason);
     }
 
     pub(crate) async fn stop(&mut self, node: i32) {

@@ -135,9 +135,17 @@ impl Leader {
         let (handoff, incoming) = ottla_rpc::incoming();
         let stopping = node.stopping();
         let serve = ottla_rpc::serve(routes, incoming, stopping);
-        node.spawn("serve", Box::pin(async move { serve.await.unwrap() }));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        node.spawn(
+            "serve",
+            Box::pin(async move { serve.await.expect("what a test makes itself works") }),
+        );
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("what a test makes itself works");
+        let port = listener
+            .local_addr()
+            .expect("what a test makes itself works")
+            .port();
         let cut = watch::Sender::new(0);
         let mut cuts = cut.subscribe();
         let relay = node.clone();
@@ -145,12 +153,12 @@ impl Leader {
         node.spawn(
             "accept",
             Box::pin(async move {
-                let inner = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                let behind = inner.local_addr().unwrap();
+                let inner = TcpListener::bind(("127.0.0.1", 0)).await.expect("what a test makes itself works");
+                let behind = inner.local_addr().expect("what a test makes itself works");
                 loop {
-                    let (mut outer, _) = listener.accept().await.unwrap();
-                    let mut connection = tokio::net::TcpStream::connect(behind).await.unwrap();
-                    handoff.put(inner.accept().await.unwrap().0);
+                    let (mut outer, _) = listener.accept().await.expect("what a test makes itself works");
+                    let mut connection = tokio::net::TcpStream::connect(behind).await.expect("what a test makes itself works");
+                    handoff.put(inner.accept().await.expect("what a test makes itself works").0);
                     cuts.mark_unchanged();
                     let mut cuts = cuts.clone();
                     relay.spawn(
@@ -264,9 +272,15 @@ impl LogFake {
             for _ in 0..batches {
                 let (end, epoch) = (log.end(), log.epoch);
                 let mut batch = BatchBuilder::new();
-                let value = vec![u8::try_from(end.0 % 251).unwrap(); bytes];
+                let value =
+                    vec![u8::try_from(end.0 % 251).expect("what a test makes itself works"); bytes];
                 batch.push(Millis(end.0), None, Some(&value));
-                log.batches.push(batch.build().unwrap().at(end, epoch));
+                log.batches.push(
+                    batch
+                        .build()
+                        .expect("what a test makes itself works")
+                        .at(end, epoch),
+                );
             }
         });
         self.tell(News::on_records);
@@ -456,7 +470,11 @@ impl Copy {
 
     pub(crate) fn put(&self, batches: Vec<RecordBatch>) {
         self.state.lock(|copy| {
-            copy.end = batches.last().unwrap().header().next_offset();
+            copy.end = batches
+                .last()
+                .expect("what a test makes itself works")
+                .header()
+                .next_offset();
             copy.batches = batches;
         });
     }
@@ -562,7 +580,11 @@ impl Following for Copy {
     ) {
         self.state.lock(|copy| {
             assert_eq!((epoch, after), (copy.epoch, copy.end));
-            copy.end = batches.last().unwrap().header().next_offset();
+            copy.end = batches
+                .last()
+                .expect("what a test makes itself works")
+                .header()
+                .next_offset();
             copy.batches.extend(batches);
             copy.high_watermark = high_watermark;
         });

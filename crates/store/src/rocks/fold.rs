@@ -139,6 +139,11 @@ impl Fold {
         &self.files
     }
 
+    /// What is needed of all files.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.files.values().map(|file| file.live_bytes).sum()
+    }
+
     /// The log as the group leaves it so far.
     pub(crate) fn row(&mut self, log: &Arc<Log>) -> &mut LogRow {
         &mut self.touch(log).row

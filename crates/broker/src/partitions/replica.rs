@@ -15,7 +15,7 @@ use crate::broker::Broker;
 
 impl Leading for Cell {
     fn place(&self, follower: BrokerId, position: &FollowPosition, news: News) -> Place {
-        let place = self.with(|state, _| {
+        let (place, replaced) = self.with(|state, _| {
             let FollowPosition {
                 epoch,
                 end,
@@ -23,12 +23,16 @@ impl Leading for Cell {
                 ..
             } = *position;
             let place = state.partition.place(epoch, end, last_epoch);
-            match place {
+            let replaced = match place {
                 Place::From(_) | Place::BehindStart(_) => state.followers.join(follower, news),
-                Place::Diverged { .. } | Place::NotLeader { .. } => (),
-            }
-            place
+                Place::Diverged { .. } | Place::NotLeader { .. } => None,
+            };
+            (place, replaced)
         });
+        if let Some(replaced) = replaced {
+            // An acknowledgement of the follower's last life says nothing of this one.
+            replaced.on_replaced();
+        }
         match place {
             Place::BehindStart(start) => Place::BehindStart(self.base_at(start)),
             Place::From(_) | Place::Diverged { .. } | Place::NotLeader { .. } => place,

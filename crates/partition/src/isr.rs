@@ -114,8 +114,9 @@ impl Isr {
         let Some(progress) = self.followers.get_mut(&by) else {
             return;
         };
-        progress.end = progress.end.max(end.min(ours));
-        progress.log_start = progress.log_start.max(log_start);
+        // Less than before where the follower has lost what it had.
+        progress.end = end.min(ours);
+        progress.log_start = log_start;
         if progress.end == ours {
             progress.caught_up_at = Some(now);
         } else if let Some((at, had)) = progress.heard

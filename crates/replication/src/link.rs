@@ -217,6 +217,17 @@ impl Link {
         self.wake.notify_one();
     }
 
+    /// The broker stops: nothing is followed any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.stream += 1;
+        // They hold this link, and it holds them.
+        let followed = std::mem::take(&mut state.partitions);
+        drop(state);
+        drop(followed);
+        self.wake.notify_one();
+    }
+
     /// What `stream` says next; none when it is over.
     pub(crate) async fn next(&self, stream: u64) -> Option<FromFollower> {
         loop {

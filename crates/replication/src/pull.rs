@@ -42,7 +42,7 @@ pub(crate) async fn run(link: Arc<Link>, node: Arc<dyn Node>, channels: Channels
         () = &mut stopping => (),
         () = keep_open(&link, &*node, &channels) => (),
     }
-    link.end();
+    link.close();
 }
 
 async fn keep_open(link: &Arc<Link>, node: &dyn Node, channels: &Channels) {

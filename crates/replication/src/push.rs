@@ -71,6 +71,13 @@ impl News {
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.push, &other.push)
     }
+
+    /// Another stream of the same follower has taken this one's place: what is still
+    /// said on it counts no more.
+    pub fn on_replaced(&self) {
+        // The partition itself has let go of it already.
+        let _ended = self.push.lock().end(self.partition);
+    }
 }
 
 #[derive(Debug, Default)]

@@ -64,11 +64,16 @@ impl Followers {
         Some(first.header().base_offset)
     }
 
-    /// A follower's stream, in the place of an older one of that follower.
-    pub(super) fn join(&mut self, follower: BrokerId, news: News) {
-        let others = self.streams.iter().filter(|(known, _)| *known != follower);
-        let others = others.cloned();
+    /// A follower's stream, in the place of an older one of that follower, which is
+    /// returned.
+    pub(super) fn join(&mut self, follower: BrokerId, news: News) -> Option<News> {
+        let is_others = |(known, _): &&(BrokerId, News)| *known != follower;
+        let mut streams = self.streams.iter();
+        let replaced = streams.find(|(known, of)| *known == follower && !of.is_same(&news));
+        let replaced = replaced.map(|(_, of)| of.clone());
+        let others = self.streams.iter().filter(is_others).cloned();
         self.streams = others.chain([(follower, news)]).collect();
+        replaced
     }
 
     pub(super) fn leave(&mut self, follower: BrokerId, news: &News) {

@@ -9,6 +9,8 @@ mod recover;
 mod registry;
 mod replica;
 pub(crate) mod revive;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 pub(crate) use cell::{Cell, CellParts, Load, is_leader};

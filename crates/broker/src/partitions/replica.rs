@@ -15,7 +15,7 @@ use crate::broker::Broker;
 
 impl Leading for Cell {
     fn place(&self, follower: BrokerId, position: &FollowPosition, news: News) -> Place {
-        let place = self.with(|state, _| {
+        let (place, replaced) = self.with(|state, _| {
             let FollowPosition {
                 epoch,
                 end,
@@ -23,12 +23,16 @@ impl Leading for Cell {
                 ..
             } = *position;
             let place = state.partition.place(epoch, end, last_epoch);
-            match place {
+            let replaced = match place {
                 Place::From(_) | Place::BehindStart(_) => state.followers.join(follower, news),
-                Place::Diverged { .. } | Place::NotLeader { .. } => (),
-            }
-            place
+                Place::Diverged { .. } | Place::NotLeader { .. } => None,
+            };
+            (place, replaced)
         });
+        if let Some(replaced) = replaced {
+            // An acknowledgement of the follower's last life says nothing of this one.
+            replaced.on_replaced();
+        }
         match place {
             Place::BehindStart(start) => Place::BehindStart(self.base_at(start)),
             Place::From(_) | Place::Diverged { .. } | Place::NotLeader { .. } => place,
@@ -240,5 +244,78 @@ impl Replicas for LocalReplicas {
         let topic = self.0.upgrade()?.registry.topic_by_id(partition.topic)?;
         let cell = topic.cell(partition.partition)?;
         Some(cell.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_base::Millis;
+    use ottla_partition::Lead;
+    use ottla_protocol::records::BatchBuilder;
+    use ottla_replication::ReadMode;
+    use ottla_store::memory::Stepping;
+
+    use super::*;
+    use crate::partitions::testing::{NODE, cell_in, memory};
+
+    const OTHER: BrokerId = BrokerId(2);
+
+    fn batch(base: i64, epoch: i32) -> RecordBatch {
+        let mut batch = BatchBuilder::new();
+        batch.push(Millis(0), None, Some(b"x"));
+        let batch = batch.build().expect("a batch");
+        batch.at(Offset(base), LeaderEpoch(epoch))
+    }
+
+    fn lead(epoch: i32) -> Lead {
+        Lead {
+            epoch: LeaderEpoch(epoch),
+            partition_epoch: epoch,
+            replicas: vec![NODE, OTHER],
+            isr: vec![NODE, OTHER],
+        }
+    }
+
+    fn read(cell: &Cell, epoch: i32, from: i64) -> Vec<RecordBatch> {
+        let (epoch, from) = (LeaderEpoch(epoch), Offset(from));
+        match Leading::read(cell, epoch, from, 1 << 20, ReadMode::NonBlocking) {
+            Read::Ready { batches, .. } => batches,
+            other @ (Read::BehindStart(_) | Read::WouldBlock | Read::NotLeader { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+
+    /// Its followers would wait for the next append otherwise.
+    #[tokio::test]
+    async fn a_follower_that_leads_has_what_it_has_not_flushed() {
+        let store = memory(Stepping::Manual);
+        let cell = cell_in(store.clone(), &Arc::default());
+        cell.follow(LeaderEpoch(0), Some(OTHER), true);
+        let copied = vec![batch(0, 0), batch(1, 0)];
+        Following::append(&*cell, LeaderEpoch(0), Offset(0), copied.clone(), Offset(0));
+        assert!(cell.lead(lead(1)), "that begins now");
+        assert_eq!(read(&cell, 1, 0), copied);
+        store.flush_now();
+        assert_eq!(read(&cell, 1, 0), copied, "from the store");
+    }
+
+    #[tokio::test]
+    async fn followers_are_sent_what_no_disk_has() {
+        let store = memory(Stepping::Manual);
+        let cell = cell_in(store.clone(), &Arc::default());
+        cell.lead(lead(0));
+        for _ in 0..3 {
+            drop(cell.append(batch(0, 0), ottla_partition::Acks::All, Millis(i64::MAX)));
+        }
+        assert_eq!(read(&cell, 0, 1), [batch(1, 0), batch(2, 0)]);
+        // The creation of the log, and two appends.
+        store.step(3);
+        assert_eq!(
+            read(&cell, 0, 0),
+            [batch(0, 0), batch(1, 0)],
+            "what the store has"
+        );
+        assert_eq!(read(&cell, 0, 2), [batch(2, 0)], "what it has not");
     }
 }

@@ -86,72 +86,21 @@ async fn sleep_until(until: Option<tokio::time::Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use ottla_base::config::{Layers, Overrides};
-    use ottla_base::{
-        BrokerId, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
-        TopicName, TopicPartition,
-    };
-    use ottla_partition::{Acks, Lead, Settings};
+    use ottla_base::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
+    use ottla_partition::{Acks, Lead};
     use ottla_protocol::records::BatchBuilder;
-    use ottla_replication::{Links, Throttle};
-    use ottla_rpc::Channels;
-    use ottla_store::{Durability, LogStore, memory};
-    use tokio::sync::mpsc;
-
-    use std::sync::Weak;
+    use ottla_store::memory::Stepping;
 
     use super::*;
-    use crate::partitions::{CellParts, Peers, StreamNode, recover};
-    use crate::tasks::Tasks;
-
-    /// A broker without others.
-    fn alone(node: BrokerId) -> Peers {
-        let stream_node = StreamNode {
-            id: node,
-            broker: Weak::new(),
-            tasks: Tasks::default(),
-        };
-        let throttle = Arc::new(Throttle::new(u64::MAX));
-        let links = Links::new(Arc::new(stream_node), Channels::default(), throttle);
-        Peers {
-            node,
-            links: Arc::new(links),
-            proposals: mpsc::unbounded_channel().0,
-            cut: mpsc::unbounded_channel().0,
-        }
-    }
+    use crate::partitions::testing::{NODE, cell_in, memory};
 
     fn leading_cell(timers: &Arc<Timers>) -> Arc<Cell> {
-        let store = Arc::new(memory::open(memory::Options {
-            durability: Durability::Fsync,
-            stepping: memory::Stepping::Thread,
-        }));
-        let topic_partition = TopicPartition {
-            topic: TopicId([1; 16]),
-            partition: PartitionId(0),
-        };
-        let (clock, node) = (SystemClock::start(), BrokerId(1));
-        let log = store.create(topic_partition).expect("a log");
-        let partition = recover(&*store, log, clock.now(), node, Settings::default());
-        let none = Overrides::new();
-        let defaults = Layers::at_start(&none).topic_defaults().expect("defaults");
-        let cell = Cell::new(CellParts {
-            topic_partition,
-            topic: TopicName::from("t"),
-            log,
-            store,
-            partition: partition.expect("an empty log"),
-            config: Arc::clone(defaults.config()),
-            clock,
-            timers: Arc::clone(timers),
-            failures: mpsc::unbounded_channel().0,
-            peers: alone(node),
-        });
+        let cell = cell_in(memory(Stepping::Thread), timers);
         cell.lead(Lead {
             epoch: LeaderEpoch(0),
             partition_epoch: 0,
-            replicas: vec![node],
-            isr: vec![node],
+            replicas: vec![NODE],
+            isr: vec![NODE],
         });
         cell
     }

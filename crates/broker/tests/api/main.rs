@@ -36,6 +36,8 @@ mod produce;
 #[cfg(test)]
 mod produce_fetch;
 #[cfg(test)]
+mod replication;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod retention;

@@ -487,6 +487,11 @@ impl Copy {
         }
     }
 
+    /// The same, and the leader is not asked.
+    pub(crate) fn learns(&self, epoch: LeaderEpoch) {
+        self.state.lock(|copy| copy.epoch = epoch);
+    }
+
     /// Acknowledges nothing from now on.
     pub(crate) fn withhold(&self) {
         self.state.lock(|copy| copy.withheld = true);

@@ -88,6 +88,29 @@ async fn a_partition_that_is_far_behind_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_partition_that_is_not_acknowledged_leaves_room_for_others() {
+    let limits = Limits {
+        window_bytes: 20_000,
+        message_bytes: 2_000,
+    };
+    let (stuck, busy) = (LogFake::of(1, 1_000), LogFake::of(1, 1_000));
+    let logs = [(partition(0), stuck.clone()), (partition(1), busy.clone())];
+    let leader = Leader::start(limits, logs).await;
+    let (withheld, quick) = (Copy::new(), Copy::new());
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &withheld);
+    follower.follow(partition(1), &quick);
+    stuck.acknowledged(1).await;
+    busy.acknowledged(1).await;
+    withheld.withhold();
+    stuck.append(100, 1_000);
+    withheld.reaches(11).await;
+    busy.append(100, 1_000);
+    quick.reaches(101).await;
+    assert!(withheld.end() < Offset(20), "it took all of the window");
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_goes_on_where_it_was() {
     let log = LogFake::of(50, 500);
     let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
@@ -127,7 +150,8 @@ async fn a_leader_that_resigns_says_so() {
     log.lead(LeaderEpoch(7));
     log.append(5, 100);
     log.refused().await;
-    copy.in_epoch(LeaderEpoch(7));
+    // Nothing but the leader's word makes it ask again.
+    copy.learns(LeaderEpoch(7));
     copy.reaches(10).await;
 }
 

@@ -15,6 +15,8 @@ use crate::broker::Broker;
 /// `st_blocks` counts in these, whatever the file system's own blocks are.
 const BLOCK_BYTES: u64 = 512;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What is on disk for a moment only is to be seen too.
+const SIZE_EVERY: Duration = Duration::from_millis(50);
 /// Who writes less a second works on nothing.
 const IDLE_BYTES_PER_SECOND: f64 = 256.0 * 1024.0;
 /// A size has come to rest when it fell by no more than this part for a while.
@@ -56,7 +58,7 @@ pub(crate) fn await_rest(broker: &Broker, quiet: Duration, within: Duration) -> 
                 None => bail!("what it takes on disk did not fall in {waited} s"),
             }
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(SIZE_EVERY);
     }
 }
 

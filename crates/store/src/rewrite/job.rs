@@ -32,6 +32,13 @@ use crate::rocks::shared::Shared;
 /// said to write.
 const IDLE_BYTES: u32 = 256 * 1024;
 
+/// Files that a compacted log lies in, unless they would be smaller than the least or
+/// larger than a whole one.
+const COMPACTED_PARTS: u64 = 6;
+const PART_BYTES_MIN: u32 = 1024 * 1024;
+/// For so long the job waits for dead files to go.
+const FREED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How the job works.
 #[derive(Clone, Debug)]
 pub(crate) struct JobOptions {
@@ -72,6 +79,8 @@ enum Stage {
     Learning(Learning),
     Copying(Round, Copying),
     Moving(Round, Copied),
+    /// What was copied since then goes before more is copied.
+    Freeing(Round, Instant),
 }
 
 /// What is being rewritten together.
@@ -145,6 +154,7 @@ impl Job {
             Stage::Learning(learning) => self.learn(learning),
             Stage::Copying(round, copying) => self.copy(round, copying),
             Stage::Moving(round, copied) => self.change_index(round, copied),
+            Stage::Freeing(round, since) => self.await_space(round, since),
         }
     }
 
@@ -284,7 +294,10 @@ impl Job {
     }
 
     fn next_target(&mut self, round: Round) -> Result<Step, JobError> {
-        let size = self.file_bytes;
+        let size = match &round.purpose {
+            Rewrite::Files(_) => self.file_bytes,
+            Rewrite::Log(log, _) => self.part_of(*log),
+        };
         let (disk, dir) = (&self.options.disk, &self.shared.commit_dir);
         if space::fitting(disk, dir, size, size)?.is_none() {
             tracing::debug!("the disk has no room for a copy of what is live");
@@ -332,9 +345,30 @@ impl Job {
         } else if round.parcels.is_empty() {
             round.report(&self.shared);
         } else {
-            return self.next_target(round);
+            self.stage = Stage::Freeing(round, Instant::now());
         }
         Ok(Step::Worked { bytes: 0 })
+    }
+
+    /// A compacted log lies in a few files, so that a later pass takes the space of one of
+    /// them beside that of the log, and not that of the whole log once more.
+    fn part_of(&self, log: LogId) -> u32 {
+        let log = self.shared.logs.get(log);
+        let bytes = log.map_or(0, |log| log.state().row.size().0);
+        let part = u32::try_from(bytes / COMPACTED_PARTS).unwrap_or(u32::MAX);
+        part.max(PART_BYTES_MIN).min(self.file_bytes)
+    }
+
+    /// Goes on with the next target when no file is dead any more, or does not get there.
+    fn await_space(&mut self, round: Round, since: Instant) -> Result<Step, JobError> {
+        let survey = self.ask(JobCommand::Survey)?;
+        let mut sealed = survey.files.range(..survey.end.file);
+        let waits = sealed.any(|(_, row)| row.live_pieces == 0);
+        if waits && since.elapsed() < FREED_WITHIN {
+            self.stage = Stage::Freeing(round, since);
+            return Ok(Step::Waiting);
+        }
+        self.next_target(round)
     }
 
     /// Waits for the writer's answer.

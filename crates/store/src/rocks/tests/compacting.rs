@@ -8,6 +8,7 @@ use ottla_protocol::records::{BatchBuilder, Compression, Level, Record};
 use super::rewriting::{disk_bytes, finish, job, sound, steps};
 use super::*;
 use crate::Compaction;
+use crate::rewrite::{Job, Step};
 
 const KEYS: u64 = 40;
 
@@ -330,6 +331,39 @@ fn little_that_is_compacted_again_and_again_keeps_no_space_for_later() {
         job.step().unwrap();
         disk_bytes(&disk) <= 2 * 1024 * 1024
     });
+    sound(disk);
+}
+
+#[test]
+fn a_compaction_takes_the_space_of_a_part_of_the_log_beside_it() {
+    const MIB: u64 = 1024 * 1024;
+    let disk = Disk::new(Options {
+        commit_file: ByteSize(16 * MIB),
+        ..compacted_store()
+    });
+    let log = create(&disk, 1);
+    let mut job = disk.store.job(Duration::from_secs(3600));
+    let compact = |job: &mut Job| {
+        let end = disk.store.bounds(log).unwrap().end;
+        disk.store.set_compaction(log, Some(rules(end)));
+        let mut most = 0;
+        wait_until(|| {
+            while let Step::Worked { .. } = job.step().unwrap() {
+                most = most.max(disk_bytes(&disk));
+            }
+            clean(&disk, log) >= end.plus(-2)
+        });
+        most
+    };
+    fill_with_large(&disk, log, 128, 128);
+    compact(&mut job);
+    wait_until(|| {
+        job.step().unwrap();
+        disk_bytes(&disk) <= 10 * MIB
+    });
+    fill_with_large(&disk, log, 32, 128);
+    let most = compact(&mut job);
+    assert!(most <= 13 * MIB + MIB / 2, "{} KiB", most / 1024);
     sound(disk);
 }
 

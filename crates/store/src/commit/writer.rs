@@ -86,6 +86,8 @@ pub(crate) struct Writer {
     spares: Vec<PathBuf>,
     /// A flush of the index that was begun, and where a replay begins after it.
     flushing: Option<Position>,
+    /// The disk had no room for a flush that is due.
+    flush_again: bool,
     /// No replay begins before this.
     flushed: Position,
     /// Files that the index on disk may still point at, until the flush under way is
@@ -205,6 +207,7 @@ impl Writer {
             fatal: None,
             spares: start.spares,
             flushing: None,
+            flush_again: false,
             flushed: start.flushed,
         }
     }
@@ -274,8 +277,12 @@ impl Writer {
         let done = self.sync_all().map_err(Fatal::from);
         let done = done.and_then(|()| Ok(self.commit_positions()?));
         let done = done.and_then(|()| Ok(self.shared.index.flush()?));
-        if let Err(fatal) = done {
-            self.fail(&fatal);
+        match done {
+            Ok(()) => {}
+            Err(Fatal::Index(IndexError::Full)) if !self.index_is_alone => {
+                tracing::warn!("the disk has no room for the index: the next start replays");
+            }
+            Err(fatal) => self.fail(&fatal),
         }
     }
 
@@ -285,8 +292,9 @@ impl Writer {
         }
         self.group_syncs |= sync;
         self.finish_group()?;
-        if sync && std::mem::take(&mut self.index_is_alone) {
-            self.shared.index.flush()?;
+        if sync && self.index_is_alone {
+            self.force_flush()?;
+            self.index_is_alone = false;
         }
         if sync {
             self.shared.queue.mark_durable();
@@ -351,7 +359,8 @@ impl Writer {
             self.announce(call)?;
             return Ok(());
         }
-        if self.find_room(&entry, self.reserve())? == Room::Full {
+        let has_room = self.shared.index.has_room()?;
+        if !has_room || self.find_room(&entry, self.reserve())? == Room::Full {
             let call = log.state().audience.fail(incarnation, StoreFailure::Full);
             return self.announce(call);
         }
@@ -462,15 +471,29 @@ impl Writer {
     /// does not fit is lost, as in a crash.
     fn force_room(&mut self, entry: &Entry) -> Result<(), Fatal> {
         while self.find_room(entry, 0)? == Room::Full {
-            if self.shared.queue.is_ending() {
-                return Err(Fatal::Abandoned);
-            }
-            if self.options.stepping == Stepping::Thread {
-                std::thread::sleep(FULL_RETRY);
-            }
-            self.keep_house()?;
+            self.wait_for_space()?;
         }
         Ok(())
+    }
+
+    /// Makes the index durable, as soon as there is space for it.
+    fn force_flush(&mut self) -> Result<(), Fatal> {
+        loop {
+            match self.shared.index.flush() {
+                Err(IndexError::Full) => self.wait_for_space()?,
+                flushed => return Ok(flushed?),
+            }
+        }
+    }
+
+    fn wait_for_space(&mut self) -> Result<(), Fatal> {
+        if self.shared.queue.is_ending() {
+            return Err(Fatal::Abandoned);
+        }
+        if self.options.stepping == Stepping::Thread {
+            std::thread::sleep(FULL_RETRY);
+        }
+        self.keep_house()
     }
 
     /// Makes room for an entry that leaves `reserve` free, in another file if need
@@ -633,7 +656,7 @@ impl Writer {
         };
         let sealed = ..self.active.file.number;
         let is_untidy = self.fold.dead.range(sealed).next().is_some();
-        let house = is_untidy.then_some(soon);
+        let house = (is_untidy || self.flush_again).then_some(soon);
         match (sync, house) {
             (Some(sync), Some(house)) => Some(sync.min(house)),
             (sync, house) => sync.or(house),
@@ -675,6 +698,9 @@ impl Writer {
             self.flushed = self.flushing.take().unwrap_or(self.flushed);
             self.leaving.clear();
         }
+        if self.flush_again && self.flushing.is_none() {
+            self.begin_flush()?;
+        }
         if !self.fold.dead.is_empty() {
             self.remove_dead_files()?;
         }
@@ -711,7 +737,14 @@ impl Writer {
 
     fn begin_flush(&mut self) -> Result<(), Fatal> {
         self.commit_positions()?;
-        self.shared.index.begin_flush()?;
+        match self.shared.index.begin_flush() {
+            Err(IndexError::Full) => {
+                self.flush_again = true;
+                return Ok(());
+            }
+            begun => begun?,
+        }
+        self.flush_again = false;
         self.flushing = Some(self.synced);
         self.leaving.append(&mut self.fold.left);
         Ok(())

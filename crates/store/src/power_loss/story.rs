@@ -144,7 +144,7 @@ impl Story {
             0 => self.rng.below(8),
             _ => self.rng.below(120),
         };
-        match self.rng.below(10) {
+        match self.rng.below(12) {
             0 => self.disk.plan(until, Mishap::Error),
             1 => {
                 let more = 1 + self.rng.below(30);
@@ -154,6 +154,15 @@ impl Story {
                 self.ends.full_disks += 1;
             }
             2 => {}
+            3 => {
+                let more = 1 + self.rng.below(30);
+                self.disk.plan(until, Mishap::IndexFull);
+                self.disk.plan(until + more, Mishap::Free);
+                if self.rng.chance(50) {
+                    let meanwhile = self.rng.below(more);
+                    self.disk.plan(until + 1 + meanwhile, Mishap::PowerLoss);
+                }
+            }
             _ => self.disk.plan(until, Mishap::PowerLoss),
         }
     }
@@ -213,8 +222,11 @@ impl Story {
             2 => self.step(store, Wanted::Turn)?,
             3 => {
                 self.note(|_| "the index is flushed".into());
-                // It can only fail where memory does.
-                store.flush_index().map_err(Broken)?;
+                // It can only fail where memory does, or without power.
+                let flushed = store.flush_index();
+                if !self.disk.is_without_power() {
+                    flushed.map_err(Broken)?;
+                }
             }
             4 => self.compare(store)?,
             5 => self.rewrite(store, job)?,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use rocksdb::WriteBatch;
 
+use super::overlay::Overlay;
+
 /// Changes in the order in which they were made. A key is changed by
 /// [`Changes::set`] and [`Changes::unset`] only, or by neither. Owned by whoever makes
 /// them.
@@ -109,6 +111,24 @@ impl Collected {
             }
         }
         batch
+    }
+
+    /// What becomes of the rows with `first <= key < end`.
+    pub(crate) fn overlay(&self, first: &[u8], end: &[u8]) -> Overlay {
+        let is_within = |key: &[u8]| first <= key && key < end;
+        let mut overlay = Overlay::default();
+        for (kind, one, other) in each(&self.rows.bytes) {
+            match kind {
+                PUT if is_within(one) => overlay.change(one, Some(other)),
+                DELETE if is_within(one) => overlay.change(one, None),
+                DELETE_RANGE => overlay.remove(one, other),
+                _ => {}
+            }
+        }
+        for (key, value) in self.last.iter().filter(|(key, _)| is_within(key)) {
+            overlay.change(key, value.as_deref());
+        }
+        overlay
     }
 
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) {

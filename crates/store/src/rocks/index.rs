@@ -4,9 +4,12 @@
 //! A change is collected in memory first, where many changes of one row become one,
 //! and taken in before anything is read or flushed. It is as safe there as in
 //! RocksDB's own memory: the commit log brings both back.
+//!
+//! Where RocksDB has no disk for them, they stay there and are laid over what it
+//! holds, until it has.
 
+use std::ops::Bound;
 use std::path::Path;
-#[cfg(any(test, feature = "testing"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -17,13 +20,23 @@ use rocksdb::{
 
 use super::changes::{Changes, Collected};
 use super::manifest;
+use super::overlay::{Overlay, Way};
 use crate::commit::disk::Disk;
+#[cfg(any(test, feature = "testing"))]
+use crate::commit::disk::simulated;
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
 
 /// Rows are collected until there are so many of them. Taking them in takes a few
 /// hundred microseconds, for which somebody waits.
 const COLLECTED_BYTES_MAX: usize = 32 * 1024;
+
+/// So much is kept while the disk is full, by what is done on a full disk too.
+const REFUSED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How RocksDB's errors speak of a full disk. It tries again by itself, every few
+/// seconds.
+const NO_SPACE: &str = "No space left on device";
 
 /// What is allocated at a time for the index's list of files.
 const MANIFEST_BYTES: usize = 64 * 1024;
@@ -42,6 +55,8 @@ pub(crate) struct IndexMemory {
 pub(crate) enum IndexError {
     #[error("the answer is not in memory")]
     WouldBlock,
+    #[error("the disk has no room for the index")]
+    Full,
     #[error("the index: {0}")]
     Rocks(String),
     #[error(transparent)]
@@ -51,9 +66,13 @@ pub(crate) enum IndexError {
 impl From<rocksdb::Error> for IndexError {
     fn from(error: rocksdb::Error) -> Self {
         if error.kind() == rocksdb::ErrorKind::Incomplete {
-            Self::WouldBlock
+            return Self::WouldBlock;
+        }
+        let text = error.into_string();
+        if text.contains(NO_SPACE) {
+            Self::Full
         } else {
-            Self::Rocks(error.into_string())
+            Self::Rocks(text)
         }
     }
 }
@@ -70,6 +89,8 @@ pub(crate) struct Index {
     flushes: Flushes,
     /// What RocksDB does not know yet.
     collected: Mutex<Collected>,
+    /// There was no room when RocksDB was to be told of it last.
+    is_refused: AtomicBool,
 }
 
 /// When a flush that was begun takes place.
@@ -78,7 +99,10 @@ enum Flushes {
     InBackground,
     /// When somebody asks whether it is done.
     #[cfg(any(test, feature = "testing"))]
-    WhenAsked(AtomicBool),
+    WhenAsked {
+        is_begun: AtomicBool,
+        disk: simulated::Disk,
+    },
 }
 
 impl Index {
@@ -94,7 +118,11 @@ impl Index {
             Disk::Simulated(disk) => {
                 options.set_env(disk.env());
                 let db = DB::open(&options, path)?;
-                Ok(Self::of(db, Flushes::WhenAsked(AtomicBool::new(false))))
+                let flushes = Flushes::WhenAsked {
+                    is_begun: AtomicBool::new(false),
+                    disk: disk.clone(),
+                };
+                Ok(Self::of(db, flushes))
             }
         }
     }
@@ -126,35 +154,77 @@ impl Index {
             db,
             flushes,
             collected,
+            is_refused: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        self.take_in()?;
-        Ok(self.db.get(key)?)
+        let overlay = {
+            let mut collected = self.collected();
+            match self.take_in(&mut collected) {
+                Err(IndexError::Full) => collected.overlay(key, &[key, &[0]].concat()),
+                taken => taken.map(|()| Overlay::default())?,
+            }
+        };
+        match overlay.get(key) {
+            Some(value) => Ok(value.map(Into::into)),
+            None => Ok(self.db.get(key)?),
+        }
     }
 
     /// All of it or nothing, and nothing of it durable before a flush. Leaves
-    /// `changes` empty.
+    /// `changes` empty. On a full disk there is an end to it, see
+    /// [`Index::has_room`].
     pub(crate) fn write(&self, changes: &mut Changes) -> Result<(), IndexError> {
         let mut collected = self.collected();
         collected.add(changes);
-        if collected.rows_bytes() >= COLLECTED_BYTES_MAX {
-            self.take_in_all(&mut collected)?;
+        if collected.rows_bytes() < COLLECTED_BYTES_MAX {
+            return Ok(());
         }
-        Ok(())
+        match self.take_in(&mut collected) {
+            Err(IndexError::Full) if collected.rows_bytes() < REFUSED_BYTES_MAX => Ok(()),
+            taken => taken,
+        }
     }
 
-    /// Whoever reads sees everything that was written.
-    fn take_in(&self) -> Result<(), IndexError> {
-        let mut collected = self.collected();
+    /// Whether more may be written than must be. Where there was no room it asks again.
+    pub(crate) fn has_room(&self) -> Result<bool, IndexError> {
+        if !self.is_refused.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        match self.take_in(&mut self.collected()) {
+            Err(IndexError::Full) => Ok(false),
+            taken => taken.map(|()| true),
+        }
+    }
+
+    /// Whoever reads sees everything that was written. What there is no room for stays
+    /// where it is.
+    fn take_in(&self, collected: &mut Collected) -> Result<(), IndexError> {
         if collected.is_empty() {
             return Ok(());
         }
-        self.take_in_all(&mut collected)
+        let taken = self.tell_rocks(collected);
+        let is_refused = taken == Err(IndexError::Full);
+        if self.is_refused.swap(is_refused, Ordering::Relaxed) != is_refused {
+            if is_refused {
+                tracing::error!(
+                    "the disk has no room for the index: until it has, nothing is appended"
+                );
+            } else {
+                tracing::info!("the disk has room for the index again");
+            }
+        }
+        taken
     }
 
-    fn take_in_all(&self, collected: &mut Collected) -> Result<(), IndexError> {
+    fn tell_rocks(&self, collected: &mut Collected) -> Result<(), IndexError> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Flushes::WhenAsked { disk, .. } = &self.flushes
+            && disk.is_index_full()
+        {
+            return Err(IndexError::Full);
+        }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.db.write_opt(collected.to_batch(), &options)?;
@@ -168,7 +238,7 @@ impl Index {
 
     /// Begins to make everything that was written durable.
     pub(crate) fn begin_flush(&self) -> Result<(), IndexError> {
-        self.take_in()?;
+        self.take_in(&mut self.collected())?;
         match &self.flushes {
             Flushes::InBackground => {
                 let mut options = FlushOptions::default();
@@ -176,7 +246,7 @@ impl Index {
                 Ok(self.db.flush_opt(&options)?)
             }
             #[cfg(any(test, feature = "testing"))]
-            Flushes::WhenAsked(is_begun) => {
+            Flushes::WhenAsked { is_begun, .. } => {
                 is_begun.store(true, Ordering::Relaxed);
                 Ok(())
             }
@@ -185,20 +255,34 @@ impl Index {
 
     /// Everything that was written is durable when this returns.
     pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Flushes::WhenAsked { disk, .. } = &self.flushes {
+            match disk.finds_index_room() {
+                Ok(true) => {}
+                Ok(false) => return Err(IndexError::Full),
+                Err(error) => return Err(IndexError::Rocks(error.to_string())),
+            }
+        }
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.take_in()?;
+        self.take_in(&mut self.collected())?;
         Ok(self.db.flush_opt(&options)?)
     }
 
     /// Whether every flush that was begun is done.
     pub(crate) fn is_flushed(&self) -> Result<bool, IndexError> {
         #[cfg(any(test, feature = "testing"))]
-        if let Flushes::WhenAsked(is_begun) = &self.flushes {
-            if is_begun.swap(false, Ordering::Relaxed) {
-                self.flush()?;
+        if let Flushes::WhenAsked { is_begun, .. } = &self.flushes {
+            if !is_begun.load(Ordering::Relaxed) {
+                return Ok(true);
             }
-            return Ok(true);
+            return match self.flush() {
+                Err(IndexError::Full) => Ok(false),
+                flushed => {
+                    is_begun.store(false, Ordering::Relaxed);
+                    flushed.map(|()| true)
+                }
+            };
         }
         let waiting = self
             .db
@@ -213,21 +297,36 @@ impl Index {
         end: &[u8],
         mode: ReadMode,
     ) -> Result<Rows<'_>, IndexError> {
-        self.take_in()?;
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(first);
         options.set_iterate_upper_bound(end);
         if mode == ReadMode::NonBlocking {
             options.set_read_tier(ReadTier::BlockCache);
         }
-        let inner = self.db.raw_iterator_opt(options);
-        Ok(Rows { inner })
+        let mut collected = self.collected();
+        match self.take_in(&mut collected) {
+            // What is taken in after this must not be seen in part.
+            Err(IndexError::Full) => Ok(Rows {
+                inner: self.db.raw_iterator_opt(options),
+                overlay: Some(collected.overlay(first, end)),
+            }),
+            taken => {
+                taken?;
+                drop(collected);
+                Ok(Rows {
+                    inner: self.db.raw_iterator_opt(options),
+                    overlay: None,
+                })
+            }
+        }
     }
 }
 
 /// Rows of one range, as of the moment when it was made.
 pub(crate) struct Rows<'a> {
     inner: DBRawIterator<'a>,
+    /// What RocksDB has no room for.
+    overlay: Option<Overlay>,
 }
 
 /// A row: key and value.
@@ -236,40 +335,51 @@ pub(crate) type Row<'a> = (&'a [u8], &'a [u8]);
 impl Rows<'_> {
     pub(crate) fn first(&mut self) -> Result<Option<Row<'_>>, IndexError> {
         self.inner.seek_to_first();
-        self.current()
+        self.settle(Way::Up, Bound::Unbounded)
     }
 
     pub(crate) fn last(&mut self) -> Result<Option<Row<'_>>, IndexError> {
         self.inner.seek_to_last();
-        self.current()
+        self.settle(Way::Down, Bound::Unbounded)
     }
 
     /// The first row at or behind `key`.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, IndexError> {
         self.inner.seek(key);
-        self.current()
+        self.settle(Way::Up, Bound::Included(key))
     }
 
     /// The last row at or before `key`.
     pub(crate) fn seek_back(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, IndexError> {
         self.inner.seek_for_prev(key);
-        self.current()
+        self.settle(Way::Down, Bound::Included(key))
     }
 
     /// Only behind a row.
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, IndexError> {
-        self.inner.next();
-        self.current()
+        let Some(here) = self.overlaid_key()? else {
+            self.inner.next();
+            return self.current();
+        };
+        self.inner.seek(&here);
+        self.settle(Way::Up, Bound::Excluded(&here))
     }
 
     /// Only behind a row.
     pub(crate) fn previous(&mut self) -> Result<Option<Row<'_>>, IndexError> {
-        self.inner.prev();
-        self.current()
+        let Some(here) = self.overlaid_key()? else {
+            self.inner.prev();
+            return self.current();
+        };
+        self.inner.seek_for_prev(&here);
+        self.settle(Way::Down, Bound::Excluded(&here))
     }
 
     /// Where it is.
     pub(crate) fn current(&self) -> Result<Option<Row<'_>>, IndexError> {
+        if let Some(row) = self.overlay.as_ref().and_then(Overlay::here) {
+            return Ok(Some(row));
+        }
         match self.inner.item() {
             Some(row) => Ok(Some(row)),
             None => {
@@ -277,6 +387,30 @@ impl Rows<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Where it is among rows of which RocksDB does not hold all.
+    fn overlaid_key(&self) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.overlay.is_none() {
+            return Ok(None);
+        }
+        Ok(self.current()?.map(|(key, _)| key.into()))
+    }
+
+    /// Goes on from RocksDB's own row to the nearest that counts.
+    fn settle(&mut self, way: Way, from: Bound<&[u8]>) -> Result<Option<Row<'_>>, IndexError> {
+        if let Some(overlay) = &mut self.overlay {
+            let is_passed = |key: &[u8]| from == Bound::Excluded(key) || overlay.get(key).is_some();
+            while self.inner.key().is_some_and(is_passed) {
+                match way {
+                    Way::Up => self.inner.next(),
+                    Way::Down => self.inner.prev(),
+                }
+            }
+            self.inner.status()?;
+            overlay.settle(way, from, self.inner.key());
+        }
+        self.current()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod compacting;
 mod flips;
+mod full_index;
 mod rewriting;
 mod who_writes;
 

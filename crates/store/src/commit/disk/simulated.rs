@@ -25,7 +25,7 @@ pub(crate) struct Disk(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// The index's own files, which nothing happens to.
+    /// The index's own files, which nothing happens to but that they may not grow.
     env: Env,
 }
 
@@ -40,6 +40,8 @@ struct State {
     files: BTreeMap<Inode, Content>,
     next: u64,
     free: u64,
+    /// Somebody else took the space that is left for the index.
+    is_index_full: bool,
     /// Operations until something happens.
     planned: BTreeMap<u64, Mishap>,
     operations: u64,
@@ -78,6 +80,8 @@ pub(crate) enum Mishap {
     Error,
     /// Nothing can be allocated any more.
     Full,
+    /// The same to the index, and to it alone.
+    IndexFull,
     /// There is space again.
     Free,
 }
@@ -99,6 +103,7 @@ impl Disk {
             files: BTreeMap::new(),
             next: 0,
             free: PLENTY,
+            is_index_full: false,
             planned: BTreeMap::new(),
             operations: 0,
             has_failed: false,
@@ -129,12 +134,32 @@ impl Disk {
         let mut state = self.state();
         state.planned.clear();
         state.free = PLENTY;
+        state.is_index_full = false;
         std::mem::take(&mut state.has_failed)
     }
 
     #[cfg(test)]
     pub(crate) fn set_free(&self, bytes: u64) {
         self.state().free = bytes;
+    }
+
+    pub(crate) fn is_index_full(&self) -> bool {
+        self.state().is_index_full
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_index_full(&self, is_full: bool) {
+        self.state().is_index_full = is_full;
+    }
+
+    /// Whether the index can be made durable. Where it cannot, trying takes an operation,
+    /// so that it does not stay so.
+    pub(crate) fn finds_index_room(&self) -> io::Result<bool> {
+        let mut state = self.state();
+        if state.is_index_full {
+            state.begin(format_args!("flush the index"))?;
+        }
+        Ok(!state.is_index_full)
     }
 
     pub(crate) fn is_without_power(&self) -> bool {
@@ -410,7 +435,14 @@ impl State {
                 self.has_failed = true;
                 self.free = 0;
             }
-            Some(Mishap::Free) => self.free = PLENTY,
+            Some(Mishap::IndexFull) => {
+                self.has_failed = true;
+                self.is_index_full = true;
+            }
+            Some(Mishap::Free) => {
+                self.free = PLENTY;
+                self.is_index_full = false;
+            }
         }
         Ok(())
     }

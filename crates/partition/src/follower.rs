@@ -100,7 +100,7 @@ impl Follower {
         let follows = after == log.hard.end && after <= header.base_offset;
         // A leader has nothing of an epoch after its own (KAFKA-18723).
         if follows && header.leader_epoch <= self.epoch {
-            self.following = Following::Placed;
+            self.placed();
             log.copy(batch, settings.checkpoint_batches, out);
         } else if self.following == Following::Placed {
             self.following = Following::Wanted;
@@ -119,7 +119,15 @@ impl Follower {
         if log.hard.end < log_start {
             log.begin_anew(log_start, out);
         }
-        self.following = Following::Placed;
+        self.placed();
+    }
+
+    /// The leader has said what follows. Where it has yet to be asked, because something
+    /// was missing, this is not the answer.
+    fn placed(&mut self) {
+        if self.following == Following::Asked {
+            self.following = Following::Placed;
+        }
     }
 
     /// Cuts the log where it parts from its leader's, whose data of `epoch`, the

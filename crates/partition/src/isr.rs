@@ -17,6 +17,8 @@ const RETRY_MS: i64 = 250;
 pub(crate) struct Isr {
     pub(crate) partition_epoch: i32,
     followers: BTreeMap<BrokerId, Progress>,
+    /// Where this broker's log ended when it was last looked at.
+    seen: Offset,
     proposed: Proposed,
 }
 
@@ -71,6 +73,7 @@ impl Isr {
         Self {
             partition_epoch: lead.partition_epoch,
             followers: followers.collect(),
+            seen: Offset::ZERO,
             proposed: Proposed::Nothing,
         }
     }
@@ -100,7 +103,22 @@ impl Isr {
                 ..*known
             };
         }
+        next.seen = self.seen;
         *self = next;
+    }
+
+    /// The log has grown: until now, who had everything was not behind, however long
+    /// there was nothing to say.
+    pub(crate) fn on_end(&mut self, now: Millis, end: Offset) {
+        if end == self.seen {
+            return;
+        }
+        for follower in self.followers.values_mut() {
+            if follower.end == self.seen && follower.heard.is_some() {
+                follower.caught_up_at = follower.caught_up_at.map(|at| at.max(now));
+            }
+        }
+        self.seen = end;
     }
 
     pub(crate) fn on_replicated(

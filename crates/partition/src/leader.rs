@@ -147,6 +147,7 @@ impl Leader {
         log: &Log,
         out: &mut Vec<Effect>,
     ) {
+        self.isr.on_end(now, log.hard.end);
         let terms = self.terms(settings, now, log);
         if let Some(mut isr) = self.isr.propose(terms) {
             isr.insert(0, this);

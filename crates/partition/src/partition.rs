@@ -428,8 +428,11 @@ impl Partition {
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
         self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
-            let everywhere = leader.isr.log_start(self.log.durable_start);
-            self.deletions.release(everywhere, out);
+            // Where too few are in sync, one of the others may lead next.
+            if leader.isr.sufficiency(self.settings.min_insync_replicas).is_met() {
+                let everywhere = leader.isr.log_start(self.log.durable_start);
+                self.deletions.release(everywhere, out);
+            }
             leader.release(&self.settings, &self.log, out);
             leader.expire(now, out);
         }

@@ -429,7 +429,11 @@ impl Partition {
         self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
             // Where too few are in sync, one of the others may lead next.
-            if leader.isr.sufficiency(self.settings.min_insync_replicas).is_met() {
+            if leader
+                .isr
+                .sufficiency(self.settings.min_insync_replicas)
+                .is_met()
+            {
                 let everywhere = leader.isr.log_start(self.log.durable_start);
                 self.deletions.release(everywhere, out);
             }

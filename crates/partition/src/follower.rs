@@ -74,7 +74,8 @@ impl Follower {
     }
 
     pub(crate) fn position(&self, log: &Log) -> Option<FollowPosition> {
-        let leader = self.leader.filter(|_| log.durable == log.hard.end)?;
+        let is_durable = log.durable == log.hard.end && log.is_founded();
+        let leader = self.leader.filter(|_| is_durable)?;
         Some(FollowPosition {
             leader,
             epoch: self.epoch,
@@ -175,7 +176,7 @@ impl Follower {
 
     fn acknowledge(&mut self, log: &Log, out: &mut Vec<Effect>) {
         let (end, log_start) = (log.durable, log.durable_start);
-        if self.acknowledged != Some((end, log_start)) {
+        if log.is_founded() && self.acknowledged != Some((end, log_start)) {
             self.acknowledged = Some((end, log_start));
             out.push(Effect::Acknowledge {
                 epoch: self.epoch,

@@ -8,8 +8,10 @@ use crate::error::AppendError;
 use crate::input::Lead;
 use crate::log::Log;
 
-/// How long a refused proposal is not repeated: what stood against it lasts a while.
+/// How long a refused proposal is not repeated: what stood against it lasts a while, and
+/// the longer the more often it is refused.
 const RETRY_MS: i64 = 250;
+const RETRY_MAX_MS: i64 = 2_000;
 
 /// The replicas of a partition as its leader sees them. The leader itself is a
 /// member always, and is not in the map.
@@ -20,6 +22,7 @@ pub(crate) struct Isr {
     /// Where this broker's log ended when it was last looked at.
     seen: Offset,
     proposed: Proposed,
+    retry_ms: i64,
 }
 
 /// What the controller was asked for.
@@ -53,6 +56,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) now: Millis,
     pub(crate) lag_ms: i64,
     pub(crate) epoch_start: Offset,
+    /// Whether enough are in sync for anything to be committed.
+    pub(crate) commits: bool,
     pub(crate) log: &'a Log,
 }
 
@@ -75,6 +80,7 @@ impl Isr {
             followers: followers.collect(),
             seen: Offset::ZERO,
             proposed: Proposed::Nothing,
+            retry_ms: RETRY_MS,
         }
     }
 
@@ -90,7 +96,9 @@ impl Isr {
                 continue;
             };
             let in_sync = progress.in_sync;
-            let stays = in_sync || !known.in_sync;
+            // Who has everything may have nothing more to say, until it is in sync again.
+            let has_all = known.end == self.seen;
+            let stays = in_sync || !known.in_sync || has_all;
             *progress = Progress {
                 in_sync,
                 // Who has left counts again once it has caught up again; who has
@@ -98,7 +106,7 @@ impl Isr {
                 caught_up_at: known
                     .caught_up_at
                     .or(progress.caught_up_at)
-                    .filter(|_| stays),
+                    .filter(|_| in_sync || !known.in_sync),
                 heard: known.heard.filter(|_| stays),
                 ..*known
             };
@@ -158,7 +166,8 @@ impl Isr {
                 progress.caught_up_at = None;
             }
         }
-        let until = now.plus_ms(RETRY_MS);
+        let until = now.plus_ms(self.retry_ms);
+        self.retry_ms = RETRY_MAX_MS.min(self.retry_ms * 2);
         self.proposed = Proposed::Refused { until };
     }
 
@@ -267,14 +276,18 @@ impl Progress {
     }
 
     /// Whether it has what is committed, what earlier leaders have written, and has
-    /// deleted what is deleted: what a leader must have.
+    /// deleted what is deleted: what a leader must have. To delete, it may have to wait
+    /// until more is committed, and that may have to wait for it.
     fn may_join(&self, terms: Terms<'_>) -> bool {
         let Terms {
-            epoch_start, log, ..
+            epoch_start,
+            commits,
+            log,
+            ..
         } = terms;
         self.heard.is_some()
             && log.high_watermark.max(epoch_start) <= self.end
-            && log.start <= self.log_start
+            && (log.start <= self.log_start || !commits)
     }
 }
 

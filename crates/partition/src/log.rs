@@ -40,6 +40,8 @@ pub(crate) struct Log {
     pub(crate) start: Offset,
     /// The start that no crash takes back.
     pub(crate) durable_start: Offset,
+    /// Where the log last began anew: nothing of it is sure before that is durable.
+    anew: Offset,
     /// Everything below is durable here.
     pub(crate) durable: Offset,
     /// Everything below is committed.
@@ -61,6 +63,7 @@ impl Log {
     /// but what `saved` covers.
     pub(crate) fn recovered(hard: Hard, start: Offset, saved: Offset) -> Self {
         Self {
+            anew: start,
             durable: hard.end,
             high_watermark: saved.max(start),
             hard,
@@ -110,6 +113,11 @@ impl Log {
         if self.unsaved_batches >= checkpoint_batches.max(producers) && self.pending.is_none() {
             self.make_checkpoint();
         }
+    }
+
+    /// Whether what counts as durable is so: also where the log began anew.
+    pub(crate) fn is_founded(&self) -> bool {
+        self.anew <= self.durable_start
     }
 
     /// The epoch of the last batch; none in an empty log.
@@ -205,6 +213,7 @@ impl Log {
         };
         self.start = to;
         self.durable = to;
+        self.anew = to;
         self.wanted_start = None;
         // The other way round, a crash could leave a checkpoint of a log that never was.
         out.push(Effect::StartOffset { to });

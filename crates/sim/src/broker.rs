@@ -7,12 +7,12 @@ use bytes::Bytes;
 use ottla_base::testing::Rng;
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, TopicId, TopicPartition};
 use ottla_partition::{CHECKPOINT_KEY, Effect, Input, Partition, Recovery, Settings, View};
-use ottla_protocol::records::BatchHeader;
+use ottla_protocol::records::{BatchHeader, RecordBatch};
 use ottla_store::memory::{self, MemoryStore};
 use ottla_store::{Durability, LogId, LogStore, Op, ReadMode, ReadOutcome, StoreFailure};
 
 use crate::disk::{Disk, Ear, Heard};
-use crate::fact::Value;
+use crate::fact::{Stamp, Value};
 use crate::host::{Host, Replies};
 use crate::value;
 
@@ -115,7 +115,8 @@ impl Broker {
         {
             replies.extend(host.call(now, None, &mut cell.partition, &mut out));
         }
-        out.retain(|effect| !cell.carry_out(effect, &self.store));
+        out.iter()
+            .for_each(|effect| cell.carry_out(effect, &self.store));
         (out, replies)
     }
 
@@ -131,7 +132,8 @@ impl Broker {
         let host = cell.host.as_mut()?;
         let mut out = Vec::new();
         let replies = host.call(now, Some(input), &mut cell.partition, &mut out);
-        out.retain(|effect| !cell.carry_out(effect, &self.store));
+        out.iter()
+            .for_each(|effect| cell.carry_out(effect, &self.store));
         Some((out, replies))
     }
 
@@ -224,6 +226,83 @@ impl Broker {
             .refuse_appends(refuses.then_some(StoreFailure::Full));
     }
 
+    /// The batches of a partition from `from` on, as far as the store has them: at most
+    /// `bytes`, but one at least. The log may start within the first one.
+    pub(crate) fn batches(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes: usize,
+    ) -> Vec<RecordBatch> {
+        let Some(cell) = self.cells.get(&partition) else {
+            return Vec::new();
+        };
+        let bounds = self.store.bounds(cell.log).expect("the log exists");
+        let from = from.max(bounds.start);
+        if bounds.end <= from {
+            return Vec::new();
+        }
+        let read = self
+            .store
+            .read(cell.log, from, bounds.end, bytes, true, ReadMode::Blocking);
+        match read.expect("the range is within the log") {
+            ReadOutcome::Ready(batches) => batches,
+            ReadOutcome::WouldBlock => unreachable!("a blocking read does not ask to be repeated"),
+        }
+    }
+
+    /// What the batches of `from..until` look like, as far as the store has them.
+    pub(crate) fn stamps(&self, partition: PartitionId, from: Offset, until: Offset) -> Vec<Stamp> {
+        let Some(cell) = self.cells.get(&partition) else {
+            return Vec::new();
+        };
+        let bounds = self.store.bounds(cell.log).expect("the log exists");
+        let mut next = from.max(bounds.start);
+        let mut stamps = Vec::new();
+        while next < until.min(bounds.end) {
+            let page = self
+                .store
+                .headers(cell.log, next, 64)
+                .expect("within the log");
+            let Some(last) = page.last() else {
+                break;
+            };
+            next = last.next_offset();
+            let within = page.iter().filter(|header| header.next_offset() <= until);
+            stamps.extend(within.map(|header| Stamp {
+                base: header.base_offset,
+                next: header.next_offset(),
+                epoch: header.leader_epoch,
+                crc: header.crc,
+            }));
+        }
+        stamps
+    }
+
+    /// Where the log of a partition ends on the disk, whether the broker is up or not.
+    pub(crate) fn durable_end(&self, partition: PartitionId) -> Offset {
+        let summaries = self.store.logs().into_iter();
+        let tp = topic_partition(partition);
+        let log = summaries.filter(|summary| summary.tp == tp).next_back();
+        log.map_or(Offset::ZERO, |log| {
+            self.store.bounds(log.id).expect("the log exists").end
+        })
+    }
+
+    /// The partition is another broker's now: what it left behind goes.
+    pub(crate) fn retire(&mut self, partition: PartitionId) {
+        if let Some(cell) = self.cells.remove(&partition) {
+            self.store.submit(Op::Drop { log: cell.log });
+            self.store.drain();
+            let created = self.store.create(topic_partition(partition));
+            created.expect("the one before it was dropped");
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<PartitionId> {
+        self.cells.keys().copied().collect()
+    }
+
     /// Everything that the store has of a partition within its bounds.
     pub(crate) fn scan(&self, partition: PartitionId) -> (Offset, Offset, Vec<(Offset, Value)>) {
         let Some(cell) = self.cells.get(&partition) else {
@@ -259,7 +338,10 @@ impl Broker {
 impl Cell {
     /// When this cell has something to do by itself.
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let host = self.host.as_ref().and_then(Host::next_deadline);
+        // Where the groups cannot write, nothing of theirs is due.
+        let can_write = self.partition.can_append_hosted().is_ok();
+        let host = self.host.as_ref().filter(|_| can_write);
+        let host = host.and_then(Host::next_deadline);
         let deadlines = [self.partition.next_deadline(), host];
         deadlines.into_iter().flatten().min()
     }
@@ -278,8 +360,8 @@ impl Cell {
         replies
     }
 
-    /// Carries out an effect if it concerns the store; says whether it did.
-    fn carry_out(&mut self, effect: &Effect, store: &MemoryStore) -> bool {
+    /// Carries out an effect if it concerns the store or readers.
+    fn carry_out(&mut self, effect: &Effect, store: &MemoryStore) {
         let log = self.log;
         match effect {
             Effect::Write { batch } => {
@@ -292,7 +374,7 @@ impl Cell {
                 });
             }
             Effect::StartOffset { to } => {
-                self.shadow.start = *to;
+                self.shadow.begin_anew(*to);
                 store.submit(Op::StartOffset { log, to: *to });
             }
             Effect::Truncate { to } => store.submit(Op::Truncate { log, to: *to }),
@@ -304,18 +386,14 @@ impl Cell {
                     value: bytes.clone(),
                 });
             }
-            Effect::Publish(view) => {
-                self.published = *view;
-                return false;
-            }
+            Effect::Publish(view) => self.published = *view,
             Effect::CommittedLost { .. }
             | Effect::Refollow
             | Effect::Acknowledge { .. }
             | Effect::ProposeIsr { .. }
             | Effect::Committed { .. }
-            | Effect::Reply { .. } => return false,
+            | Effect::Reply { .. } => (),
         }
-        true
     }
 }
 
@@ -336,7 +414,10 @@ impl Shadow {
         let mut next = shadow.begin().next();
         while next < bounds.end {
             let page = store.headers(log, next, 16).expect("within the log");
-            next = page.last().expect("below the end").next_offset();
+            let Some(last) = page.last() else {
+                break; // It was cut within a batch, which went whole.
+            };
+            next = last.next_offset();
             shadow.headers.extend(page);
         }
         shadow
@@ -358,13 +439,21 @@ impl Shadow {
         }
     }
 
+    fn begin_anew(&mut self, start: Offset) {
+        self.start = start;
+        if self.end < start {
+            self.end = start;
+            self.headers.clear();
+        }
+    }
+
     fn write(&mut self, header: BatchHeader) {
         self.end = header.next_offset();
         self.headers.push(header);
     }
 
     fn keep_checkpoint(&mut self, bytes: Bytes) {
-        self.checkpoint = Some(bytes);
+        self.checkpoint = Some(bytes).filter(|bytes| !bytes.is_empty());
         let covered = self.begin().next();
         self.headers.retain(|header| covered < header.next_offset());
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
 use ottla_coordinator::{Input as GroupInput, Reply as GroupReply};
-use ottla_partition::{Acks, Partition, Reply, View};
+use ottla_partition::{Acks, Partition, Reply, RoleKind, View};
 
 use crate::broker::Shadow;
 use crate::host::Host;
@@ -46,12 +46,22 @@ impl fmt::Display for Value {
     }
 }
 
+/// A batch as every replica that has it must have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) base: Offset,
+    pub(crate) next: Offset,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) crc: u32,
+}
+
 /// Something that happened. Partitions are named by their number alone: a world
 /// has one topic.
 #[derive(Debug)]
 pub(crate) enum Fact<'a> {
     /// A machine was asked to append, and owes an answer.
     AppendAsked {
+        broker: BrokerId,
         token: ReplyToken,
         partition: PartitionId,
         acks: Acks,
@@ -81,22 +91,26 @@ pub(crate) enum Fact<'a> {
     },
     /// What readers see now.
     Published {
+        broker: BrokerId,
         partition: PartitionId,
         view: &'a View,
     },
     /// A machine has taken a step.
     Stepped {
+        broker: BrokerId,
         partition: PartitionId,
         machine: &'a Partition,
         shadow: &'a Shadow,
     },
     /// A machine was made from what the store has.
     Recovered {
+        broker: BrokerId,
         partition: PartitionId,
-        epoch: LeaderEpoch,
     },
-    /// What the store has of a partition, in order.
+    /// What a replica's store has, in order, before it serves: all that is committed
+    /// must be there.
     Scanned {
+        broker: BrokerId,
         partition: PartitionId,
         start: Offset,
         end: Offset,
@@ -109,6 +123,35 @@ pub(crate) enum Fact<'a> {
         offset: Offset,
         value: Value,
     },
+    /// A replica counts these batches as committed, up to `end`.
+    Committed {
+        broker: BrokerId,
+        partition: PartitionId,
+        role: RoleKind,
+        stamps: &'a [Stamp],
+        end: Offset,
+    },
+    /// How far the disk of a replica goes that counts as in sync.
+    InSync {
+        broker: BrokerId,
+        partition: PartitionId,
+        durable: Offset,
+    },
+    /// A replica cuts what it knew to be committed.
+    CommittedLost {
+        broker: BrokerId,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+    },
+    /// The controllers have agreed on this.
+    Decided {
+        what: &'a str,
+    },
+    /// Something fails, or works again.
+    Fault {
+        what: &'a str,
+    },
     /// A shard of groups was asked, and owes an answer.
     GroupAsked {
         token: ReplyToken,
@@ -116,6 +159,9 @@ pub(crate) enum Fact<'a> {
     },
     /// A shard of groups answered; with nothing if it is not there.
     GroupAnswered {
+        /// It has been replaced and does not know: what it says without writing is
+        /// of the past, as with Kafka's coordinators.
+        deposed: bool,
         token: ReplyToken,
         reply: Option<&'a GroupReply>,
     },
@@ -146,13 +192,14 @@ impl fmt::Display for Fact<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AppendAsked {
+                broker,
                 token,
                 partition,
                 acks,
                 values,
                 ..
             } => {
-                write!(f, "p{partition} append t{} {acks:?}", token.0)?;
+                write!(f, "b{broker} p{partition} append t{} {acks:?}", token.0)?;
                 values.iter().try_for_each(|value| write!(f, " {value}"))
             }
             Self::DeleteAsked {
@@ -164,21 +211,47 @@ impl fmt::Display for Fact<'_> {
             Self::MayStart { partition, at } => write!(f, "p{partition} may start at {at}"),
             Self::Answered { token, reply } => write!(f, "t{} <- {}", token.0, Answer(reply)),
             Self::Orphaned { token } => write!(f, "t{} is orphaned", token.0),
-            Self::Published { partition, view } => write!(
+            Self::Published {
+                broker,
+                partition,
+                view,
+            } => write!(
                 f,
-                "p{partition} view {}..{} of {} epoch {} {:?}",
+                "b{broker} p{partition} view {}..{} of {} epoch {} {:?}",
                 view.log_start, view.high_watermark, view.end, view.leader_epoch, view.role
             ),
-            Self::Stepped { partition, .. } => write!(f, "p{partition} stepped"),
-            Self::Recovered { partition, epoch } => {
-                write!(f, "p{partition} recovered for epoch {epoch}")
+            Self::Stepped {
+                broker, partition, ..
+            } => write!(f, "b{broker} p{partition} stepped"),
+            Self::Recovered { broker, partition } => {
+                write!(f, "b{broker} p{partition} recovered")
             }
+            Self::Committed {
+                broker,
+                partition,
+                end,
+                ..
+            } => write!(f, "b{broker} p{partition} knows {end} to be committed"),
+            Self::InSync {
+                broker,
+                partition,
+                durable,
+            } => write!(f, "b{broker} p{partition} is in sync, with {durable}"),
+            Self::CommittedLost {
+                broker,
+                partition,
+                from,
+                to,
+            } => write!(f, "b{broker} p{partition} loses {from}..{to}"),
+            Self::Decided { what } => write!(f, "decided: {what}"),
+            Self::Fault { what } => f.write_str(what),
             Self::Scanned {
+                broker,
                 partition,
                 start,
                 end,
                 ..
-            } => write!(f, "p{partition} holds {start}..{end}"),
+            } => write!(f, "b{broker} p{partition} holds {start}..{end}"),
             Self::Read {
                 partition,
                 offset,
@@ -191,8 +264,11 @@ impl fmt::Display for Fact<'_> {
             Self::GroupAnswered {
                 token,
                 reply: Some(reply),
+                ..
             } => write!(f, "group t{} <- {reply:?}", token.0),
-            Self::GroupAnswered { token, reply: None } => {
+            Self::GroupAnswered {
+                token, reply: None, ..
+            } => {
                 write!(f, "group t{} <- not the coordinator", token.0)
             }
             Self::GroupStepped { .. } => f.write_str("group stepped"),

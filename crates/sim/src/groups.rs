@@ -75,6 +75,7 @@ impl World {
 
     fn answer_member(&mut self, token: ReplyToken, reply: Option<Reply>) {
         self.observe(&Fact::GroupAnswered {
+            deposed: false,
             token,
             reply: reply.as_ref(),
         });

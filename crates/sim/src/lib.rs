@@ -3,6 +3,7 @@
 //! same story.
 
 mod broker;
+mod cluster;
 mod disk;
 mod fact;
 mod groups;

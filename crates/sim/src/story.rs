@@ -5,6 +5,7 @@ use std::fmt;
 
 use ottla_base::Millis;
 
+use crate::cluster::ClusterWorld;
 use crate::world::World;
 
 /// How a story ended.
@@ -29,10 +30,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Tells the story of a seed.
+/// Tells the story of a seed: of one broker, or of a cluster of three or five.
 pub fn run(seed: u64, with_trace: bool) -> Outcome {
     let _guard = SaySeed(seed);
-    let (trace, violation) = World::new(seed, with_trace).run();
+    let (trace, violation) = match seed % 4 {
+        0 => World::new(seed, with_trace).run(),
+        1 | 2 => ClusterWorld::new(seed, 3, with_trace).run(),
+        _ => ClusterWorld::new(seed, 5, with_trace).run(),
+    };
     Outcome { trace, violation }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use ottla_base::testing::Rng;
 use ottla_base::{Millis, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence};
-use ottla_partition::{Acks, AppendError, Appended};
+use ottla_partition::{Acks, AppendError, Appended, SequenceError};
 use ottla_protocol::records::RecordBatch;
 
 use crate::fact::Value;
@@ -46,6 +46,9 @@ pub(crate) struct IdempotentProducer {
     next_batch: u32,
     unanswered: VecDeque<Unanswered>,
     make_at: Millis,
+    /// Whether a broker may have forgotten its last batches: one that comes to lead has,
+    /// if they were deleted before it had them.
+    may_be_forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,15 @@ impl IdempotentProducer {
             next_batch: 0,
             unanswered: VecDeque::new(),
             make_at: Millis(milliseconds(rng, 500)),
+            may_be_forgotten: false,
+        }
+    }
+
+    /// One that writes to replicas.
+    pub(crate) fn of_replicas(self) -> Self {
+        Self {
+            may_be_forgotten: true,
+            ..self
         }
     }
 
@@ -107,6 +119,12 @@ impl IdempotentProducer {
     ) {
         match result {
             Ok(_) => self.unanswered.retain(|b| b.batch_number != batch_number),
+            // It was written, and deleted with all that the broker knew of it.
+            Err(AppendError::Sequence(SequenceError::OutOfOrder {
+                expected, sequence, ..
+            })) if self.may_be_forgotten && precedes(*sequence, *expected) => {
+                self.unanswered.retain(|b| b.batch_number != batch_number);
+            }
             // Whatever was wrong, the batch is sent again: a gap closes when the
             // batches before it arrive, and a broker comes back.
             Err(_) => {
@@ -148,6 +166,11 @@ impl IdempotentProducer {
         let client = self.client;
         Value { client, number }
     }
+}
+
+fn precedes(sequence: Sequence, expected: Sequence) -> bool {
+    const MANY: i32 = 1_000;
+    (1..MANY).any(|records| sequence.plus(records) == expected)
 }
 
 fn request(client: u32, partition: PartitionId, batch: &Unanswered, now: Millis) -> Request {

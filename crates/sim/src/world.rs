@@ -10,7 +10,7 @@ use ottla_partition::{Append, AppendError, Appended, Effect, Input, Lead, Reply,
 use crate::broker::{Broker, next_epoch};
 use crate::disk::{Completion, Heard};
 use crate::fact::{Fact, Value, trace_line};
-use crate::invariants::Invariants;
+use crate::invariants::{Invariants, Scope};
 use crate::member::{GroupMember, MemberRequest};
 use crate::network::{Network, milliseconds};
 use crate::reader::Reader;
@@ -25,7 +25,7 @@ const END_AT: Millis = Millis(60_000);
 const PRODUCERS: u32 = 4;
 const BROKER: BrokerId = BrokerId(1);
 /// What producers write to and readers read.
-const PARTITIONS: [PartitionId; 2] = [PartitionId(0), PartitionId(1)];
+pub(crate) const PARTITIONS: [PartitionId; 2] = [PartitionId(0), PartitionId(1)];
 /// What the groups' records are in.
 pub(crate) const GROUPS: PartitionId = PartitionId(2);
 const ALL: [PartitionId; 3] = [PARTITIONS[0], PARTITIONS[1], GROUPS];
@@ -134,7 +134,7 @@ impl World {
             members_rest: false,
             owed: BTreeMap::new(),
             next_token: 0,
-            invariants: Invariants::all(),
+            invariants: Invariants::new(Scope::OneBroker),
             trace: with_trace.then(Vec::new),
             violation: None,
             rng,
@@ -269,6 +269,7 @@ impl World {
                 };
                 let token = self.owe(asker);
                 self.observe(&Fact::AppendAsked {
+                    broker: BROKER,
                     token,
                     partition,
                     acks,
@@ -478,7 +479,10 @@ impl World {
         let known = self.epochs.entry(partition).or_default();
         *known = next_epoch(*known);
         let epoch = *known;
-        self.observe(&Fact::Recovered { partition, epoch });
+        self.observe(&Fact::Recovered {
+            broker: BROKER,
+            partition,
+        });
         if partition != GROUPS {
             self.scan(partition);
         }
@@ -502,6 +506,7 @@ impl World {
         }
         let (start, end, records) = self.broker.scan(partition);
         self.observe(&Fact::Scanned {
+            broker: BROKER,
             partition,
             start,
             end,
@@ -520,6 +525,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Publish(view) => self.observe(&Fact::Published {
+                    broker: BROKER,
                     partition,
                     view: &view,
                 }),
@@ -575,6 +581,7 @@ impl World {
         }
         cell.unchecked_steps = 0;
         let fact = Fact::Stepped {
+            broker: BROKER,
             partition,
             machine: &cell.partition,
             shadow: &cell.shadow,

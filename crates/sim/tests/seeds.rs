@@ -6,7 +6,7 @@ use std::thread;
 
 use ottla_sim::run;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 400;
 
 #[test]
 fn no_seed_breaks_a_promise() {
@@ -36,7 +36,7 @@ fn a_seed_tells_the_same_story_twice() {
 /// A world in which nothing happens keeps every promise.
 #[test]
 fn stories_are_eventful() {
-    let traces: Vec<String> = (0..10).flat_map(|seed| run(seed, true).trace).collect();
+    let traces: Vec<String> = (0..20).flat_map(|seed| run(seed, true).trace).collect();
     for expected in [
         "crashed",
         "restarted",
@@ -54,6 +54,13 @@ fn stories_are_eventful() {
         "UnknownMember",
         "not the coordinator",
         "calm",
+        "is paused until",
+        "cut [(",
+        "the clock of",
+        "the controller fails",
+        "is led by None",
+        "eligible [1",
+        "knows",
     ] {
         let count = traces.iter().filter(|line| line.contains(expected)).count();
         assert!(count >= 5, "{expected:?} happened {count} times");

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use ottla_base::{Millis, Offset, PartitionId, ReplyToken};
 use ottla_partition::{Acks, Appended, Reply};
 
-use super::{Invariant, ensure};
+use super::{Invariant, Scope, ensure};
 use crate::fact::{Fact, Value};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AcknowledgedKept {
+    scope: Scope,
     asked: BTreeMap<ReplyToken, (PartitionId, Vec<Value>)>,
     kept: BTreeMap<(PartitionId, Offset), Value>,
     /// How far each log may have been cut from its start.
@@ -26,10 +27,11 @@ impl Invariant for AcknowledgedKept {
         if let Fact::AppendAsked {
             token,
             partition,
-            acks: Acks::Leader | Acks::All,
+            acks: acks @ (Acks::Leader | Acks::All),
             values,
             ..
         } = fact
+            && (*acks == Acks::All || self.scope == Scope::OneBroker)
         {
             self.asked.insert(*token, (*partition, values.to_vec()));
         }
@@ -49,6 +51,7 @@ impl Invariant for AcknowledgedKept {
             start,
             end,
             records,
+            ..
         } = fact
         {
             self.on_scan(*partition, *start, *end, records)?;
@@ -58,6 +61,15 @@ impl Invariant for AcknowledgedKept {
 }
 
 impl AcknowledgedKept {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            asked: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            may_start: BTreeMap::new(),
+        }
+    }
+
     fn on_acknowledged(&mut self, token: ReplyToken, appended: &Appended) -> Result<(), String> {
         let Some((partition, values)) = self.asked.remove(&token) else {
             return Ok(());

@@ -53,6 +53,7 @@ impl Invariant for CommitsKept {
             }
         }
         if let Fact::GroupAnswered {
+            deposed: false,
             token,
             reply: Some(reply),
         } = fact

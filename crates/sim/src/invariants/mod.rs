@@ -8,8 +8,11 @@ mod committed_stays;
 mod deleted_stays_gone;
 mod heals;
 mod high_watermark_grows;
+mod in_sync_has_all;
+mod logs_agree;
 mod no_duplicates;
 mod offsets_dense;
+mod one_leader;
 mod owners_agree;
 mod recovery_agrees;
 
@@ -27,6 +30,15 @@ trait Invariant: Debug {
     fn observe(&mut self, now: Millis, fact: &Fact<'_>) -> Result<(), String>;
 }
 
+/// What a story may promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// What the leader alone acknowledges survives too.
+    OneBroker,
+    /// Leadership moves, and only what all in sync have is sure.
+    Cluster,
+}
+
 /// All of them, in one row.
 #[derive(Debug)]
 pub(crate) struct Invariants {
@@ -34,18 +46,21 @@ pub(crate) struct Invariants {
 }
 
 impl Invariants {
-    pub(crate) fn all() -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         Self {
             all: vec![
                 Box::<answered_once::AnsweredOnce>::default(),
-                Box::<high_watermark_grows::HighWatermarkGrows>::default(),
+                Box::new(high_watermark_grows::HighWatermarkGrows::new(scope)),
                 Box::<offsets_dense::OffsetsDense>::default(),
-                Box::<acknowledged_kept::AcknowledgedKept>::default(),
+                Box::new(acknowledged_kept::AcknowledgedKept::new(scope)),
                 Box::<committed_stays::CommittedStays>::default(),
                 Box::<deleted_stays_gone::DeletedStaysGone>::default(),
                 Box::<no_duplicates::NoDuplicates>::default(),
                 Box::<owners_agree::OwnersAgree>::default(),
                 Box::<commits_kept::CommitsKept>::default(),
+                Box::<logs_agree::LogsAgree>::default(),
+                Box::<in_sync_has_all::InSyncHasAll>::default(),
+                Box::<one_leader::OneLeader>::default(),
                 Box::<recovery_agrees::RecoveryAgrees>::default(),
                 Box::<heals::Heals>::default(),
             ],

@@ -42,6 +42,7 @@ impl Invariant for OwnersAgree {
             }
         }
         if let Fact::GroupAnswered {
+            deposed: false,
             token,
             reply: Some(reply),
         } = fact

@@ -73,7 +73,8 @@ class Broker:
         """Starts the process without waiting for it to listen."""
         assert not self.is_running()
         if KAFKA_FOLDER and not self.data.exists():
-            subprocess.run([f'{KAFKA_FOLDER}/bin/kafka-storage.sh', 'format', '--standalone', '-t',
+            alone = [] if 'controller.quorum.voters' in self.file.read_text() else ['--standalone']
+            subprocess.run([f'{KAFKA_FOLDER}/bin/kafka-storage.sh', 'format', *alone, '-t',
                             'AAAAAAAAAAAAAAAAAAAAAQ', '-c', self.file], check=True, capture_output=True)
         with self.log.open('a') as output:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,

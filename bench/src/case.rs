@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{bare, compact, consume, latency, life, many, perf_test};
+use crate::{bare, cold, compact, consume, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
 const FIVE_GIBIBYTES: u32 = 5 * 1024;
@@ -69,6 +69,10 @@ pub(crate) enum Case {
     Partitions20000,
     /// A compacted topic that gets 10 million records with 100,000 keys, and 2,000 a second until it has settled; to be reached: twice the live bytes at most on disk, 200 MB of memory, a p99.9 of 100 ms
     Compaction,
+    /// 2 GiB in 1,000 partitions, batches of 16 KiB in turn; when the broker has sorted them, a client of bare frames reads every 40th partition, one after the other, none of it from memory; to be reached: 300 MB/s
+    ColdRead,
+    /// 1,000 records of 1 KiB a second, acks=all, idempotent, no linger, with and without a client of bare frames that reads 2 GiB of other partitions again and again, none of it from memory; to be reached: half as much again at most in the p99
+    OldReader,
 }
 
 impl Case {
@@ -101,6 +105,8 @@ impl Case {
             Self::Restart5Gib => life::restart(&load.with_mebibytes(FIVE_GIBIBYTES), broker),
             Self::Partitions20000 => many::partitions(load, broker),
             Self::Compaction => compact::ten_million(load, broker),
+            Self::ColdRead => cold::one_of_a_thousand(broker),
+            Self::OldReader => cold::beside_a_producer(load, broker),
         }
     }
 
@@ -114,6 +120,8 @@ impl Case {
                 | Self::Restart5Gib
                 | Self::Partitions20000
                 | Self::Compaction
+                | Self::ColdRead
+                | Self::OldReader
         )
     }
 
@@ -155,9 +163,12 @@ impl Case {
             | Self::ProducerPerfTest
             | Self::ConsumerPerfTest
             | Self::Restart
-            | Self::Restart5Gib => vec![Kind::OTTLA, Kind::KAFKA],
+            | Self::Restart5Gib
+            | Self::Compaction
+            | Self::ColdRead
+            | Self::OldReader => vec![Kind::OTTLA, Kind::KAFKA],
             // Apache Kafka opens files for each partition, and more than a system allows.
-            Self::Partitions20000 | Self::Compaction => vec![Kind::OTTLA],
+            Self::Partitions20000 => vec![Kind::OTTLA],
         }
     }
 
@@ -179,6 +190,8 @@ impl Case {
             Self::Restart | Self::Restart5Gib => Figure::RestartAfterKill,
             Self::Partitions20000 => Figure::PartitionsCreated,
             Self::Compaction => Figure::TimesLive,
+            Self::ColdRead => Figure::MegabytesPerSecond,
+            Self::OldReader => Figure::RaisedP99,
         }
     }
 

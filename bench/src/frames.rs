@@ -8,10 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    MetadataRequest, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName,
+    FetchRequest, FetchResponse, MetadataRequest, ProduceRequest, ProduceResponse, RequestHeader,
+    ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{
@@ -22,9 +24,18 @@ use kafka_protocol::records::{
 /// Old enough for every broker that is measured to serve them.
 const METADATA_VERSION: i16 = 4;
 const PRODUCE_VERSION: i16 = 7;
+const FETCH_VERSION: i16 = 4;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const READ_BYTES: usize = 4096;
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// As clients have it by default: `max.partition.fetch.bytes` and `fetch.max.bytes`.
+const PARTITION_BYTES_MAX: i32 = 1 << 20;
+const FETCH_BYTES_MAX: i32 = 50 << 20;
+const FETCH_WAIT_MS: i32 = 500;
+/// In front of the length of what follows in a batch, and where it says how far behind
+/// the first its last offset lies.
+const BATCH_FRONT_BYTES: usize = 12;
+const LAST_OFFSET_AT: usize = 23;
 const TRY_AGAIN_AFTER: Duration = Duration::from_micros(500);
 
 #[derive(Debug)]
@@ -41,7 +52,7 @@ pub(crate) enum Acks {
     All,
 }
 
-/// A Produce request of one batch of equal records, encoded once and sent as often
+/// A Produce request of equal batches of equal records, encoded once and sent as often
 /// as wanted: without a producer id every sending is a new batch.
 #[derive(Debug)]
 pub(crate) struct PreparedProduce {
@@ -56,6 +67,17 @@ impl PreparedProduce {
         payload: &[u8],
         records: u32,
     ) -> Result<Self> {
+        Self::to_each(topic, &[partition], acks, payload, records)
+    }
+
+    /// One batch to each of these partitions.
+    pub(crate) fn to_each(
+        topic: &str,
+        partitions: &[i32],
+        acks: Acks,
+        payload: &[u8],
+        records: u32,
+    ) -> Result<Self> {
         let batch = (0..records).map(|offset| record(payload, offset));
         let batch = batch.collect::<Result<Vec<_>>>()?;
         let mut records = BytesMut::new();
@@ -64,12 +86,15 @@ impl PreparedProduce {
             compression: Compression::None,
         };
         RecordBatchEncoder::encode(&mut records, &batch, &options)?;
-        let partition = PartitionProduceData::default()
-            .with_index(partition)
-            .with_records(Some(records.freeze()));
+        let records = records.freeze();
+        let partitions = partitions.iter().map(|partition| {
+            PartitionProduceData::default()
+                .with_index(*partition)
+                .with_records(Some(records.clone()))
+        });
         let topic = TopicProduceData::default()
-            .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
-            .with_partition_data(vec![partition]);
+            .with_name(name(topic))
+            .with_partition_data(partitions.collect());
         let request = ProduceRequest::default()
             .with_acks(match acks {
                 Acks::Leader => 1,
@@ -96,7 +121,7 @@ impl Connection {
         Ok(self.stream.write_all(&prepared.frame)?)
     }
 
-    /// Waits for the acknowledgement of the first batch that has none yet.
+    /// Waits for the acknowledgement of the first request that has none yet.
     pub(crate) fn acknowledged(&mut self) -> Result<()> {
         match self.error_code()? {
             0 => Ok(()),
@@ -104,16 +129,39 @@ impl Connection {
         }
     }
 
-    /// The error code that a batch was answered with.
+    /// The first error code that a request was answered with.
     fn error_code(&mut self) -> Result<i16> {
         let answer = self.answer()?;
         let answer = decode::<ProduceResponse>(answer, PRODUCE_VERSION)?;
         let partitions = answer.responses.iter().flat_map(|t| &t.partition_responses);
         let codes: Vec<i16> = partitions.map(|partition| partition.error_code).collect();
-        match codes[..] {
-            [code] => Ok(code),
-            _ => bail!("{} partitions answered for one", codes.len()),
-        }
+        ensure!(!codes.is_empty(), "no partition answered");
+        Ok(codes.into_iter().find(|code| *code != 0).unwrap_or(0))
+    }
+
+    /// Whole batches of a partition from the one that holds `from` on, as many as a
+    /// consumer gets at once.
+    pub(crate) fn fetch(&mut self, topic: &str, partition: i32, from: i64) -> Result<Fetched> {
+        let partition = FetchPartition::default()
+            .with_partition(partition)
+            .with_fetch_offset(from)
+            .with_partition_max_bytes(PARTITION_BYTES_MAX);
+        let topic = FetchTopic::default()
+            .with_topic(name(topic))
+            .with_partitions(vec![partition]);
+        let request = FetchRequest::default()
+            .with_max_wait_ms(FETCH_WAIT_MS)
+            .with_min_bytes(1)
+            .with_max_bytes(FETCH_BYTES_MAX)
+            .with_topics(vec![topic]);
+        self.stream.write_all(&encode(&request, FETCH_VERSION)?)?;
+        let answer = decode::<FetchResponse>(self.answer()?, FETCH_VERSION)?;
+        let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+        let partition = partitions.next().context("no partition answered")?;
+        let code = partition.error_code;
+        ensure!(code == 0, "a fetch was refused with error {code}");
+        let records = partition.records.as_deref().unwrap_or_default();
+        Fetched::of(records, from)
     }
 
     /// Asks for a topic's metadata, which creates it, and sends the record
@@ -124,8 +172,7 @@ impl Connection {
         prepared: &PreparedProduce,
         within: Duration,
     ) -> Result<()> {
-        let name = TopicName(StrBytes::from_string(topic.to_owned()));
-        let wanted = MetadataRequestTopic::default().with_name(Some(name));
+        let wanted = MetadataRequestTopic::default().with_name(Some(name(topic)));
         let request = MetadataRequest::default()
             .with_topics(Some(vec![wanted]))
             .with_allow_auto_topic_creation(true);
@@ -149,9 +196,17 @@ impl Connection {
             if let Some(size) = self.arrived.first_chunk() {
                 let size = usize::try_from(u32::from_be_bytes(*size))?;
                 ensure!(size <= ANSWER_BYTES_MAX, "an answer of {size} bytes");
-                if self.arrived.len() - size_of::<u32>() >= size {
+                let there = self.arrived.len();
+                let end = size_of::<u32>() + size;
+                if there >= end {
                     self.arrived.advance(size_of::<u32>());
                     return Ok(self.arrived.split_to(size).freeze());
+                }
+                if end - there > READ_BYTES {
+                    self.arrived.resize(end, 0);
+                    let rest = self.stream.read_exact(&mut self.arrived[there..]);
+                    rest.context("no whole answer came")?;
+                    continue;
                 }
             }
             let mut piece = [0; READ_BYTES];
@@ -160,6 +215,42 @@ impl Connection {
             self.arrived.extend_from_slice(&piece[..count]);
         }
     }
+}
+
+/// What a fetch brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    /// Of whole batches.
+    pub(crate) bytes: u64,
+    /// Behind the last of their records.
+    pub(crate) next: i64,
+}
+
+impl Fetched {
+    /// A broker may send the beginning of a batch behind the whole ones.
+    fn of(mut records: &[u8], from: i64) -> Result<Self> {
+        let mut fetched = Self {
+            bytes: 0,
+            next: from,
+        };
+        while let Some(front) = records.first_chunk::<BATCH_FRONT_BYTES>() {
+            let [base @ .., a, b, c, d] = *front;
+            let length = usize::try_from(u32::from_be_bytes([a, b, c, d]))?;
+            let Some((batch, rest)) = records.split_at_checked(BATCH_FRONT_BYTES + length) else {
+                break;
+            };
+            let last = batch.get(LAST_OFFSET_AT..).and_then(<[u8]>::first_chunk);
+            let last = i32::from_be_bytes(*last.context("a batch without a header")?);
+            fetched.bytes += u64::try_from(batch.len())?;
+            fetched.next = i64::from_be_bytes(base) + i64::from(last) + 1;
+            records = rest;
+        }
+        Ok(fetched)
+    }
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
 /// The record that lies so far behind the first of its batch.
@@ -200,4 +291,34 @@ fn decode<A: Decodable + HeaderVersion>(mut answer: Bytes, version: i16) -> Resu
     let decoded = A::decode(&mut answer, version)?;
     ensure!(answer.is_empty(), "{} bytes after an answer", answer.len());
     Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_batches_are_counted_and_the_beginning_of_another_is_not() {
+        let batch = (0..3).map(|offset| record(b"value", offset));
+        let batch = batch.collect::<Result<Vec<_>>>().unwrap();
+        let mut one = BytesMut::new();
+        let options = RecordEncodeOptions {
+            version: 2,
+            compression: Compression::None,
+        };
+        RecordBatchEncoder::encode(&mut one, &batch, &options).unwrap();
+        let mut other = one.clone();
+        other[..8].copy_from_slice(&7_i64.to_be_bytes());
+        let both = [&one[..], &other[..]].concat();
+        let bytes = u64::try_from(one.len()).unwrap();
+        for (records, expected) in [
+            (&both[..], (2 * bytes, 10)),
+            (&both[..both.len() - 1], (bytes, 3)),
+            (&one[..20], (0, 5)),
+            (&[][..], (0, 5)),
+        ] {
+            let (bytes, next) = expected;
+            assert_eq!(Fetched::of(records, 5).unwrap(), Fetched { bytes, next });
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod backing;
 mod bare;
 mod broker;
 mod case;
+mod cold;
 mod compact;
 mod consume;
 mod disk;

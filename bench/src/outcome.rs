@@ -27,9 +27,14 @@ pub(crate) type Figures = BTreeMap<Figure, f64>;
 pub(crate) enum Figure {
     RecordsPerSecond,
     MebibytesPerSecond,
+    MegabytesPerSecond,
     P50,
     P99,
     P999,
+    /// Without what disturbs.
+    UndisturbedP99,
+    /// With what disturbs over without.
+    RaisedP99,
     CpuPerRecord,
     BrokerCpu,
     PeakMemory,
@@ -62,12 +67,15 @@ pub(crate) struct Description {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::RecordsPerSecond,
         Self::MebibytesPerSecond,
+        Self::MegabytesPerSecond,
         Self::P50,
         Self::P99,
         Self::P999,
+        Self::UndisturbedP99,
+        Self::RaisedP99,
         Self::CpuPerRecord,
         Self::BrokerCpu,
         Self::PeakMemory,
@@ -92,9 +100,12 @@ impl Figure {
         let (key, title, digits) = match self {
             Self::RecordsPerSecond => ("records-per-second", "records/s", 0),
             Self::MebibytesPerSecond => ("mebibytes-per-second", "MiB/s", 1),
+            Self::MegabytesPerSecond => ("megabytes-per-second", "read, MB/s", 0),
             Self::P50 => ("p50-ms", "p50, ms", 3),
             Self::P99 => ("p99-ms", "p99, ms", 3),
             Self::P999 => ("p999-ms", "p99.9, ms", 3),
+            Self::UndisturbedP99 => ("undisturbed-p99-ms", "p99 without the reader, ms", 3),
+            Self::RaisedP99 => ("raised-p99", "p99 ÷ p99 without the reader", 2),
             Self::CpuPerRecord => ("cpu-us-per-record", "broker CPU, µs a record", 2),
             Self::BrokerCpu => ("broker-cpu-seconds", "broker CPU, s", 2),
             Self::PeakMemory => ("peak-memory-mebibytes", "broker memory, peak, MiB", 1),

@@ -89,7 +89,9 @@ fn shows(case: Case, figure: Figure) -> bool {
         | Figure::FirstAcknowledged
         | Figure::IdleMemory
         | Figure::RestartAfterStop
-        | Figure::RestartAfterKill => true,
+        | Figure::RestartAfterKill
+        | Figure::MegabytesPerSecond
+        | Figure::TimesLive => true,
         Figure::MebibytesPerSecond
         | Figure::P50
         | Figure::P999
@@ -103,7 +105,8 @@ fn shows(case: Case, figure: Figure) -> bool {
         | Figure::TopicsCreated
         | Figure::TopicsDeleted
         | Figure::Descriptors
-        | Figure::TimesLive
+        | Figure::UndisturbedP99
+        | Figure::RaisedP99
         | Figure::Settled => false,
     }
 }

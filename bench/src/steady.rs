@@ -123,15 +123,26 @@ const fn scattered(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
     fn keys_are_used_alike_but_in_no_order() {
-        let keys: Vec<u64> = (0..1000).map(|number| scattered(number) % 100).collect();
-        assert!(!keys.is_sorted());
-        let used: BTreeSet<_> = keys.into_iter().collect();
-        assert_eq!(used.len(), 100);
+        let keys: Vec<u64> = (0..100_000).map(|number| scattered(number) % 100).collect();
+        let mut uses = [0; 100];
+        for key in &keys {
+            uses[usize::try_from(*key).unwrap()] += 1;
+        }
+        assert!(
+            uses.iter().all(|uses| (800..1200).contains(uses)),
+            "{uses:?}"
+        );
+        let in_turn = keys
+            .windows(2)
+            .filter(|pair| pair[1] == (pair[0] + 1) % 100);
+        let in_turn = in_turn.count();
+        assert!(
+            (800..1200).contains(&in_turn),
+            "{in_turn} follow each other"
+        );
     }
 }

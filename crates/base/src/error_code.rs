@@ -16,6 +16,11 @@ macro_rules! error_codes {
                 self as i16
             }
 
+            /// The code with this number.
+            pub fn from_code(code: i16) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.code() == code)
+            }
+
             /// Whether a client may simply try again.
             pub const fn is_retriable(self) -> bool {
                 match self { $( Self::$name => error_codes!(@retry $retry), )* }

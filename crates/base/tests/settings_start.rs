@@ -83,8 +83,7 @@ fn kafkas_own_file_starts_a_node() {
     assert_eq!(start.unknown, []);
     assert_eq!(
         start.ignored_line().unwrap(),
-        "settings of Kafka that are accepted and have no effect here: controller.quorum.bootstrap.servers, \
-         num.io.threads, num.network.threads, \
+        "settings of Kafka that are accepted and have no effect here: num.io.threads, num.network.threads, \
          share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr"
     );
 }

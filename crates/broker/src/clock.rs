@@ -35,6 +35,12 @@ impl SystemClock {
         const NEVER_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
         (self.started + Duration::from_millis(ms.min(NEVER_MS))).into()
     }
+
+    /// How long it is until then.
+    pub(crate) fn until(&self, at: Millis) -> Duration {
+        let ms = at.since(self.now());
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
 }
 
 fn saturating_ms(duration: Duration) -> i64 {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use ottla_base::config::TopicConfig;
 use ottla_base::{ByteSize, Millis};
+use ottla_partition::RoleKind;
 use ottla_store::{Compaction, LogId, Rewriting};
 
 use crate::broker::Broker;
-use crate::partitions::{Cell, is_leader};
+use crate::partitions::Cell;
 use crate::tasks::Stop;
 
 /// The store is not asked more often than that, whatever `log.cleaner.backoff.ms` is.
@@ -57,7 +58,7 @@ fn tell(broker: &Broker, mut before: BTreeSet<LogId>) -> BTreeSet<LogId> {
         for cell in topic.cells() {
             let config = cell.config();
             let wanted = config.cleanup_policy.compact && settings.broker.log_cleaner_enable;
-            if wanted && is_leader(&cell.view()) {
+            if wanted && serves(cell) {
                 let expiration_ms = settings.broker.producer_id_expiration_ms.into();
                 let rules = rules(cell, &config, broker.clock.now(), expiration_ms);
                 broker.store.set_compaction(cell.log, Some(rules));
@@ -70,6 +71,14 @@ fn tell(broker: &Broker, mut before: BTreeSet<LogId>) -> BTreeSet<LogId> {
         broker.store.set_compaction(log, None);
     }
     compacted
+}
+
+/// Every replica compacts its own log.
+fn serves(cell: &Cell) -> bool {
+    match cell.view().role {
+        RoleKind::Leader | RoleKind::Follower => true,
+        RoleKind::Idle | RoleKind::Failed => false,
+    }
 }
 
 fn rules(

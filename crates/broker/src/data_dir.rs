@@ -106,6 +106,12 @@ pub fn fresh_id() -> String {
     }
 }
 
+/// The id that the first 16 of these bytes make, the same for the same bytes.
+pub fn id_of(bytes: &[u8]) -> String {
+    let id: Vec<_> = bytes.iter().copied().take(16).collect();
+    URL_SAFE_NO_PAD.encode(id).replacen('-', "A", 1)
+}
+
 /// Whether the text is an id as Kafka prints them.
 pub(crate) fn is_id(text: &str) -> bool {
     URL_SAFE_NO_PAD

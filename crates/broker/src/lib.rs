@@ -6,6 +6,7 @@ mod broker;
 mod budget;
 pub mod cli;
 mod clock;
+mod cluster;
 mod compaction;
 pub mod data_dir;
 pub mod docker;

@@ -28,3 +28,10 @@ pub(crate) const READ_AHEAD_BYTES_MAX: usize = 4 << 10;
 /// How long a client that closed its sending side is still owed answers. One
 /// that has gone looks the same, so a long poll does not keep its connection.
 pub(crate) const HALF_CLOSED_MS_MAX: u64 = 1_000;
+
+/// What is on its way to one follower: as much as a few milliseconds of a fast network
+/// hold, so that neither waits for the other.
+pub(crate) const REPLICATION: ottla_replication::Limits = ottla_replication::Limits {
+    window_bytes: 16 << 20,
+    message_bytes: 1 << 20,
+};

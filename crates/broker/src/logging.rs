@@ -12,8 +12,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::cli::LogFormat;
 
-/// What is logged when nobody says otherwise.
-const FILTER_DEFAULT: &str = "info";
+/// What is logged when nobody says otherwise. Raft tells of every step that it takes.
+const FILTER_DEFAULT: &str = "info,openraft=warn";
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use ottla_base::{Offset, TopicId, TopicPartition};
 use ottla_controller::{METADATA_TOPIC, Record};
-use ottla_protocol::records::{BatchError, RecordBatch};
 use ottla_store::rocks::{self, DumpRow, Entry, Fault, OpenError, Place, Position, Progress};
 
 use crate::cli::{Check, Dump, Format, Info};
@@ -189,23 +188,20 @@ impl Names {
         let is_metadata = row
             .partition
             .is_some_and(|tp| tp.topic == METADATA_TOPIC_ID);
-        if let Ok(Entry::Batch(batch)) = &row.entry
-            && is_metadata
-        {
-            // What cannot be decoded names nobody; `check` says what is damaged.
-            let _unreadable = self.learn_from(batch);
+        if !is_metadata {
+            return;
         }
-    }
-
-    fn learn_from(&mut self, batch: &RecordBatch) -> Result<(), BatchError> {
-        for record in batch.records()? {
-            let record = record?;
-            let key = record.key.unwrap_or_default();
-            if let Ok(Record::Topic(topic)) = Record::decode(&key, record.value.as_deref()) {
+        let records = match &row.entry {
+            Ok(Entry::Batch(entry)) => ottla_quorum::records_in(entry),
+            Ok(Entry::State { key, value }) => ottla_quorum::records_in_state(key, value.clone()),
+            // What cannot be read names nobody; `check` says what is damaged.
+            Ok(_) | Err(_) => return,
+        };
+        for record in records {
+            if let Record::Topic(topic) = record {
                 self.0.insert(topic.id, topic.name.to_string());
             }
         }
-        Ok(())
     }
 
     fn topic(&self, id: TopicId) -> String {

@@ -1,11 +1,18 @@
 //! Producer ids for clients, from blocks that the controller gives out.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ottla_base::{ErrorCode, ProducerId};
-use ottla_controller::{Input, ProducerIdBlock, Reply};
+use ottla_control::{Answer, Request};
+use ottla_controller::ProducerIdBlock;
 use tokio::sync::Mutex;
 
-use crate::api::error::KafkaError as _;
 use crate::broker::Broker;
+use crate::cluster;
+
+/// How long a client waits for a block before it is told to ask again.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The block that ids are taken from. What is left of it when the broker stops
 /// is never used.
@@ -17,7 +24,7 @@ pub(crate) struct ProducerIds {
 
 impl ProducerIds {
     /// An id that nobody had before.
-    pub(crate) async fn next(&self, broker: &Broker) -> Result<ProducerId, ErrorCode> {
+    pub(crate) async fn next(&self, broker: &Arc<Broker>) -> Result<ProducerId, ErrorCode> {
         let mut block = self.block.lock().await;
         let mut left = match *block {
             Some(left) => left,
@@ -29,13 +36,16 @@ impl ProducerIds {
     }
 }
 
-async fn fetch(broker: &Broker) -> Result<ProducerIdBlock, ErrorCode> {
-    let id = broker.id;
-    let input = |token| Input::AllocateProducerIds { token, broker: id };
-    match broker.controller.ask(input).await {
-        Ok(Reply::AllocateProducerIds(block)) => block.map_err(|error| error.code()),
-        Ok(other) => unreachable!("the controller answered with {other:?}"),
+async fn fetch(broker: &Arc<Broker>) -> Result<ProducerIdBlock, ErrorCode> {
+    let request = Request::AllocateProducerIds {
+        broker: broker.id,
+        epoch: broker.cluster.epoch(),
+    };
+    match tokio::time::timeout(FETCH_TIMEOUT, cluster::ask(broker, request)).await {
+        Ok(Ok(Answer::ProducerIds(block))) => Ok(block),
+        Ok(Ok(other)) => unreachable!("a request for producer ids was answered with {other:?}"),
+        Ok(Err(code)) => Err(code),
         // Clients try again, as they do while Kafka fetches a block.
-        Err(_) => Err(ErrorCode::CoordinatorLoadInProgress),
+        Err(_elapsed) => Err(ErrorCode::CoordinatorLoadInProgress),
     }
 }

@@ -11,6 +11,7 @@ use ottla_base::{ByteSize, ClusterId};
 use ottla_store::meta_properties::MetaProperties;
 use ottla_store::{Durability, LogStore, memory, rocks};
 use rustix::process::Resource;
+use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -89,19 +90,30 @@ async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> 
     };
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be caught")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
-    let running = wiring::start(StartParts {
+    let mut told_to_stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminated.recv() => info!("stopping: SIGTERM"),
+            _ = interrupted.recv() => info!("stopping: Ctrl-C"),
+        }
+    });
+    let starting = wiring::start(StartParts {
         host_default: host_default(serve),
         settings: start,
         cluster_id,
         bootstrap,
-        store,
-    })
-    .await?;
+        store: store.clone(),
+    });
+    // A node of a cluster waits for the others until it has started.
+    let running = tokio::select! {
+        biased;
+        () = told_to_stop.as_mut() => {
+            store.close();
+            return Ok(());
+        }
+        running = starting => running?,
+    };
     logging::announce_started(node);
-    tokio::select! {
-        _ = terminated.recv() => info!("stopping: SIGTERM"),
-        _ = interrupted.recv() => info!("stopping: Ctrl-C"),
-    }
+    told_to_stop.await;
     running.stop().await;
     info!("stopped");
     Ok(())
@@ -187,12 +199,12 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
             durability,
             stepping,
         });
-        return Ok((Arc::new(store), cluster_of(None)));
+        return Ok((Arc::new(store), cluster_of(None, start)));
     }
     let data = data_directory(start)?;
     data_dir::prepare(&data)?;
     let owner = MetaProperties::read(&data).with_context(|| data.display().to_string())?;
-    let cluster_id = cluster_of(owner);
+    let cluster_id = cluster_of(owner, start);
     let bytes = |bytes: i64| ByteSize(u64::try_from(bytes).unwrap_or(0));
     let mut options = rocks::Options::new(start.listeners.node, cluster_id.clone());
     options.durability = durability;
@@ -205,13 +217,29 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
 
 /// What the environment asks for, or else the cluster that the directory belongs
 /// to, or else a new one. The store refuses what does not fit the directory.
-fn cluster_of(owner: Option<MetaProperties>) -> ClusterId {
+fn cluster_of(owner: Option<MetaProperties>, start: &Start) -> ClusterId {
     let asked = std::env::var(CLUSTER_ID).unwrap_or_default();
     match (asked.trim(), owner) {
         ("", Some(owner)) => owner.cluster,
-        ("", None) => ClusterId::new(fresh_id()),
+        ("", None) => ClusterId::new(new_cluster(start)),
         (asked, _) => ClusterId::from(asked),
     }
+}
+
+/// Nodes that were given the same controllers and no id make the same cluster: its id
+/// is made from them. Anybody else begins a cluster of their own.
+fn new_cluster(start: &Start) -> String {
+    let voters = &start.listeners.voters;
+    if voters.iter().all(|voter| voter.id == start.listeners.node) {
+        return fresh_id();
+    }
+    let mut voters: Vec<_> = voters
+        .iter()
+        .map(|voter| format!("{}@{}:{}", voter.id, voter.host, voter.port))
+        .collect();
+    voters.sort();
+    let digest = Sha256::digest(voters.join(","));
+    data_dir::id_of(&digest)
 }
 
 /// The directory that `log.dirs` or `log.dir` names. Absolute, so that the log says

@@ -7,29 +7,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::config::listeners::{Listener, Listeners, SecurityProtocol};
-use ottla_base::config::{ConfigError, Layers, Overrides, Start, TopicConfig};
-use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
-use ottla_controller::{
-    BootstrapError, BrokerEpoch, Endpoint, Image, Input, METADATA_TOPIC, Registration, Reply,
-};
-use ottla_partition::Lead;
-use ottla_store::{LogStore, LogSummary, StoreError};
+use ottla_base::config::{ConfigError, Layers, Overrides, Start};
+use ottla_base::{BrokerId, ClusterId};
+use ottla_control::{Candidate, Client};
+use ottla_controller::{BootstrapError, BrokerEpoch, Endpoint, Image, Registration};
+use ottla_quorum::{Proposer, Voter};
+use ottla_replication::Leaders;
+use ottla_rpc::{Channels, IncomingStream};
+use ottla_store::LogStore;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tonic::service::Routes;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
+use crate::cluster::{self, Answering, ClusterHandle};
 use crate::format::Bootstrap;
-use crate::metadata::{ControllerHandle, Follower};
+use crate::metadata::{
+    Beginning, ControllerHandle, ControllerParts, Controllers, Event, Follower, Source,
+};
 use crate::net::{self, Bound, ConnectionFacts};
-use crate::partitions::{Cell, CellParts, Timers, recover, revive};
-use crate::tasks::Tasks;
-use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
+use crate::partitions::{Cell, IsrProposal, LocalReplicas, StreamNode, revive};
+use crate::tasks::{Stop, Tasks};
+use crate::topics::OFFSETS_TOPIC;
 use crate::{compaction, housekeeping, limits};
 
-pub use crate::metadata::{ControllerError, LoadError};
+pub use crate::cluster::RegistrationError;
+pub use crate::metadata::SourceError;
 pub use crate::net::BindError;
 pub use crate::partitions::RecoverError;
 
@@ -65,81 +71,227 @@ pub enum StartError {
         name: String,
         protocol: SecurityProtocol,
     },
-    #[error(
-        "process.roles and controller.quorum.voters describe a cluster of several nodes, and only a single node that is broker and controller is served so far"
-    )]
-    Cluster,
     #[error("the metadata log cannot be opened: {0}")]
-    Store(#[from] StoreError),
-    #[error("the metadata log cannot be loaded: {0}")]
-    Load(#[from] LoadError),
+    Source(#[from] SourceError),
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
-    Controller(#[from] ControllerError),
+    Register(#[from] RegistrationError),
 }
 
-/// Starts a broker and returns when clients can use it.
+/// Starts a node and returns when clients can use it.
 pub async fn start(parts: StartParts) -> Result<Running, StartError> {
     let listeners = &parts.settings.listeners;
     check_is_served(listeners)?;
     let bound = bind_all(listeners).await?;
-    let settings = Settings::resolve(&Layers::at_start(&parts.settings.fixed))?;
-    let (clock, timers, tasks) = (SystemClock::start(), Arc::default(), Tasks::default());
+    let addresses = bound
+        .iter()
+        .map(|bound| (bound.name.clone(), bound.address));
+    let addresses = addresses.collect();
+    let channels = Channels::default();
+    let (clock, tasks) = (SystemClock::start(), Tasks::default());
     let mut logs: HashMap<_, _> = parts
         .store
         .logs()
         .into_iter()
         .map(|log| (log.tp, log))
         .collect();
-    let (committed, events) = mpsc::unbounded_channel();
+    let (heard, events) = mpsc::unbounded_channel();
+    let (proposer, proposals) = ottla_quorum::proposals();
+    let controllers = Controllers::new(listeners);
+    let controller = controller(&parts, clock, heard, proposer, &controllers)?;
+    let participant = controller.participant();
+    let source = controllers.open(
+        &parts.store,
+        &mut logs,
+        &channels,
+        participant.clone(),
+        proposals,
+    )?;
     let (failures, failed) = mpsc::unbounded_channel();
-    let cell = open_metadata_log(&parts, clock, &timers, &failures, &mut logs)?;
-    let controller =
-        ControllerHandle::new(cell, settings.controller(&parts.settings.fixed), committed);
-    let image = controller.load()?;
+    let (cut, cuts) = mpsc::unbounded_channel();
+    let (proposals, proposed) = mpsc::unbounded_channel();
+    let broker = make_broker(
+        &parts,
+        clock,
+        &tasks,
+        controller.clone(),
+        &controllers,
+        &channels,
+        &source,
+        Reports {
+            failures,
+            cut,
+            proposals,
+        },
+    )?;
+    tasks.spawn("timers", broker.timers.clone().run(clock, tasks.stopping()));
+    tasks.spawn("controller", controller.run(tasks.stopping()));
+    let follower = Follower::new(broker.clone(), source.image().0, logs);
+    tasks.spawn("metadata", follower.run(events, tasks.stopping()));
+    let registration = registration(&broker, &parts, &bound);
+    accept(&broker, bound, listeners, source.voter());
+    source.start(&controllers, &channels, participant, &tasks);
+    tasks.spawn("watch", cluster::watch(broker.clone(), tasks.stopping()));
+    let after_cuts = revive::after_cuts(broker.clone(), cuts, tasks.stopping());
+    tasks.spawn("after-cuts", after_cuts);
+    let propose = cluster::propose(broker.clone(), proposed, tasks.stopping());
+    tasks.spawn("isr", propose);
+    if listeners.roles.broker {
+        join(&broker, registration).await?;
+    }
+    keep_house(&broker, failed);
+    broker.set_ready();
+    Ok(Running { broker, addresses })
+}
 
-    let broker = Broker::new(Parts {
+/// Returns when this broker is a member of the cluster, and stays one.
+async fn join(broker: &Arc<Broker>, registration: Registration) -> Result<(), StartError> {
+    let tasks = &broker.tasks;
+    let joined = async {
+        cluster::register(broker, &registration, tasks.stopping()).await?;
+        cluster::join(broker, tasks.stopping()).await;
+        Ok::<_, StartError>(())
+    };
+    tokio::select! {
+        biased;
+        refused = broker.controller.refused() => return Err(refused.into()),
+        joined = joined => joined?,
+    }
+    let report = cluster::report(broker.clone(), registration, tasks.stopping());
+    tasks.spawn("report", report);
+    Ok(())
+}
+
+fn controller(
+    parts: &StartParts,
+    clock: SystemClock,
+    events: mpsc::UnboundedSender<Event>,
+    proposer: Proposer,
+    controllers: &Controllers,
+) -> Result<ControllerHandle, StartError> {
+    let settings = Settings::resolve(&Layers::at_start(&parts.settings.fixed))?;
+    let credentials = parts.bootstrap.scram.iter().cloned();
+    let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
+    Ok(ControllerHandle::new(ControllerParts {
+        settings: settings.controller(&parts.settings),
+        clock,
+        events,
+        proposer,
+        voters: controllers.voters(),
+        beginning: Beginning {
+            cluster: parts.cluster_id.clone(),
+            credentials: credentials.collect(),
+        },
+    }))
+}
+
+/// Where cells report what they cannot do themselves.
+struct Reports {
+    failures: mpsc::UnboundedSender<Arc<Cell>>,
+    cut: mpsc::UnboundedSender<Arc<Cell>>,
+    proposals: mpsc::UnboundedSender<IsrProposal>,
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are what a broker is made of"
+)]
+fn make_broker(
+    parts: &StartParts,
+    clock: SystemClock,
+    tasks: &Tasks,
+    controller: ControllerHandle,
+    controllers: &Controllers,
+    channels: &Channels,
+    source: &Source,
+    reports: Reports,
+) -> Result<Arc<Broker>, StartError> {
+    let listeners = &parts.settings.listeners;
+    let (image, metadata_end) = source.image();
+    let candidates = controllers.others().into_iter();
+    let candidates = candidates.map(|(id, address)| Candidate { id, address });
+    Ok(Broker::new(Parts {
         id: listeners.node,
         cluster_id: parts.cluster_id.clone(),
         clock,
         store: parts.store.clone(),
-        timers: timers.clone(),
+        timers: Arc::default(),
         controller,
         tasks: tasks.clone(),
-        failures,
+        failures: reports.failures,
+        cut: reports.cut,
+        proposals: reports.proposals,
+        channels: channels.clone(),
         fixed: parts.settings.fixed.clone(),
         settings: resolved(&parts.settings.fixed, listeners, &image)?,
-        image: image.clone(),
+        image,
+        metadata_end,
+        voter: source.voter(),
+        cluster: ClusterHandle::new(Client::new(channels.clone(), candidates.collect())),
+        inter_broker: listeners.inter_broker.clone(),
+        controller_listener: listeners
+            .controller_names
+            .first()
+            .cloned()
+            .unwrap_or_default(),
+        session_timeout: session_timeout(&parts.settings),
         seed: i32::from_be_bytes(random_bytes()),
-    });
-    tasks.spawn("timers", timers.run(clock, tasks.stopping()));
-    let follower = Follower::start(broker.clone(), image, logs);
-    tasks.spawn("metadata", follower.run(events, tasks.stopping()));
-    register(&broker, &parts, &bound).await?;
-    tasks.spawn(
-        "revive",
-        revive::run(broker.clone(), failed, tasks.stopping()),
-    );
-    tasks.spawn(
-        "housekeeping",
-        housekeeping::run(broker.clone(), tasks.stopping()),
-    );
-    tasks.spawn(
-        "compaction",
-        compaction::run(broker.clone(), tasks.stopping()),
-    );
+    }))
+}
 
-    let addresses = bound
-        .iter()
-        .map(|bound| (bound.name.clone(), bound.address));
-    let addresses = addresses.collect();
-    for bound in bound {
+/// Lets clients and other nodes in; clients wait until they can be served.
+fn accept(broker: &Arc<Broker>, bound: Vec<Bound>, listeners: &Listeners, voter: Option<Voter>) {
+    let tasks = &broker.tasks;
+    let (handoff, incoming) = ottla_rpc::incoming();
+    let nodes = serve_nodes(broker.clone(), voter, incoming, tasks.stopping());
+    tasks.spawn("grpc", nodes);
+    for mut bound in bound {
+        if *bound.name == *listeners.inter_broker || listeners.is_for_controllers(&bound.name) {
+            bound.hand_off(handoff.clone());
+        }
         info!(listener = %bound.name, address = %bound.address, "listening");
         let accept = bound.accept(broker.clone(), tasks.clone(), tasks.stopping());
         tasks.spawn("listener", accept);
     }
-    Ok(Running { broker, addresses })
+}
+
+/// Serves other nodes until the broker stops.
+async fn serve_nodes(
+    broker: Arc<Broker>,
+    voter: Option<Voter>,
+    incoming: IncomingStream,
+    mut stop: Stop,
+) {
+    let leaders = Leaders::new(
+        Arc::new(StreamNode {
+            id: broker.id,
+            broker: Arc::downgrade(&broker),
+            tasks: broker.tasks.clone(),
+        }),
+        Arc::new(LocalReplicas(Arc::downgrade(&broker))),
+        limits::REPLICATION,
+        broker.throttles.leader.clone(),
+    );
+    let control = ottla_control::service(Arc::new(Answering(broker)));
+    let mut routes = Routes::new(control).add_service(leaders.service());
+    if let Some(voter) = voter {
+        routes = routes.add_service(voter.service());
+    }
+    let served = ottla_rpc::serve(routes, incoming, async move { stop.requested().await });
+    if let Err(error) = served.await {
+        warn!(%error, "other nodes are not served any more");
+    }
+}
+
+fn keep_house(broker: &Arc<Broker>, failed: mpsc::UnboundedReceiver<Arc<Cell>>) {
+    let tasks = &broker.tasks;
+    let revive = revive::run(broker.clone(), failed, tasks.stopping());
+    tasks.spawn("revive", revive);
+    let housekeeping = housekeeping::run(broker.clone(), tasks.stopping());
+    tasks.spawn("housekeeping", housekeeping);
+    let compaction = compaction::run(broker.clone(), tasks.stopping());
+    tasks.spawn("compaction", compaction);
 }
 
 impl Running {
@@ -161,6 +313,7 @@ impl Running {
         let facts = ConnectionFacts {
             listener: listener.into(),
             peer: None,
+            is_forwarded: false,
         };
         let tasks = &self.broker.tasks;
         let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());
@@ -170,6 +323,9 @@ impl Running {
     /// Lets requests that are under way finish, keeps what makes the next start
     /// quick, and closes the store.
     pub async fn stop(self) {
+        if self.broker.settings().broker.controlled_shutdown_enable {
+            cluster::hand_over(&self.broker).await;
+        }
         self.broker.tasks.stop();
         if !self.drained(limits::DRAIN_MS_MAX).await {
             // What still waits is a group's join or sync, which may wait long.
@@ -185,7 +341,6 @@ impl Running {
             for topic in broker.registry.topics() {
                 topic.cells().for_each(|cell| cell.checkpoint());
             }
-            broker.controller.cell().checkpoint();
             broker.store.close();
         };
         self.broker.read_pool.run(close).await;
@@ -201,13 +356,6 @@ impl Running {
 }
 
 fn check_is_served(listeners: &Listeners) -> Result<(), StartError> {
-    let is_alone = listeners
-        .voters
-        .iter()
-        .all(|voter| voter.id == listeners.node);
-    if !listeners.roles.broker || !listeners.roles.controller || !is_alone {
-        return Err(StartError::Cluster);
-    }
     let other = listeners
         .bound
         .iter()
@@ -221,13 +369,11 @@ fn check_is_served(listeners: &Listeners) -> Result<(), StartError> {
     }
 }
 
-/// Binds every listener for clients. A single node needs none for controllers.
+/// Binds every listener.
 async fn bind_all(listeners: &Listeners) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::new();
     for listener in &listeners.bound {
-        if !listeners.is_for_controllers(&listener.name) {
-            bound.push(net::bind(listener).await?);
-        }
+        bound.push(net::bind(listener).await?);
     }
     Ok(bound)
 }
@@ -248,88 +394,23 @@ fn resolved(
     })
 }
 
-/// Opens the metadata log: a partition like any other, of a topic that is none.
-fn open_metadata_log(
-    parts: &StartParts,
-    clock: SystemClock,
-    timers: &Arc<Timers>,
-    failures: &mpsc::UnboundedSender<Arc<Cell>>,
-    logs: &mut HashMap<TopicPartition, LogSummary>,
-) -> Result<Arc<Cell>, StartError> {
-    let topic_partition = TopicPartition {
-        topic: METADATA_TOPIC_ID,
-        partition: PartitionId(0),
-    };
-    let log = match logs.remove(&topic_partition).map(|log| log.id) {
-        Some(log) => log,
-        None => parts.store.create(topic_partition)?,
-    };
-    let node = parts.settings.listeners.node;
-    let settings = ottla_partition::Settings::default();
-    let partition =
-        recover(&*parts.store, log, clock.now(), node, settings).map_err(LoadError::from)?;
-    let layers = Layers::at_start(&parts.settings.fixed);
-    // What the cluster has agreed on is flushed, whatever becomes of records; so does
-    // Kafka.
-    let config = TopicConfig {
-        flush_messages: 1,
-        ..TopicConfig::clone(layers.topic_defaults()?.config())
-    };
-    let cell = Cell::new(CellParts {
-        topic_partition,
-        topic: TopicName::from(METADATA_TOPIC),
-        log,
-        store: parts.store.clone(),
-        partition,
-        config: Arc::new(config),
-        clock,
-        timers: timers.clone(),
-        failures: failures.clone(),
-    });
-    cell.lead(Lead {
-        epoch: LeaderEpoch(0),
-        replicas: vec![node],
-        isr: vec![node],
-    });
-    Ok(cell)
-}
-
-/// Makes the cluster know this broker by its addresses.
-async fn register(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Result<(), StartError> {
-    let cluster = broker.cluster_id.clone();
-    let credentials = parts.bootstrap.scram.iter().cloned();
-    let credentials = credentials.map(|(of, credential)| (of, Arc::new(credential)));
-    let credentials = credentials.collect();
-    let bootstrapped = broker.controller.ask(|token| Input::Bootstrap {
-        token,
-        cluster,
-        credentials,
-    });
-    match bootstrapped.await? {
-        Reply::Bootstrap(result) => result?,
-        other @ (Reply::RegisterBroker(_)
-        | Reply::CreateTopics(_)
-        | Reply::DeleteTopics(_)
-        | Reply::CreatePartitions(_)
-        | Reply::AlterConfigs(_)
-        | Reply::AlterScram(_)
-        | Reply::AllocateProducerIds(_)) => {
-            unreachable!("the controller answered with {other:?}")
-        }
-    }
-    let registration = Registration {
+/// What this broker tells the cluster of itself.
+fn registration(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Registration {
+    Registration {
         id: broker.id,
         epoch: BrokerEpoch::default(),
-        incarnation: *Uuid::new_v4().as_bytes(),
+        incarnation: broker.incarnation,
         rack: parts.settings.broker.broker_rack.clone(),
         listeners: endpoints(parts, bound),
-    };
-    let registered = broker.controller.ask(|token| Input::RegisterBroker {
-        token,
-        broker: registration,
-    });
-    registered.await?;
-    Ok(())
+        fenced: true,
+        in_controlled_shutdown: false,
+    }
+}
+
+/// A broker that is silent for so long counts as dead.
+fn session_timeout(settings: &Start) -> Duration {
+    let ms = settings.session_timeout_ms();
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn endpoints(parts: &StartParts, bound: &[Bound]) -> Vec<Endpoint> {

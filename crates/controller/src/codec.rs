@@ -73,7 +73,8 @@ impl Writer {
         self.0.freeze()
     }
 
-    fn len(self, len: usize) -> Self {
+    /// What stands before the items of a list.
+    pub(crate) fn len(self, len: usize) -> Self {
         self.unsigned(u64::try_from(len).expect("a length fits 64 bits"))
     }
 
@@ -118,6 +119,14 @@ impl<'a> Reader<'a> {
         T::try_from(n).map_err(|_| RecordError::OutOfRange { field })
     }
 
+    pub(crate) fn flag(&mut self, field: &'static str) -> Result<bool, RecordError> {
+        match self.byte(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(RecordError::OutOfRange { field }),
+        }
+    }
+
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], RecordError> {
         let len = self.len(field)?;
         let (bytes, rest) = self
@@ -136,11 +145,7 @@ impl<'a> Reader<'a> {
         &mut self,
         field: &'static str,
     ) -> Result<Option<&'a str>, RecordError> {
-        match self.byte(field)? {
-            0 => Ok(None),
-            1 => self.str(field).map(Some),
-            _ => Err(RecordError::OutOfRange { field }),
-        }
+        self.flag(field)?.then(|| self.str(field)).transpose()
     }
 
     pub(crate) fn list<T>(

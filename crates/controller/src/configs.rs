@@ -4,17 +4,24 @@
 use std::collections::BTreeSet;
 
 use ottla_base::config::{
-    self, BrokerTarget, ConfigError, Layers, Overrides, Scope, check_broker_overrides,
-    check_client_metrics_overrides, check_group_overrides, check_topic_overrides,
+    self, BrokerTarget, ConfigError, Layers, Overrides, Scope, TopicDefaults,
+    check_broker_overrides, check_client_metrics_overrides, check_group_overrides,
+    check_topic_overrides,
 };
-use ottla_base::{BrokerId, Effects, GroupId, Machine, TopicName};
+use ottla_base::{BrokerId, Effects, GroupId, Machine, TopicName, TopicPartition};
 
+use crate::change::Rules;
 use crate::record::Record;
 use crate::topics::repeated;
-use crate::{ControllerMachine, Mode};
+use crate::{ControllerMachine, Mode, Partition};
 
 /// Most settings that one request may change, as in Kafka.
 pub const CHANGES_PER_REQUEST_MAX: usize = 10_000;
+
+const ISR_MIN: &str = "min.insync.replicas";
+
+/// The settings that say who may lead.
+const ELECTION_SETTINGS: [&str; 2] = [ISR_MIN, "unclean.leader.election.enable"];
 
 /// What settings belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +127,9 @@ pub enum AlterConfigError {
         kind: ResourceKind,
         source: ConfigError,
     },
+    /// The controller could not tell then what leaders have acknowledged.
+    #[error("Broker-level {ISR_MIN} cannot be altered while ELR is enabled.")]
+    MinIsrOfOneBroker,
     #[error("the request changes more than {CHANGES_PER_REQUEST_MAX} settings")]
     TooMany,
 }
@@ -149,18 +159,51 @@ impl ControllerMachine {
                 self.plan(alteration)
             })
             .collect();
-        plans
+        if mode == Mode::Apply {
+            let written = plans.iter().flatten().flatten();
+            written.for_each(|record| self.emit(record.clone(), fx));
+            self.elect_by_new_rules(plans.iter().flatten().flatten(), fx);
+        }
+        plans.into_iter().map(|plan| plan.map(|_| ())).collect()
+    }
+
+    /// A topic's settings say how many must be in sync and whether an unclean election
+    /// is allowed: where that has changed, other replicas may be eligible.
+    fn elect_by_new_rules<'a>(
+        &mut self,
+        written: impl Iterator<Item = &'a Record>,
+        fx: &mut Effects<Self>,
+    ) {
+        let mut affected = BTreeSet::new();
+        for record in written {
+            let Record::Config { resource, name, .. } = record else {
+                continue;
+            };
+            if !ELECTION_SETTINGS.contains(&name.as_str()) {
+                continue;
+            }
+            match resource {
+                Resource::Topic(name) => affected.extend(self.image().topic(name).map(|at| at.id)),
+                Resource::Brokers => affected.extend(self.image().topics().map(|topic| topic.id)),
+                Resource::Broker(_) | Resource::Group(_) | Resource::ClientMetrics(_) => {}
+            }
+        }
+        let partitions: Vec<_> = affected
             .into_iter()
-            .map(|plan| {
-                let records = plan?;
-                if mode == Mode::Apply {
-                    for record in records {
-                        self.emit(record, fx);
-                    }
-                }
-                Ok(())
+            .filter_map(|topic| self.image().topic_by_id(topic))
+            .flat_map(|topic| {
+                let topic_partition = |(partition, _)| TopicPartition {
+                    topic: topic.id,
+                    partition,
+                };
+                topic.partitions().map(topic_partition)
             })
-            .collect()
+            .collect();
+        let elect = |partition: &Partition, rules: Rules| {
+            let matters = partition.leader.is_none() || !partition.elr.is_empty();
+            matters.then(|| (partition.clone(), rules.preference()))
+        };
+        self.change_partitions(&partitions, elect, fx);
     }
 
     /// The records that an alteration needs.
@@ -190,7 +233,16 @@ impl ControllerMachine {
             }
         };
         self.check(resource, &before, &after).map_err(refused)?;
-        Ok(difference(resource, &before, &after, &named))
+        let records = difference(resource, &before, &after, &named);
+        let is_min_isr =
+            |record: &Record| matches!(record, Record::Config { name, .. } if name == ISR_MIN);
+        if matches!(resource, Resource::Broker(_))
+            && self.settings().elr_enabled
+            && records.iter().any(is_min_isr)
+        {
+            return Err(AlterConfigError::MinIsrOfOneBroker);
+        }
+        Ok(records)
     }
 
     fn may_have_settings(&self, resource: &Resource) -> Result<(), AlterConfigError> {
@@ -251,6 +303,14 @@ impl ControllerMachine {
         self.with_layers(|layers| {
             check_topic_overrides(&layers, &layers.topic_defaults()?, before, after)
         })
+    }
+
+    /// What a topic has that was given nothing of its own.
+    pub(crate) fn topic_defaults(&self) -> TopicDefaults {
+        let none = Overrides::new();
+        self.with_layers(|layers| layers.topic_defaults())
+            .or_else(|_| Layers::at_start(&none).topic_defaults())
+            .expect("the defaults of all settings hold")
     }
 
     /// What a broker has that was given nothing of its own.

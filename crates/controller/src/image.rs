@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use ottla_base::config::Overrides;
 use ottla_base::{
-    BrokerId, ClusterId, LeaderEpoch, PartitionId, ProducerId, TopicId, TopicName, TopicPartition,
+    BrokerId, ClusterId, PartitionId, ProducerId, TopicId, TopicName, TopicPartition,
 };
 
 use crate::record::Record;
 use crate::sorted_map::SortedMap;
-use crate::{CredentialId, Registration, Resource, ScramCredential};
+use crate::{
+    BrokerEpoch, CredentialId, Partition, Partitions, Registration, Resource, ScramCredential,
+};
 
 /// All that the metadata log says. A clone is a handful of reference counts, and
 /// a change after one copies little: see [`SortedMap`].
@@ -22,13 +24,16 @@ use crate::{CredentialId, Registration, Resource, ScramCredential};
 pub struct Image {
     cluster: Option<ClusterId>,
     topics: SortedMap<TopicId, Arc<Topic>>,
-    /// The same topics as in `topics`.
-    by_name: SortedMap<TopicName, Arc<Topic>>,
+    /// The same topics as in `topics`, which alone holds them: a change to one that
+    /// nobody else holds is made in place.
+    by_name: SortedMap<TopicName, TopicId>,
     /// The names that hold '.' or '_'.
     confusable: SortedMap<Confusable, ()>,
     /// No resource has an empty set.
     configs: SortedMap<Resource, Arc<Overrides>>,
     brokers: Arc<BTreeMap<BrokerId, Arc<Registration>>>,
+    /// The highest that any broker was ever given, also one that is gone.
+    last_broker_epoch: BrokerEpoch,
     /// The first producer id that no block holds yet.
     next_producer_id: ProducerId,
     /// No level is 0.
@@ -41,22 +46,7 @@ pub struct Image {
 pub struct Topic {
     pub id: TopicId,
     pub name: TopicName,
-    /// By [`PartitionId`], from 0 without gaps.
-    pub partitions: Vec<Partition>,
-}
-
-/// Who keeps one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
-    /// The first is preferred as leader.
-    pub replicas: Vec<BrokerId>,
-    /// A subset of `replicas`.
-    pub isr: Vec<BrokerId>,
-    /// None while no replica may lead.
-    pub leader: Option<BrokerId>,
-    pub leader_epoch: LeaderEpoch,
-    /// Grows with every change to this partition.
-    pub partition_epoch: i32,
+    pub partitions: Partitions,
 }
 
 /// What one record changed, for those who act on it.
@@ -71,9 +61,15 @@ pub enum Change {
         topic: Arc<Topic>,
         first: usize,
     },
+    /// Something about one partition, which the topic tells as it is now.
+    Partition {
+        topic: Arc<Topic>,
+        partition: PartitionId,
+    },
     /// A setting of this resource has another value, or none any more.
     Config(Resource),
     Broker(Arc<Registration>),
+    BrokerGone(BrokerId),
     ProducerIds,
     Feature,
     Scram,
@@ -92,14 +88,28 @@ impl Image {
             }
             Record::Topic(topic) => self.put_topic(topic),
             Record::TopicDeleted(id) => self.remove_topic(*id),
+            Record::Partition {
+                topic,
+                partition,
+                state,
+            } => self.put_partition(*topic, *partition, state),
             Record::Config {
                 resource,
                 name,
                 value,
             } => self.put_config(resource, name, value.as_deref()),
             Record::Broker(broker) => {
+                self.last_broker_epoch = self.last_broker_epoch.max(broker.epoch);
                 Arc::make_mut(&mut self.brokers).insert(broker.id, Arc::clone(broker));
                 Change::Broker(Arc::clone(broker))
+            }
+            Record::BrokerGone(id) => match Arc::make_mut(&mut self.brokers).remove(id) {
+                Some(_) => Change::BrokerGone(*id),
+                None => Change::Nothing,
+            },
+            Record::BrokerEpochs { last } => {
+                self.last_broker_epoch = self.last_broker_epoch.max(*last);
+                Change::Nothing
             }
             Record::ProducerIds { next } => {
                 self.next_producer_id = self.next_producer_id.max(*next);
@@ -129,7 +139,7 @@ impl Image {
     }
 
     pub fn topic(&self, name: &TopicName) -> Option<&Arc<Topic>> {
-        self.by_name.get(name)
+        self.topics.get(self.by_name.get(name)?)
     }
 
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
@@ -138,12 +148,14 @@ impl Image {
 
     /// By rising name.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
-        self.by_name.iter().map(|(_, topic)| topic)
+        let ids = self.by_name.iter().map(|(_, id)| id);
+        ids.filter_map(|id| self.topics.get(id))
     }
 
     /// By rising name, from `first` on.
     pub fn topics_from(&self, first: &TopicName) -> impl Iterator<Item = &Arc<Topic>> {
-        self.by_name.iter_from(first).map(|(_, topic)| topic)
+        let ids = self.by_name.iter_from(first).map(|(_, id)| id);
+        ids.filter_map(|id| self.topics.get(id))
     }
 
     pub fn topic_count(&self) -> usize {
@@ -182,6 +194,22 @@ impl Image {
         self.brokers.values()
     }
 
+    /// The broker, if it takes part: it is neither fenced nor on its way out.
+    pub fn active_broker(&self, id: BrokerId) -> Option<&Arc<Registration>> {
+        self.broker(id).filter(|broker| broker.is_active())
+    }
+
+    /// Who leads the partition and is known to be alive. A partition with one replica
+    /// keeps its leader while that is away.
+    pub fn live_leader(&self, partition: &Partition) -> Option<BrokerId> {
+        let unfenced = |id: &BrokerId| self.broker(*id).is_some_and(|broker| !broker.fenced);
+        partition.leader.filter(unfenced)
+    }
+
+    pub(crate) fn last_broker_epoch(&self) -> BrokerEpoch {
+        self.last_broker_epoch
+    }
+
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id
     }
@@ -198,6 +226,42 @@ impl Image {
             .map(|(name, level)| (name.as_str(), *level))
     }
 
+    /// The records that make this image from nothing.
+    pub fn records(&self) -> Vec<Record> {
+        let cluster = self.cluster.iter().cloned().map(Record::Cluster);
+        let features = self.features.iter().map(|(name, level)| Record::Feature {
+            name: name.clone(),
+            level: *level,
+        });
+        let credentials = self.scram.iter().map(|(of, credential)| Record::Scram {
+            of: of.clone(),
+            credential: Some(Arc::clone(credential)),
+        });
+        let brokers = self.brokers.values().cloned().map(Record::Broker);
+        let topics = self
+            .topics
+            .iter()
+            .map(|(_, topic)| Record::Topic(Arc::clone(topic)));
+        let configs = self.configs.iter().flat_map(|(resource, overrides)| {
+            overrides.iter().map(|(name, value)| Record::Config {
+                resource: resource.clone(),
+                name: name.clone(),
+                value: Some(value.clone()),
+            })
+        });
+        let last = self.last_broker_epoch;
+        let next = self.next_producer_id;
+        cluster
+            .chain(features)
+            .chain(credentials)
+            .chain([Record::BrokerEpochs { last }])
+            .chain(brokers)
+            .chain(topics)
+            .chain(configs)
+            .chain([Record::ProducerIds { next }])
+            .collect()
+    }
+
     pub fn credential(&self, of: &CredentialId) -> Option<&Arc<ScramCredential>> {
         self.scram.get(of)
     }
@@ -209,7 +273,7 @@ impl Image {
 
     fn put_topic(&mut self, topic: &Arc<Topic>) -> Change {
         let before = self.topics.insert(topic.id, Arc::clone(topic));
-        self.by_name.insert(topic.name.clone(), Arc::clone(topic));
+        self.by_name.insert(topic.name.clone(), topic.id);
         if let Some(name) = Confusable::new(&topic.name) {
             self.confusable.insert(name, ());
         }
@@ -230,13 +294,37 @@ impl Image {
             return Change::Nothing;
         };
         // The name may have gone to a younger topic.
-        if self.by_name.get(&topic.name).is_some_and(|at| at.id == id) {
+        if self.by_name.get(&topic.name) == Some(&id) {
             self.by_name.remove(&topic.name);
             if let Some(name) = Confusable::new(&topic.name) {
                 self.confusable.remove(&name);
             }
         }
         Change::TopicDeleted(topic)
+    }
+
+    /// A partition of a topic that is not there is none of ours: the topic is gone,
+    /// or a later record tells of it whole.
+    fn put_partition(
+        &mut self,
+        id: TopicId,
+        partition: PartitionId,
+        state: &Arc<Partition>,
+    ) -> Change {
+        let topic = self.topics.get_mut(&id);
+        let (Some(topic), Ok(at)) = (topic, usize::try_from(partition.0)) else {
+            return Change::Nothing;
+        };
+        let replaced = Arc::make_mut(topic)
+            .partitions
+            .replace(at, Arc::clone(state));
+        match replaced {
+            Some(_) => Change::Partition {
+                topic: Arc::clone(topic),
+                partition,
+            },
+            None => Change::Nothing,
+        }
     }
 
     fn put_config(&mut self, resource: &Resource, name: &str, value: Option<&str>) -> Change {
@@ -265,32 +353,19 @@ impl Topic {
 
     /// Every partition with its id.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
-        (0..).map(PartitionId).zip(&self.partitions)
+        (0..).map(PartitionId).zip(self.partitions.iter())
     }
 
-    /// How many replicas a partition has.
+    /// How many replicas a partition has, without those that are on their way out.
     pub fn replication_factor(&self) -> usize {
-        self.partitions
-            .first()
-            .map_or(0, |partition| partition.replicas.len())
+        self.partitions.first().map_or(0, |partition| {
+            partition.replicas.len() - partition.removing.len()
+        })
     }
 
     /// Whether the broker keeps its own state in this topic.
     pub fn is_internal(&self) -> bool {
         is_internal(&self.name)
-    }
-}
-
-impl Partition {
-    /// A partition that nothing has happened to yet.
-    pub fn new(replicas: Vec<BrokerId>, isr: Vec<BrokerId>) -> Self {
-        Self {
-            leader: isr.first().copied(),
-            replicas,
-            isr,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: 0,
-        }
     }
 }
 

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use ottla_base::config::Overrides;
-use ottla_base::{BrokerId, ClusterId, Effects, Machine, Millis, ReplyToken};
+use ottla_base::{
+    BrokerId, ClusterId, Effects, Machine, Millis, PartitionId, ReplyToken, TopicName,
+};
 
 use crate::features::FEATURES;
+use crate::hosted::Hosted;
 use crate::record::Record;
+use crate::sessions::Sessions;
 use crate::{
-    AlterConfigError, AlterScramError, Alteration, BrokerEpoch, CreatePartitionsError,
-    CreateTopicError, CredentialId, DeleteTopicError, Image, NewPartitions, NewTopic,
-    ProducerIdBlock, ProducerIdError, Registration, ScramAlteration, ScramCredential, Topic,
-    TopicRef,
+    AlterConfigError, AlterPartitionError, AlterScramError, Alteration, BrokerEpoch,
+    CreatePartitionsError, CreateTopicError, CredentialId, DeleteTopicError, Elected, Election,
+    Heartbeat, HeartbeatAnswer, Image, IsrChange, NewPartitions, NewTopic, Partition,
+    ProducerIdBlock, ProducerIdError, ReassignError, Reassignment, RegisterError, Registration,
+    ReplicationFactor, ScramAlteration, ScramCredential, StaleBrokerEpoch, Topic, TopicRef,
+    UnregisterError,
 };
 
 /// Decides every change to the cluster. Owned by the controller's driver; what it
@@ -20,6 +26,12 @@ use crate::{
 pub struct ControllerMachine {
     image: Image,
     settings: Settings,
+    /// Follows from `image`.
+    pub(crate) hosted: Hosted,
+    pub(crate) sessions: Sessions,
+    awake: bool,
+    /// When preferred leaders are looked for next; none before the first step.
+    rebalance_at: Option<Millis>,
 }
 
 /// What the configuration of the controller's own node says.
@@ -31,10 +43,17 @@ pub struct Settings {
     pub replication_factor_default: i16,
     /// All that was set at the start of the node.
     pub fixed: Arc<Overrides>,
+    /// A broker that is not heard from for so long is fenced.
+    pub session_timeout_ms: i64,
+    /// Whether replicas outside of the ISR may be eligible as leaders (KIP-966).
+    pub elr_enabled: bool,
+    /// How often leadership goes back to the preferred leaders by itself; None leaves
+    /// partitions with the leaders they have.
+    pub leader_imbalance_check_ms: Option<i64>,
 }
 
-/// Something that asks for a decision. Every input is answered exactly once, by
-/// the [`Reply`] of the same name.
+/// Something that asks for a decision. Every input with a token is answered
+/// exactly once, by the [`Reply`] of the same name.
 #[derive(Debug)]
 pub enum Input {
     /// The first thing after every load.
@@ -47,6 +66,36 @@ pub enum Input {
     RegisterBroker {
         token: ReplyToken,
         broker: Registration,
+    },
+    Heartbeat {
+        token: ReplyToken,
+        heartbeat: Heartbeat,
+    },
+    /// The process of a broker is gone for sure.
+    BrokerLost {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
+    UnregisterBroker {
+        token: ReplyToken,
+        broker: BrokerId,
+    },
+    AlterPartitions {
+        token: ReplyToken,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        changes: Vec<IsrChange>,
+    },
+    ElectLeaders {
+        token: ReplyToken,
+        kind: Election,
+        /// None asks for every partition.
+        partitions: Option<Vec<(TopicName, PartitionId)>>,
+    },
+    Reassign {
+        token: ReplyToken,
+        factor: ReplicationFactor,
+        items: Vec<Reassignment>,
     },
     CreateTopics {
         token: ReplyToken,
@@ -89,7 +138,15 @@ pub enum Mode {
 #[derive(Debug, PartialEq)]
 pub enum Reply {
     Bootstrap(Result<(), BootstrapError>),
-    RegisterBroker(BrokerEpoch),
+    RegisterBroker(Result<BrokerEpoch, RegisterError>),
+    Heartbeat(Result<HeartbeatAnswer, StaleBrokerEpoch>),
+    UnregisterBroker(Result<(), UnregisterError>),
+    /// The partitions as they are now.
+    AlterPartitions(Result<Vec<Result<Arc<Partition>, AlterPartitionError>>, StaleBrokerEpoch>),
+    /// One for each that was named, or, where none was, for each that has not the
+    /// leader it should have.
+    ElectLeaders(Vec<Elected>),
+    Reassign(Vec<Result<(), ReassignError>>),
     /// The topic as it is now, or as it would be.
     CreateTopics(Vec<Result<Arc<Topic>, CreateTopicError>>),
     /// The topic as it was.
@@ -121,10 +178,38 @@ pub enum BootstrapError {
 impl ControllerMachine {
     /// A machine that has applied nothing yet.
     pub fn new(settings: Settings) -> Self {
+        Self::from_image(settings, Image::default())
+    }
+
+    /// A machine that goes on from what others have decided.
+    pub fn from_image(settings: Settings, image: Image) -> Self {
         Self {
-            image: Image::default(),
+            hosted: Hosted::of_image(&image),
+            sessions: Sessions::new(settings.session_timeout_ms),
+            awake: false,
+            rebalance_at: None,
+            image,
             settings,
         }
+    }
+
+    /// Whoever is not fenced counts as heard from at the first step: it has spoken to
+    /// the controller before this one.
+    fn wake(&mut self, fx: &Effects<Self>) {
+        if !self.awake {
+            self.awake = true;
+            self.assume_alive(fx);
+            self.schedule_rebalance(fx);
+        }
+    }
+
+    pub(crate) fn assume_alive(&mut self, fx: &Effects<Self>) {
+        self.sessions.assume(&self.image, fx.now());
+    }
+
+    fn schedule_rebalance(&mut self, fx: &Effects<Self>) {
+        let interval = self.settings.leader_imbalance_check_ms;
+        self.rebalance_at = interval.map(|ms| fx.now().plus_ms(ms));
     }
 
     /// What has been decided, committed or not.
@@ -196,65 +281,99 @@ impl Machine for ControllerMachine {
     }
 
     fn apply(&mut self, record: &Record) {
+        self.hosted.follow(&self.image, record);
         self.image.apply(record);
     }
 
     fn handle(&mut self, input: Input, fx: &mut Effects<Self>) {
-        let (token, reply) = match input {
+        self.wake(fx);
+        let token = input.token();
+        let reply = match input {
             Input::Bootstrap {
-                token,
                 cluster,
                 credentials,
-            } => (
-                token,
-                Reply::Bootstrap(self.bootstrap(cluster, credentials, fx)),
-            ),
-            Input::RegisterBroker { token, broker } => (
-                token,
-                Reply::RegisterBroker(self.register_broker(broker, fx)),
-            ),
-            Input::CreateTopics {
-                token,
-                mode,
-                topics,
-            } => (
-                token,
-                Reply::CreateTopics(self.create_topics(mode, &topics, fx)),
-            ),
-            Input::DeleteTopics { token, topics } => {
-                (token, Reply::DeleteTopics(self.delete_topics(&topics, fx)))
+                ..
+            } => Reply::Bootstrap(self.bootstrap(cluster, credentials, fx)),
+            Input::RegisterBroker { broker, .. } => {
+                Reply::RegisterBroker(self.register_broker(broker, fx))
             }
-            Input::CreatePartitions {
-                token,
-                mode,
-                topics,
-            } => (
-                token,
-                Reply::CreatePartitions(self.create_partitions(mode, &topics, fx)),
-            ),
+            Input::Heartbeat { heartbeat, .. } => Reply::Heartbeat(self.heartbeat(&heartbeat, fx)),
+            Input::BrokerLost { broker, epoch } => return self.broker_lost(broker, epoch, fx),
+            Input::UnregisterBroker { broker, .. } => {
+                Reply::UnregisterBroker(self.unregister_broker(broker, fx))
+            }
+            Input::AlterPartitions {
+                broker,
+                epoch,
+                changes,
+                ..
+            } => Reply::AlterPartitions(self.alter_partitions(broker, epoch, &changes, fx)),
+            Input::ElectLeaders {
+                kind, partitions, ..
+            } => Reply::ElectLeaders(self.elect_leaders(kind, partitions, fx)),
+            Input::Reassign { factor, items, .. } => {
+                Reply::Reassign(self.reassign(factor, &items, fx))
+            }
+            Input::CreateTopics { mode, topics, .. } => {
+                Reply::CreateTopics(self.create_topics(mode, &topics, fx))
+            }
+            Input::DeleteTopics { topics, .. } => {
+                Reply::DeleteTopics(self.delete_topics(&topics, fx))
+            }
+            Input::CreatePartitions { mode, topics, .. } => {
+                Reply::CreatePartitions(self.create_partitions(mode, &topics, fx))
+            }
             Input::AlterConfigs {
-                token,
-                mode,
-                alterations,
-            } => (
-                token,
-                Reply::AlterConfigs(self.alter_configs(mode, &alterations, fx)),
-            ),
-            Input::AlterScram { token, alterations } => {
-                (token, Reply::AlterScram(self.alter_scram(&alterations, fx)))
+                mode, alterations, ..
+            } => Reply::AlterConfigs(self.alter_configs(mode, &alterations, fx)),
+            Input::AlterScram { alterations, .. } => {
+                Reply::AlterScram(self.alter_scram(&alterations, fx))
             }
-            Input::AllocateProducerIds { token, broker: _ } => (
-                token,
-                Reply::AllocateProducerIds(self.allocate_producer_ids(fx)),
-            ),
+            Input::AllocateProducerIds { .. } => {
+                Reply::AllocateProducerIds(self.allocate_producer_ids(fx))
+            }
         };
-        fx.reply(token, reply);
+        if let Some(token) = token {
+            fx.reply(token, reply);
+        }
     }
 
-    /// Nothing here waits for a time.
     fn next_deadline(&self) -> Option<Millis> {
-        None
+        let silence = self.sessions.next_end(&self.image);
+        silence.into_iter().chain(self.rebalance_at).min()
     }
 
-    fn on_deadline(&mut self, _fx: &mut Effects<Self>) {}
+    fn on_deadline(&mut self, fx: &mut Effects<Self>) {
+        self.fence_silent(fx);
+        if self.rebalance_at.is_some_and(|at| at <= fx.now()) {
+            let more = self.rebalance_leaders(fx);
+            self.schedule_rebalance(fx);
+            if more {
+                // The next batch follows this one at once.
+                self.rebalance_at = Some(fx.now().plus_ms(1));
+            }
+        }
+    }
+}
+
+impl Input {
+    /// Who waits for the reply.
+    fn token(&self) -> Option<ReplyToken> {
+        match self {
+            Self::Bootstrap { token, .. }
+            | Self::RegisterBroker { token, .. }
+            | Self::Heartbeat { token, .. }
+            | Self::UnregisterBroker { token, .. }
+            | Self::AlterPartitions { token, .. }
+            | Self::ElectLeaders { token, .. }
+            | Self::Reassign { token, .. }
+            | Self::CreateTopics { token, .. }
+            | Self::DeleteTopics { token, .. }
+            | Self::CreatePartitions { token, .. }
+            | Self::AlterConfigs { token, .. }
+            | Self::AlterScram { token, .. }
+            | Self::AllocateProducerIds { token, .. } => Some(*token),
+            Self::BrokerLost { .. } => None,
+        }
+    }
 }

@@ -34,6 +34,17 @@ impl<K: Ord + Clone, V: Clone> SortedMap<K, V> {
         Some(&chunk[at].1)
     }
 
+    /// Copies what other clones hold.
+    pub(crate) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.chunk_of(key);
+        let found = search(self.chunks.get(at)?, key).ok()?;
+        let chunk = &mut Arc::make_mut(&mut self.chunks)[at];
+        Some(&mut Arc::make_mut(chunk)[found].1)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         entries(&self.chunks)
     }

@@ -94,6 +94,10 @@ pub enum AssignmentError {
         partition: PartitionId,
         broker: BrokerId,
     },
+    #[error(
+        "All brokers specified in the manual partition assignment for partition {partition} are fenced or in controlled shutdown."
+    )]
+    NoneActive { partition: PartitionId },
     #[error("partition {partition} has {have} replicas where the others have {need}")]
     UnequalReplicas {
         partition: PartitionId,
@@ -257,7 +261,7 @@ impl Scene<'_> {
         Ok(Arc::new(Topic {
             id: topic.id,
             name: topic.name.clone(),
-            partitions,
+            partitions: partitions.into_iter().collect(),
         }))
     }
 
@@ -286,12 +290,12 @@ pub(crate) fn placed(
     factor: usize,
     seed: u64,
 ) -> Result<Vec<Partition>, PlacementError> {
-    let brokers: Vec<_> = image.brokers().map(|broker| broker.id).collect();
-    let placed = place(&brokers, count, factor, seed)?;
-    Ok(placed
-        .into_iter()
-        .map(|replicas| Partition::new(replicas.clone(), replicas))
-        .collect())
+    let placed = place(image.brokers().map(|broker| &**broker), count, factor, seed)?;
+    let partition = |replicas: Vec<BrokerId>| {
+        let isr = active(image, &replicas);
+        Partition::new(replicas, isr)
+    };
+    Ok(placed.into_iter().map(partition).collect())
 }
 
 /// The partition that a request puts on `replicas`.
@@ -300,6 +304,20 @@ pub fn assigned(
     partition: PartitionId,
     replicas: &[BrokerId],
 ) -> Result<Partition, AssignmentError> {
+    check_assignment(image, partition, replicas)?;
+    let isr = active(image, replicas);
+    if isr.is_empty() {
+        return Err(AssignmentError::NoneActive { partition });
+    }
+    Ok(Partition::new(replicas.to_vec(), isr))
+}
+
+/// Whether there may be replicas there, dead or alive.
+pub(crate) fn check_assignment(
+    image: &Image,
+    partition: PartitionId,
+    replicas: &[BrokerId],
+) -> Result<(), AssignmentError> {
     if replicas.is_empty() {
         return Err(AssignmentError::Empty { partition });
     }
@@ -312,7 +330,13 @@ pub fn assigned(
             return Err(AssignmentError::RepeatedBroker { partition, broker });
         }
     }
-    Ok(Partition::new(replicas.to_vec(), replicas.to_vec()))
+    Ok(())
+}
+
+/// Those that are in sync with a partition that begins now.
+fn active(image: &Image, replicas: &[BrokerId]) -> Vec<BrokerId> {
+    let is_active = |id: &&BrokerId| image.active_broker(**id).is_some();
+    replicas.iter().filter(is_active).copied().collect()
 }
 
 /// Every partition needs as many replicas as the others.

@@ -16,17 +16,46 @@ pub enum Input {
     /// A client's batch, checked by the rules of produce requests. A coordinator
     /// that lives in this partition uses `Partition::append_hosted`.
     Append(Append),
-    /// A follower has made everything below `end` durable.
-    Replicated { by: BrokerId, end: Offset },
+    /// The leader's next batch, byte for byte. In the leader's log it follows
+    /// `after`, which is below its own offset where compaction left a gap.
+    AppendFrom {
+        epoch: LeaderEpoch,
+        after: Offset,
+        batch: RecordBatch,
+    },
+    /// How far the leader has come, whose log ours is the beginning of. Neither goes
+    /// back, so zero says nothing. The start may be beyond our end: our log begins
+    /// anew there.
+    Position {
+        epoch: LeaderEpoch,
+        high_watermark: Offset,
+        log_start: Offset,
+    },
+    /// A follower has made everything below `end` durable, and its log surely starts
+    /// at `log_start`. Comes of replicas only whose log was found to be the beginning
+    /// of ours in this epoch: see `Partition::place`.
+    Replicated {
+        by: BrokerId,
+        epoch: LeaderEpoch,
+        end: Offset,
+        log_start: Offset,
+    },
+    /// The controller has surely not carried out the proposal that was made with this
+    /// partition epoch, and will not.
+    IsrRefused { partition_epoch: i32 },
     /// The store has made everything below `end` durable, as its policy
     /// understands that. Completions of an earlier incarnation must not get here.
     Flushed { end: Offset },
     /// The log starts at `to` from now on, as durably as the store's policy has it:
     /// what this machine asked for, or one before it that had the same log.
     StartMoved { to: Offset },
-    /// The leader does not know our last batches: its own data of `epoch`, the
-    /// largest epoch that it has up to ours, ends at `end`.
-    Diverged { epoch: LeaderEpoch, end: Offset },
+    /// The leader of `leader_epoch` does not know our last batches: its own data of
+    /// `epoch`, the largest epoch that it has up to ours, ends at `end`.
+    Diverged {
+        leader_epoch: LeaderEpoch,
+        epoch: LeaderEpoch,
+        end: Offset,
+    },
     /// A client wants all records below `before` gone; `None` means all that are
     /// committed.
     DeleteRecords {
@@ -50,6 +79,8 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lead {
     pub epoch: LeaderEpoch,
+    /// Rises with every change of the partition; an older word is not heeded.
+    pub partition_epoch: i32,
     /// All replicas, this broker among them.
     pub replicas: Vec<BrokerId>,
     /// The replicas in sync, this broker among them.
@@ -82,6 +113,9 @@ pub enum Acks {
 pub struct Settings {
     /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
+    /// `replica.lag.time.max.ms`: how long a replica may be behind and count as in
+    /// sync.
+    pub replica_lag_time_max_ms: i64,
     /// Whether clients may delete records: not where `cleanup.policy` is only
     /// `compact`.
     pub records_deletable: bool,
@@ -98,6 +132,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             min_insync_replicas: 1,
+            replica_lag_time_max_ms: 30_000,
             records_deletable: true,
             producer_expiration_ms: 86_400_000,
             producer_expiration_check_ms: 600_000,

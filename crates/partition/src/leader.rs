@@ -5,9 +5,10 @@ use ottla_protocol::records::{BatchHeader, RecordBatch, TimestampType};
 
 use crate::effect::{Appended, Effect, Reply};
 use crate::error::AppendError;
+use crate::follower::Place;
 use crate::held::{Held, Waiting};
 use crate::input::{Acks, Append, Lead, Settings};
-use crate::isr::Isr;
+use crate::isr::{Isr, Terms};
 use crate::log::Log;
 use crate::producers::Verdict;
 
@@ -17,7 +18,7 @@ pub(crate) struct Leader {
     pub(crate) epoch: LeaderEpoch,
     /// The end of the log when this epoch began.
     pub(crate) epoch_start: Offset,
-    isr: Isr,
+    pub(crate) isr: Isr,
     /// Replies that need this broker's disk: acks=1.
     local: Held,
     /// Replies that need the high watermark: acks=all.
@@ -25,11 +26,11 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(crate) fn new(this: BrokerId, lead: &Lead, end: Offset) -> Self {
+    pub(crate) fn new(now: Millis, this: BrokerId, lead: &Lead, end: Offset) -> Self {
         Self {
             epoch: lead.epoch,
             epoch_start: end,
-            isr: Isr::new(this, lead),
+            isr: Isr::new(now, this, lead),
             local: Held::default(),
             committed: Held::default(),
         }
@@ -37,14 +38,18 @@ impl Leader {
 
     /// The controller's newer word on a leadership that goes on. What is held
     /// stays held.
-    pub(crate) fn update(&mut self, this: BrokerId, lead: &Lead, end: Offset) {
+    pub(crate) fn update(&mut self, now: Millis, this: BrokerId, lead: &Lead, end: Offset) {
         if self.epoch == lead.epoch {
-            self.isr.update(this, lead);
+            self.isr.update(now, this, lead);
         } else {
             self.epoch = lead.epoch;
             self.epoch_start = end;
-            self.isr = Isr::new(this, lead);
+            self.isr = Isr::new(now, this, lead);
         }
+    }
+
+    pub(crate) fn isr(&self) -> &Isr {
+        &self.isr
     }
 
     /// Whether there are enough replicas for an append that needs them.
@@ -120,16 +125,91 @@ impl Leader {
         Ok((log.hard.end, appended))
     }
 
-    pub(crate) fn on_replicated(&mut self, by: BrokerId, end: Offset) {
-        self.isr.on_replicated(by, end);
+    pub(crate) fn on_replicated(
+        &mut self,
+        by: BrokerId,
+        end: Offset,
+        log_start: Offset,
+        settings: &Settings,
+        now: Millis,
+        log: &Log,
+    ) {
+        let terms = self.terms(settings, now, log);
+        self.isr.on_replicated(by, end, log_start, terms);
+    }
+
+    /// Asks the controller for another set of replicas in sync, where that is due.
+    pub(crate) fn propose(
+        &mut self,
+        settings: &Settings,
+        now: Millis,
+        this: BrokerId,
+        log: &Log,
+        out: &mut Vec<Effect>,
+    ) {
+        let terms = self.terms(settings, now, log);
+        if let Some(mut isr) = self.isr.propose(terms) {
+            isr.insert(0, this);
+            out.push(Effect::ProposeIsr {
+                epoch: self.epoch,
+                partition_epoch: self.isr.partition_epoch,
+                isr,
+            });
+        }
+    }
+
+    fn terms<'a>(&self, settings: &Settings, now: Millis, log: &'a Log) -> Terms<'a> {
+        Terms {
+            now,
+            lag_ms: settings.replica_lag_time_max_ms,
+            epoch_start: self.epoch_start,
+            log,
+        }
+    }
+
+    /// Where the log of a follower lies in this one.
+    pub(crate) fn place(
+        &self,
+        epoch: LeaderEpoch,
+        end: Offset,
+        last_epoch: LeaderEpoch,
+        log: &Log,
+    ) -> Place {
+        let ours = log.hard.end;
+        if epoch != self.epoch || self.epoch < last_epoch {
+            return Place::NotLeader { epoch: self.epoch };
+        }
+        if end < log.start {
+            return Place::BehindStart(log.start);
+        }
+        let epochs = &log.hard.epochs;
+        match epochs.end_offset_for(last_epoch, Some(self.epoch), ours) {
+            Some(found) if found.epoch < last_epoch || found.end < end => Place::Diverged {
+                epoch: found.epoch,
+                end: found.end,
+            },
+            // An empty log lies anywhere, but not beyond the end.
+            None if ours < end => Place::Diverged {
+                epoch: log.last_epoch(),
+                end: ours,
+            },
+            Some(_) | None => Place::From(end),
+        }
     }
 
     /// Moves the high watermark to what every replica in sync has. It stands
     /// still while too few are in sync, so that what is committed is on as many
     /// as were asked for (KIP-966).
-    pub(crate) fn advance(&self, settings: &Settings, log: &mut Log, out: &mut Vec<Effect>) {
+    pub(crate) fn advance(
+        &self,
+        settings: &Settings,
+        now: Millis,
+        log: &mut Log,
+        out: &mut Vec<Effect>,
+    ) {
         if self.isr.sufficiency(settings.min_insync_replicas).is_met() {
-            log.commit(self.isr.durable(log.durable), out);
+            let lag_ms = settings.replica_lag_time_max_ms;
+            log.commit(self.isr.durable(now, lag_ms, log.durable), out);
         }
     }
 
@@ -151,8 +231,13 @@ impl Leader {
         late.for_each(|token| reply(token, Err(AppendError::TimedOut), out));
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        let deadlines = [self.local.next_deadline(), self.committed.next_deadline()];
+    pub(crate) fn next_deadline(&self, settings: &Settings, log: &Log) -> Option<Millis> {
+        let lag_ms = settings.replica_lag_time_max_ms;
+        let deadlines = [
+            self.local.next_deadline(),
+            self.committed.next_deadline(),
+            self.isr.next_deadline(lag_ms, log.hard.end),
+        ];
         deadlines.into_iter().flatten().min()
     }
 

@@ -25,6 +25,7 @@ pub use checkpoint::CHECKPOINT_KEY;
 pub use effect::{Appended, Effect, Reply};
 pub use epochs::{EpochEnd, Epochs};
 pub use error::{AppendError, CheckpointError, DeleteError, EpochError, SequenceError};
+pub use follower::{FollowPosition, Place};
 pub use input::{Acks, Append, Input, Lead, Settings};
 pub use log::Hard;
 pub use partition::Partition;

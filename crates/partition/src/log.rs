@@ -82,7 +82,25 @@ impl Log {
         out: &mut Vec<Effect>,
     ) -> Offset {
         let base = self.hard.end;
-        let batch = batch.at(base, epoch);
+        self.push(batch.at(base, epoch), checkpoint_batches, out);
+        base
+    }
+
+    /// Appends a batch as it is, which lies at the end or beyond it.
+    pub(crate) fn copy(
+        &mut self,
+        batch: RecordBatch,
+        checkpoint_batches: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        assert!(
+            self.hard.end <= batch.header().base_offset,
+            "a copied batch below the end of the log"
+        );
+        self.push(batch, checkpoint_batches, out);
+    }
+
+    fn push(&mut self, batch: RecordBatch, checkpoint_batches: u32, out: &mut Vec<Effect>) {
         self.hard.apply(batch.header());
         out.push(Effect::Write { batch });
         self.unsaved_batches = self.unsaved_batches.saturating_add(1);
@@ -92,7 +110,14 @@ impl Log {
         if self.unsaved_batches >= checkpoint_batches.max(producers) && self.pending.is_none() {
             self.make_checkpoint();
         }
-        base
+    }
+
+    /// The epoch of the last batch; none in an empty log.
+    pub(crate) fn last_epoch(&self) -> LeaderEpoch {
+        let latest = self.hard.epochs.latest();
+        latest
+            .filter(|_| self.start < self.hard.end)
+            .unwrap_or(LeaderEpoch::NONE)
     }
 
     /// What batches below did to the state is in a checkpoint.
@@ -156,12 +181,35 @@ impl Log {
         self.settle(out);
     }
 
-    pub(crate) fn truncate(&mut self, to: Offset, out: &mut Vec<Effect>) {
-        assert!(
-            self.high_watermark <= to,
-            "truncation below the high watermark"
-        );
+    /// Cuts the log, which has to be recovered after that.
+    pub(crate) fn truncate(&self, to: Offset, out: &mut Vec<Effect>) {
+        if to < self.high_watermark {
+            out.push(Effect::CommittedLost {
+                from: to,
+                to: self.high_watermark,
+            });
+        }
+        if to < self.saved {
+            // The checkpoint covers what goes.
+            let bytes = Bytes::new();
+            out.push(Effect::Checkpoint { bytes });
+        }
         out.push(Effect::Truncate { to });
+    }
+
+    /// Forgets everything: the log is empty, and begins at `to`, beyond its end.
+    pub(crate) fn begin_anew(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        self.hard = Hard {
+            end: to,
+            ..Hard::default()
+        };
+        self.start = to;
+        self.durable = to;
+        self.wanted_start = None;
+        // The other way round, a crash could leave a checkpoint of a log that never was.
+        out.push(Effect::StartOffset { to });
+        self.make_checkpoint();
+        self.commit(to, out);
     }
 
     fn make_checkpoint(&mut self) {

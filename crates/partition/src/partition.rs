@@ -7,7 +7,7 @@ use crate::deletions::{self, Deletion, Deletions};
 use crate::effect::Effect;
 use crate::epochs::EpochEnd;
 use crate::error::{AppendError, DeleteError};
-use crate::follower::{self, Follower};
+use crate::follower::{FollowPosition, Follower, Place};
 use crate::input::{Acks, Append, Input, Lead, Settings};
 use crate::leader::{self, Leader};
 use crate::log::{Hard, Log};
@@ -59,13 +59,33 @@ impl Partition {
 
     pub fn step(&mut self, now: Millis, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Lead(lead) => self.lead(&lead),
-            Input::Follow { epoch, leader } => self.follow(Follower { epoch, leader }, out),
+            Input::Lead(lead) => self.lead(now, &lead),
+            Input::Follow { epoch, leader } => self.follow(Follower::new(epoch, leader), out),
             Input::Append(append) => self.append(append, out),
-            Input::Replicated { by, end } => self.on_replicated(by, end),
+            Input::AppendFrom {
+                epoch,
+                after,
+                batch,
+            } => self.append_from(epoch, after, batch, out),
+            Input::Position {
+                epoch,
+                high_watermark,
+                log_start,
+            } => self.on_position(epoch, high_watermark, log_start, out),
+            Input::Replicated {
+                by,
+                epoch,
+                end,
+                log_start,
+            } => self.on_replicated(now, by, epoch, end, log_start),
+            Input::IsrRefused { partition_epoch } => self.on_isr_refused(now, partition_epoch),
             Input::Flushed { end } => self.log.flushed(end),
             Input::StartMoved { to } => self.log.start_moved(to, out),
-            Input::Diverged { epoch, end } => self.on_diverged(epoch, end, out),
+            Input::Diverged {
+                leader_epoch,
+                epoch,
+                end,
+            } => self.on_diverged(leader_epoch, epoch, end, out),
             Input::DeleteRecords {
                 token,
                 before,
@@ -104,7 +124,7 @@ impl Partition {
     /// When the next [`Input::Tick`] is due.
     pub fn next_deadline(&self) -> Option<Millis> {
         let replies = match &self.role {
-            Role::Leader(leader) => leader.next_deadline(),
+            Role::Leader(leader) => leader.next_deadline(&self.settings, &self.log),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
         };
         let deadlines = [replies, self.deletions.next_deadline(), self.expire_at];
@@ -131,6 +151,27 @@ impl Partition {
         epochs.end_offset_for(epoch, current, *end)
     }
 
+    /// What to ask the leader for; `None` while this replica follows nobody, or waits
+    /// for its disk: `Effect::Refollow` comes as soon as that is over.
+    pub fn follow_position(&self) -> Option<FollowPosition> {
+        match &self.role {
+            Role::Follower(follower) => follower.position(&self.log),
+            Role::Idle | Role::Leader(_) | Role::Cut(_) | Role::Failed(_) => None,
+        }
+    }
+
+    /// Where the log of a follower lies in this one, which ends at `end`, durably, with
+    /// a batch of `last_epoch`. Nothing may be sent and nothing that it has counts but
+    /// after [`Place::From`]; then its end counts as replicated.
+    pub fn place(&self, epoch: LeaderEpoch, end: Offset, last_epoch: LeaderEpoch) -> Place {
+        match &self.role {
+            Role::Leader(leader) => leader.place(epoch, end, last_epoch, &self.log),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Place::NotLeader {
+                epoch: self.view().leader_epoch,
+            },
+        }
+    }
+
     /// Everything below is committed, belongs to no open transaction, and lies before
     /// the last checkpoint.
     pub fn settled(&self) -> Offset {
@@ -138,20 +179,34 @@ impl Partition {
         last_stable.min(self.log.saved())
     }
 
+    /// The followers in sync that surely have the record at `offset` or the end of the
+    /// log there, and how far each has come; none where this replica does not lead.
+    pub fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
+        match &self.role {
+            Role::Leader(leader) => leader
+                .isr()
+                .ranges()
+                .filter(|(_, start, end)| *start <= offset && offset <= *end)
+                .map(|(replica, _, end)| (replica, end))
+                .collect(),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Vec::new(),
+        }
+    }
+
     /// For the API of that name.
     pub fn describe_producers(&self) -> impl Iterator<Item = ActiveProducer> {
         self.log.hard.producers.active()
     }
 
-    fn lead(&mut self, lead: &Lead) {
+    fn lead(&mut self, now: Millis, lead: &Lead) {
         let end = self.log.hard.end;
         match &mut self.role {
             Role::Leader(leader) if leader.epoch <= lead.epoch => {
-                leader.update(self.broker, lead, end);
+                leader.update(now, self.broker, lead, end);
             }
-            Role::Idle => self.role = Role::Leader(Leader::new(self.broker, lead, end)),
+            Role::Idle => self.role = Role::Leader(Leader::new(now, self.broker, lead, end)),
             Role::Follower(follower) if follower.epoch < lead.epoch => {
-                self.role = Role::Leader(Leader::new(self.broker, lead, end));
+                self.role = Role::Leader(Leader::new(now, self.broker, lead, end));
             }
             // An older term, or a replica that cannot serve.
             Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
@@ -161,14 +216,16 @@ impl Partition {
     fn follow(&mut self, follower: Follower, out: &mut Vec<Effect>) {
         match &mut self.role {
             Role::Leader(leader) if leader.epoch <= follower.epoch => {
-                let Follower { epoch, leader: to } = follower;
+                let Follower {
+                    epoch, leader: to, ..
+                } = follower;
                 let why = AppendError::NotLeader { leader: to, epoch };
                 leader.resign(&why, out);
                 let why = DeleteError::NotLeader { leader: to, epoch };
                 self.deletions.refuse_all(why, out);
                 self.role = Role::Follower(follower);
             }
-            Role::Follower(known) if known.epoch <= follower.epoch => *known = follower,
+            Role::Follower(known) if known.is_older_than(&follower) => *known = follower,
             Role::Idle => self.role = Role::Follower(follower),
             // An older term, or a replica that cannot serve.
             Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
@@ -196,17 +253,67 @@ impl Partition {
         }
     }
 
-    fn on_replicated(&mut self, by: BrokerId, end: Offset) {
-        if let Role::Leader(leader) = &mut self.role {
-            leader.on_replicated(by, end);
+    fn append_from(
+        &mut self,
+        epoch: LeaderEpoch,
+        after: Offset,
+        batch: RecordBatch,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.epoch == epoch
+        {
+            follower.append_from(after, batch, &self.settings, &mut self.log, out);
         }
     }
 
-    fn on_diverged(&mut self, epoch: LeaderEpoch, end: Offset, out: &mut Vec<Effect>) {
-        if let Role::Follower(follower) = &self.role {
-            let ours = follower.epoch;
-            follower::diverged(&mut self.log, epoch, end, out);
-            self.role = Role::Cut(ours);
+    fn on_position(
+        &mut self,
+        epoch: LeaderEpoch,
+        high_watermark: Offset,
+        log_start: Offset,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.epoch == epoch
+        {
+            follower.on_position(high_watermark, log_start, &mut self.log, out);
+        }
+    }
+
+    fn on_replicated(
+        &mut self,
+        now: Millis,
+        by: BrokerId,
+        epoch: LeaderEpoch,
+        end: Offset,
+        log_start: Offset,
+    ) {
+        if let Role::Leader(leader) = &mut self.role
+            && leader.epoch == epoch
+        {
+            leader.on_replicated(by, end, log_start, &self.settings, now, &self.log);
+        }
+    }
+
+    fn on_isr_refused(&mut self, now: Millis, partition_epoch: i32) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.isr.on_refused(now, partition_epoch);
+        }
+    }
+
+    fn on_diverged(
+        &mut self,
+        leader_epoch: LeaderEpoch,
+        epoch: LeaderEpoch,
+        end: Offset,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.epoch == leader_epoch
+            && follower.diverged(epoch, end, &self.log, out)
+        {
+            self.role = Role::Cut(leader_epoch);
         }
     }
 
@@ -278,8 +385,14 @@ impl Partition {
     /// What every step ends with. Readers see a new view before anyone is told
     /// of what it shows, so that who was answered reads their own write.
     fn settle(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if let Role::Leader(leader) = &self.role {
-            leader.advance(&self.settings, &mut self.log, out);
+        match &mut self.role {
+            Role::Leader(leader) => {
+                // Whom the high watermark waits for is known after that.
+                leader.propose(&self.settings, now, self.broker, &self.log, out);
+                leader.advance(&self.settings, now, &mut self.log, out);
+            }
+            Role::Follower(follower) => follower.settle(&mut self.log, out),
+            Role::Idle | Role::Cut(_) | Role::Failed(_) => (),
         }
         self.publish(out);
         self.release(now, out);
@@ -313,9 +426,10 @@ impl Partition {
     }
 
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        self.deletions.release(self.log.durable_start, out);
         self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
+            let everywhere = leader.isr.log_start(self.log.durable_start);
+            self.deletions.release(everywhere, out);
             leader.release(&self.settings, &self.log, out);
             leader.expire(now, out);
         }

@@ -110,6 +110,7 @@ fn checkpoint() -> Bytes {
     let mut partition = recovered(Recovery::from_start(Offset(0)), &headers());
     let lead = Lead {
         epoch: LeaderEpoch(3),
+        partition_epoch: 0,
         replicas: vec![THIS],
         isr: vec![THIS],
     };
@@ -123,6 +124,10 @@ fn checkpoint() -> Bytes {
         | Effect::Truncate { .. }
         | Effect::Committed { .. }
         | Effect::Publish(_)
+        | Effect::CommittedLost { .. }
+        | Effect::Refollow
+        | Effect::Acknowledge { .. }
+        | Effect::ProposeIsr { .. }
         | Effect::Reply { .. } => None,
     });
     bytes.expect("everything is committed, so the checkpoint comes at once")

@@ -10,7 +10,7 @@ use ottla_base::{
     Sequence,
 };
 use ottla_partition::{
-    Acks, Append, Appended, Effect, Input, Lead, Partition, Recovery, Reply, Settings, View,
+    Acks, Append, Appended, Effect, Input, Lead, Partition, Place, Recovery, Reply, Settings, View,
 };
 use ottla_protocol::records::{Attributes, BatchHeader, RecordBatch, TimestampType};
 
@@ -28,6 +28,8 @@ struct World {
     now: Millis,
     settings: Settings,
     partition: Partition,
+    /// Of the last `lead`; the next one is higher unless it says otherwise.
+    partition_epoch: i32,
     /// What reached the store, in order.
     stored: Vec<Stored>,
 }
@@ -48,6 +50,7 @@ impl World {
             now: Millis(0),
             settings,
             partition,
+            partition_epoch: 0,
             stored: Vec::new(),
         }
     }
@@ -66,9 +69,21 @@ impl World {
                 Effect::StartOffset { to } => self.stored.push(Stored::Start(to)),
                 Effect::Truncate { to } => self.stored.push(Stored::Truncate(to)),
                 Effect::Checkpoint { bytes } => self.stored.push(Stored::Checkpoint(bytes)),
-                Effect::Committed { .. } | Effect::Publish(_) | Effect::Reply { .. } => (),
+                Effect::CommittedLost { .. }
+                | Effect::Refollow
+                | Effect::Acknowledge { .. }
+                | Effect::ProposeIsr { .. }
+                | Effect::Committed { .. }
+                | Effect::Publish(_)
+                | Effect::Reply { .. } => (),
             }
         }
+    }
+
+    /// The leader epoch that a message carries: the one that is, unless it says.
+    fn epoch(&self, command: &Command<'_>) -> LeaderEpoch {
+        let known = self.partition.view().leader_epoch;
+        command.parsed("in").map_or(known, LeaderEpoch)
     }
 
     fn append(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
@@ -102,6 +117,7 @@ impl World {
         let old = self.settings;
         self.settings = Settings {
             min_insync_replicas: command.or("min-isr", old.min_insync_replicas),
+            replica_lag_time_max_ms: command.or("lag", old.replica_lag_time_max_ms),
             records_deletable: command.or("deletable", old.records_deletable),
             producer_expiration_ms: command.or("expiration", old.producer_expiration_ms),
             producer_expiration_check_ms: old.producer_expiration_check_ms,
@@ -147,7 +163,11 @@ impl Script for World {
     fn run(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
         self.now = command.parsed("at").map_or(self.now, Millis);
         match command.verb() {
-            "lead" => self.step(Input::Lead(lead(command)), trace),
+            "lead" => {
+                self.partition_epoch = command.or("partition-epoch", self.partition_epoch + 1);
+                let lead = lead(command, self.partition_epoch);
+                self.step(Input::Lead(lead), trace);
+            }
             "follow" => {
                 let epoch = LeaderEpoch(command.or("epoch", 1));
                 let leader = command.parsed("leader").map(BrokerId);
@@ -164,16 +184,83 @@ impl Script for World {
                 self.stored.push(Stored::Start(to));
                 self.step(Input::StartMoved { to }, trace);
             }
+            _ => self.run_between_replicas(command, trace),
+        }
+        self.assert_recovery_agrees();
+    }
+}
+
+impl World {
+    /// What replicas say to each other, and what the controller says to them.
+    fn run_between_replicas(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
+        match command.verb() {
             "replicated" => {
-                let by = BrokerId(command.need("by").parse().unwrap());
-                let end = offset(command.need("end"));
-                self.step(Input::Replicated { by, end }, trace);
+                let input = Input::Replicated {
+                    by: BrokerId(command.need("by").parse().unwrap()),
+                    epoch: self.epoch(command),
+                    end: offset(command.need("end")),
+                    log_start: command.get("start").map_or(Offset::ZERO, offset),
+                };
+                self.step(input, trace);
+            }
+            "refused" => {
+                let partition_epoch = command.or("partition-epoch", self.partition_epoch);
+                self.step(Input::IsrRefused { partition_epoch }, trace);
+            }
+            "from" => {
+                let base = offset(command.word());
+                let epoch = self.epoch(command);
+                let of = command.parsed("of").map_or(epoch, LeaderEpoch);
+                let input = Input::AppendFrom {
+                    epoch,
+                    after: command.get("after").map_or(base, offset),
+                    batch: batch(command, self.now).at(base, of),
+                };
+                self.step(input, trace);
+            }
+            "position" => {
+                let input = Input::Position {
+                    epoch: self.epoch(command),
+                    high_watermark: command.get("hw").map_or(Offset::ZERO, offset),
+                    log_start: command.get("start").map_or(Offset::ZERO, offset),
+                };
+                self.step(input, trace);
             }
             "diverged" => {
-                let epoch = LeaderEpoch(command.need("epoch").parse().unwrap());
-                let end = offset(command.need("end"));
-                self.step(Input::Diverged { epoch, end }, trace);
+                let input = Input::Diverged {
+                    leader_epoch: command
+                        .parsed("leader-epoch")
+                        .map_or_else(|| self.partition.view().leader_epoch, LeaderEpoch),
+                    epoch: LeaderEpoch(command.need("epoch").parse().unwrap()),
+                    end: offset(command.need("end")),
+                };
+                self.step(input, trace);
             }
+            "follow-position" => trace.push(match self.partition.follow_position() {
+                Some(at) => format!(
+                    "ask {} in epoch {} for {}, after epoch {}, from {}",
+                    at.leader, at.epoch, at.end, at.last_epoch, at.log_start
+                ),
+                None => "nothing to ask".to_owned(),
+            }),
+            "place" => {
+                let end = offset(command.word());
+                let epoch = self.epoch(command);
+                let last_epoch = LeaderEpoch(command.or("last", -1));
+                trace.push(match self.partition.place(epoch, end, last_epoch) {
+                    Place::From(end) => format!("from {end}"),
+                    Place::Diverged { epoch, end } => format!("diverged: {epoch} ends at {end}"),
+                    Place::BehindStart(start) => format!("behind the start {start}"),
+                    Place::NotLeader { epoch } => format!("not the leader of epoch {epoch}"),
+                });
+            }
+            _ => self.run_administration(command, trace),
+        }
+    }
+
+    /// What clients, settings, time and whoever looks on ask for.
+    fn run_administration(&mut self, command: &Command<'_>, trace: &mut Vec<String>) {
+        match command.verb() {
             "delete" => {
                 let input = Input::DeleteRecords {
                     token: token(command),
@@ -207,7 +294,6 @@ impl Script for World {
             })),
             _ => command.unknown(),
         }
-        self.assert_recovery_agrees();
     }
 }
 
@@ -225,8 +311,8 @@ fn recover(stored: &[Stored], now: Millis, settings: Settings) -> Partition {
     }
     let end = headers.last().map_or(start, BatchHeader::next_offset);
     let mut recovery = match checkpoint {
-        Some(bytes) => Recovery::from_checkpoint(bytes, start, end).unwrap(),
-        None => Recovery::from_start(start),
+        Some(bytes) if !bytes.is_empty() => Recovery::from_checkpoint(bytes, start, end).unwrap(),
+        Some(_) | None => Recovery::from_start(start),
     };
     headers.retain(|header| header.next_offset() > recovery.next());
     for header in &headers {
@@ -235,13 +321,14 @@ fn recover(stored: &[Stored], now: Millis, settings: Settings) -> Partition {
     recovery.finish(now, THIS, settings)
 }
 
-fn lead(command: &Command<'_>) -> Lead {
+fn lead(command: &Command<'_>, partition_epoch: i32) -> Lead {
     let brokers = |key| {
         let ids = command.list(key).into_iter();
         ids.map(|id| BrokerId(id.parse().unwrap())).collect()
     };
     let mut lead = Lead {
         epoch: LeaderEpoch(command.or("epoch", 1)),
+        partition_epoch,
         replicas: brokers("replicas"),
         isr: brokers("isr"),
     };
@@ -307,6 +394,21 @@ fn describe(effect: &Effect) -> String {
         }
         Effect::StartOffset { to } => format!("start {to}"),
         Effect::Truncate { to } => format!("truncate {to}"),
+        Effect::CommittedLost { from, to } => format!("lost {from} to {to}"),
+        Effect::Refollow => "follow".to_owned(),
+        Effect::Acknowledge {
+            epoch,
+            end,
+            log_start,
+        } => format!("acknowledge {end} in epoch {epoch}, starts at {log_start}"),
+        Effect::ProposeIsr {
+            epoch,
+            partition_epoch,
+            isr,
+        } => {
+            let isr: Vec<_> = isr.iter().map(|replica| replica.0).collect();
+            format!("propose {isr:?} in epoch {epoch}.{partition_epoch}")
+        }
         Effect::Checkpoint { .. } => "checkpoint".to_owned(),
         Effect::Committed { end } => format!("committed {end}"),
         Effect::Publish(view) => describe_view(view),

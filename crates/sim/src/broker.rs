@@ -308,7 +308,12 @@ impl Cell {
                 self.published = *view;
                 return false;
             }
-            Effect::Committed { .. } | Effect::Reply { .. } => return false,
+            Effect::CommittedLost { .. }
+            | Effect::Refollow
+            | Effect::Acknowledge { .. }
+            | Effect::ProposeIsr { .. }
+            | Effect::Committed { .. }
+            | Effect::Reply { .. } => return false,
         }
         true
     }

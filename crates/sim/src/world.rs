@@ -484,6 +484,7 @@ impl World {
         }
         let lead = Lead {
             epoch,
+            partition_epoch: 0,
             replicas: vec![BROKER],
             isr: vec![BROKER],
         };
@@ -524,6 +525,10 @@ impl World {
                 }),
                 Effect::Reply { to, reply } => self.on_reply(to, reply),
                 Effect::Committed { .. }
+                | Effect::CommittedLost { .. }
+                | Effect::Refollow
+                | Effect::Acknowledge { .. }
+                | Effect::ProposeIsr { .. }
                 | Effect::Write { .. }
                 | Effect::StartOffset { .. }
                 | Effect::Truncate { .. }

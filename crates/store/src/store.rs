@@ -167,7 +167,8 @@ impl Default for Rewriting {
 /// One change of a log.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Adds a batch that has its offsets already. Its base is the log's end.
+    /// Adds a batch that has its offsets already. Its base is the log's end, or beyond it
+    /// where the log is a copy of one that was compacted.
     Append {
         log: LogId,
         incarnation: u64,

@@ -3,8 +3,8 @@
 
 use crate::config::Check::*;
 use crate::config::checks::{
-    CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES, SOME, VOTERS,
-    ZSTD_LEVELS,
+    BOOTSTRAP_SERVERS, CLEANUP_POLICIES, CONNECTIONS_BY_ADDRESS, GZIP_LEVELS, LZ4_LEVELS, ROLES,
+    SOME, VOTERS, ZSTD_LEVELS,
 };
 use crate::config::declare::{config_keys, plain_keys};
 use crate::config::value::list;
@@ -28,9 +28,44 @@ config_keys! {
         /// The controllers, as `id@host:port`.
         controller_quorum_voters: List = "" as "controller.quorum.voters",
             High, ReadOnly, Applied, VOTERS;
+        /// Where nodes that are no voters look for the controllers, as `host:port`.
+        controller_quorum_bootstrap_servers: List = "" as "controller.quorum.bootstrap.servers",
+            High, ReadOnly, Applied, BOOTSTRAP_SERVERS;
         /// Listeners that controllers speak on.
         controller_listener_names: Option<List> = null as "controller.listener.names",
             High, ReadOnly, Applied, SOME;
+        /// How often a broker reports to the controllers, at most; `ottla.liveness.timeout.ms` may
+        /// make it more often.
+        broker_heartbeat_interval_ms: i32 = "2000" as "broker.heartbeat.interval.ms",
+            Medium, ReadOnly, Applied, Any;
+        /// Silence after which the controllers fence a broker, at most.
+        broker_session_timeout_ms: i32 = "9000" as "broker.session.timeout.ms",
+            Medium, ReadOnly, Applied, Any;
+        /// Whether a stopping broker hands over its leaderships first.
+        controlled_shutdown_enable: bool = "true" as "controlled.shutdown.enable",
+            Medium, ReadOnly, Applied, Any;
+        /// Whether leadership moves back to preferred replicas by itself.
+        auto_leader_rebalance_enable: bool = "true" as "auto.leader.rebalance.enable",
+            High, ReadOnly, Applied, Any;
+        /// How often that is looked at.
+        leader_imbalance_check_interval_seconds: i64 = "300" as
+            "leader.imbalance.check.interval.seconds",
+            High, ReadOnly, Applied, AtLeast(1);
+        /// How long a follower may be behind before it leaves the in-sync replicas.
+        replica_lag_time_max_ms: i64 = "30000" as "replica.lag.time.max.ms",
+            High, ReadOnly, Applied, Any;
+        /// Most bytes per second sent for throttled replicas.
+        leader_replication_throttled_rate: i64 = "9223372036854775807" as
+            "leader.replication.throttled.rate",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// Most bytes per second received for throttled replicas.
+        follower_replication_throttled_rate: i64 = "9223372036854775807" as
+            "follower.replication.throttled.rate",
+            Medium, Dynamic, Applied, AtLeast(0);
+        /// Which replica a consumer reads. With `org.apache.kafka.common.replica.RackAwareReplicaSelector`
+        /// it is one in the consumer's rack, else the leader.
+        replica_selector_class: Option<String> = null as "replica.selector.class",
+            Medium, ReadOnly, Applied, Any;
         /// Where this node listens, as `NAME://host:port`. No host means every interface, port 0
         /// any free port.
         listeners: List = "PLAINTEXT://:9092" as "listeners",

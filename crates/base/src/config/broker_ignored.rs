@@ -2,7 +2,7 @@
 //! checked, stored and shown. One that starts to count moves to `broker`.
 
 use crate::config::Check::*;
-use crate::config::checks::{BOOTSTRAP_SERVERS, DISTINCT, GROUP_TYPES, HALF, SOME};
+use crate::config::checks::{DISTINCT, GROUP_TYPES, HALF, SOME};
 use crate::config::declare::plain_keys;
 
 plain_keys! {
@@ -104,18 +104,12 @@ plain_keys! {
             "Class that decides what a principal may do.";
         "early.start.listeners": List = null, High, ReadOnly, Ignored, DISTINCT,
             "Listeners that open before authorisation is ready.";
-        "controlled.shutdown.enable": Boolean = "true", Medium, ReadOnly, Ignored, Any,
-            "Whether a stopping broker hands over its leaderships first.";
         "unstable.api.versions.enable": Boolean = "false", High, ReadOnly, Internal, Any,
             "Whether unreleased API versions are served.";
         "unstable.feature.versions.enable": Boolean = "false", High, ReadOnly, Internal, Any,
             "Whether unreleased feature levels may be used.";
         "initial.broker.registration.timeout.ms": Int = "60000", Medium, ReadOnly, Ignored, Any,
             "Longest wait for the first registration with the controllers.";
-        "broker.heartbeat.interval.ms": Int = "2000", Medium, ReadOnly, Ignored, Any,
-            "How often a broker reports to the controllers.";
-        "broker.session.timeout.ms": Int = "9000", Medium, ReadOnly, Ignored, Any,
-            "Silence after which the controllers fence a broker.";
         "sasl.mechanism.controller.protocol": String = "GSSAPI", High, ReadOnly, Ignored, Any,
             "SASL mechanism towards controllers.";
         "controller.performance.sample.period.ms": Long = "60000", Medium, ReadOnly, Internal,
@@ -163,8 +157,6 @@ plain_keys! {
             "Threads that serve connections. Ottla uses every core.";
         "controller.socket.timeout.ms": Int = "30000", Medium, ReadOnly, Ignored, Any,
             "Longest wait for the controller.";
-        "replica.lag.time.max.ms": Long = "30000", High, ReadOnly, Ignored, Any,
-            "How far a follower may fall behind before it leaves the in-sync set.";
         "replica.socket.timeout.ms": Int = "30000", High, ReadOnly, Ignored, Any,
             "Longest wait of a follower for its leader.";
         "replica.socket.receive.buffer.bytes": Int = "65536", High, ReadOnly, Ignored, Any,
@@ -191,18 +183,11 @@ plain_keys! {
         "delete.records.purgatory.purge.interval.requests": Int = "1", Medium, ReadOnly, Ignored,
             Any,
             "Finished deletions kept before they are swept.";
-        "auto.leader.rebalance.enable": Boolean = "true", High, ReadOnly, Ignored, Any,
-            "Whether leadership moves back to preferred replicas by itself.";
-        "leader.imbalance.check.interval.seconds": Long = "300", High, ReadOnly, Ignored,
-            AtLeast(1),
-            "How often that is looked at.";
         "unclean.leader.election.interval.ms": Long = "300000", Medium, ReadOnly, Internal,
             AtLeast(1),
             "How often partitions without a leader are looked at.";
         "unclean.leader.election.enable": Boolean = "false", High, Dynamic, Ignored, Any,
             "The default of the topic setting of that name.";
-        "replica.selector.class": String = null, Medium, ReadOnly, Ignored, Any,
-            "Class that chooses which replica a consumer reads.";
         "follower.fetch.last.tiered.offset.enable": Boolean = "false", Medium, Dynamic, Ignored,
             Any,
             "Whether a new follower starts after what is tiered.";
@@ -451,9 +436,6 @@ plain_keys! {
             "How often expired transactional ids are looked for.";
         "transaction.two.phase.commit.enable": Boolean = "false", Low, ReadOnly, Ignored, Any,
             "Whether transactions may take part in a two-phase commit.";
-        "controller.quorum.bootstrap.servers": List = "", High, ReadOnly, Ignored,
-            BOOTSTRAP_SERVERS,
-            "Controllers to ask first, as `host:port`.";
         "controller.quorum.election.timeout.ms": Int = "1000", High, ReadOnly, Ignored, AtLeast(0),
             "Silence of the controllers after which one stands for election.";
         "controller.quorum.fetch.timeout.ms": Int = "2000", High, ReadOnly, Ignored, AtLeast(0),
@@ -509,12 +491,6 @@ plain_keys! {
             "Length of a sample of quotas on topic changes.";
         "client.quota.callback.class": Class = null, Low, ReadOnly, Ignored, Any,
             "Class that decides client quotas.";
-        "leader.replication.throttled.rate": Long = "9223372036854775807", Medium, Dynamic, Ignored,
-            AtLeast(0),
-            "Most bytes per second sent for throttled replicas.";
-        "follower.replication.throttled.rate": Long = "9223372036854775807", Medium, Dynamic,
-            Ignored, AtLeast(0),
-            "Most bytes per second received for throttled replicas.";
         "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", Medium,
             Dynamic, Ignored, AtLeast(0),
             "Most bytes per second moved between directories.";

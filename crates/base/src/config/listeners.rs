@@ -61,6 +61,8 @@ pub struct Listeners {
     /// The name among `advertised` that brokers use.
     pub inter_broker: String,
     pub voters: Vec<Voter>,
+    /// Where to ask for the controllers: host and port.
+    pub bootstrap_servers: Vec<(String, u16)>,
 }
 
 impl Listeners {
@@ -86,6 +88,12 @@ impl Listeners {
                 .controller_quorum_voters
                 .iter()
                 .filter_map(|voter| Voter::read(voter))
+                .collect(),
+            bootstrap_servers: config
+                .controller_quorum_bootstrap_servers
+                .iter()
+                .filter_map(|server| split_address(server))
+                .map(|(host, port)| (host.to_owned(), port))
                 .collect(),
             bound,
             controller_names,

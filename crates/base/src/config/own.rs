@@ -16,6 +16,10 @@ config_keys! {
         /// Size at which a commit file is closed and the next one begun.
         commit_file_bytes: i64 = "268435456" as "ottla.commit.file.bytes",
             Medium, ReadOnly, Applied, AtLeast(1_048_576);
+        /// A broker that was silent for so long is fenced, if `broker.session.timeout.ms` is not
+        /// shorter: leaders of what it led are elected elsewhere.
+        liveness_timeout_ms: i64 = "2000" as "ottla.liveness.timeout.ms",
+            Medium, ReadOnly, Applied, AtLeast(100);
         /// How log lines are written: for people, or as JSON.
         log_format: LogFormat = "human" as "ottla.log.format",
             Low, ReadOnly, Applied, OneOf(LogFormat::WORDS);

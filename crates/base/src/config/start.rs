@@ -114,6 +114,14 @@ pub struct Start {
 }
 
 impl Start {
+    /// How long a broker may be silent before it is fenced: the shorter of the two that
+    /// say so.
+    pub fn session_timeout_ms(&self) -> i64 {
+        let ours = self.ottla.liveness_timeout_ms;
+        ours.min(self.broker.broker_session_timeout_ms.into())
+            .max(1)
+    }
+
     fn new(assumed: Overrides, given: Overrides) -> Result<Self, ConfigError> {
         let ignored = given
             .keys()

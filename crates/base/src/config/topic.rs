@@ -41,7 +41,7 @@ config_keys! {
             Medium, Dynamic, Applied, AtLeast(0);
         /// Replicas, as `partition:broker`, whose incoming replication is throttled; `*` for all.
         follower_replication_throttled_replicas: List = "" as
-            "follower.replication.throttled.replicas", Medium, Dynamic, Ignored, THROTTLED_REPLICAS;
+            "follower.replication.throttled.replicas", Medium, Dynamic, Applied, THROTTLED_REPLICAS;
         /// Bytes between two entries of Kafka's offset index. Ottla indexes every batch.
         index_interval_bytes: i32 = "4096" as "index.interval.bytes"
             or "log.index.interval.bytes", Medium, Dynamic, Ignored, AtLeast(0);
@@ -50,7 +50,7 @@ config_keys! {
             Medium, Dynamic, Internal, Any;
         /// Replicas, as `partition:broker`, whose outgoing replication is throttled; `*` for all.
         leader_replication_throttled_replicas: List = "" as
-            "leader.replication.throttled.replicas", Medium, Dynamic, Ignored, THROTTLED_REPLICAS;
+            "leader.replication.throttled.replicas", Medium, Dynamic, Applied, THROTTLED_REPLICAS;
         /// Local part of `retention.bytes` under tiered storage; -2 takes `retention.bytes`.
         local_retention_bytes: i64 = "-2" as "local.retention.bytes"
             or "log.local.retention.bytes", Medium, Dynamic, Ignored, AtLeast(-2);
@@ -117,7 +117,7 @@ config_keys! {
             Medium, Dynamic, Applied, AtLeast(1);
         /// Whether a replica outside the in-sync set may become leader when no other is left.
         unclean_leader_election_enable: bool = "false" as "unclean.leader.election.enable"
-            or "unclean.leader.election.enable", Medium, Dynamic, Ignored, Any;
+            or "unclean.leader.election.enable", Medium, Dynamic, Applied, Any;
     }
 }
 

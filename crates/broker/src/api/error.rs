@@ -3,8 +3,9 @@
 use ottla_base::ErrorCode;
 use ottla_base::config::ConfigError;
 use ottla_controller::{
-    AlterConfigError, AlterScramError, AssignmentError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, PlacementError, ProducerIdError, ResourceKind,
+    AlterConfigError, AlterPartitionError, AlterScramError, AssignmentError, CreatePartitionsError,
+    CreateTopicError, DeleteTopicError, ElectionError, PlacementError, ProducerIdError,
+    ReassignError, RegisterError, ResourceKind, StaleBrokerEpoch, UnregisterError,
 };
 use ottla_coordinator::group::{DeleteError as DeleteGroupError, HeartbeatError, JoinError};
 use ottla_coordinator::group::{LeaveError, SyncError};
@@ -202,8 +203,82 @@ impl KafkaError for AssignmentError {
 impl KafkaError for PlacementError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::TooFewBrokers { .. } | Self::NoneActive => ErrorCode::InvalidReplicationFactor,
         }
+    }
+}
+
+impl KafkaError for RegisterError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Duplicate { .. } => ErrorCode::DuplicateBrokerRegistration,
+        }
+    }
+}
+
+impl KafkaError for StaleBrokerEpoch {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::StaleBrokerEpoch
+    }
+}
+
+impl KafkaError for UnregisterError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown { .. } => ErrorCode::BrokerIdNotRegistered,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for AlterPartitionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicId,
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::FromTheFuture => ErrorCode::NotController,
+            Self::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::StalePartitionEpoch { .. } => ErrorCode::InvalidUpdateVersion,
+            Self::NotLeader { .. } | Self::NoSubset { .. } | Self::Recovering | Self::Recovered => {
+                ErrorCode::InvalidRequest
+            }
+            Self::Ineligible { .. } => ErrorCode::IneligibleReplica,
+            Self::NewLeaderElected => ErrorCode::NewLeaderElected,
+        }
+    }
+}
+
+impl KafkaError for ElectionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::NotNeeded => ErrorCode::ElectionNotNeeded,
+            Self::PreferredNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+            Self::NoneEligible => ErrorCode::EligibleLeadersNotAvailable,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl KafkaError for ReassignError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::NotInProgress => ErrorCode::NoReassignmentInProgress,
+            Self::Assignment(error) => error.code(),
+            Self::FactorChanges { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::RevertUnclean => ErrorCode::InvalidReplicaAssignment,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
@@ -217,6 +292,7 @@ impl KafkaError for AlterConfigError {
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
             Self::Config { kind, source } => config_code(*kind, source),
+            Self::MinIsrOfOneBroker => ErrorCode::InvalidConfig,
             Self::TooMany => ErrorCode::PolicyViolation,
         }
     }

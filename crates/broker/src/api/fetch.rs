@@ -6,8 +6,10 @@
 //! - v13: topics by id. v15: replica state. v16: the current leader beside
 //!   NOT_LEADER_OR_FOLLOWER (KIP-951). v17, v18: fields of replicas.
 //!
-//! Not supported: fetches of replicas, which have a protocol of their own here,
-//! and reads from followers. No transaction can be open, so both isolation levels
+//! Consumers that say their rack are told of a replica in it, if
+//! `replica.selector.class` says so, and may read from any follower (KIP-392).
+//!
+//! Not supported: fetches of replicas, which have a protocol of their own here. No transaction can be open, so both isolation levels
 //! see the same records.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_base::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
-use ottla_partition::View;
+use ottla_partition::{RoleKind, View};
 use ottla_protocol::messages::{
     BrokerId, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, NodeEndpoint, PartitionData, encode_fetch,
@@ -36,6 +38,13 @@ const TOPIC_IDS_SINCE: i16 = 13;
 
 /// The first version that knows KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_SINCE: i16 = 6;
+
+/// The first version whose clients may read from followers.
+const FOLLOWERS_SINCE: i16 = 11;
+
+/// The `replica.selector.class` that looks at racks; any other leaves consumers with the
+/// leader.
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
 /// The first version that says who leads instead.
 const CURRENT_LEADER_SINCE: i16 = 16;
@@ -61,7 +70,7 @@ impl Handler for Fetch {
             .sessions
             .begin(now, asked, wanted, &forgotten)
             .map_err(|error| error.code())?;
-        let mut fetching = Fetching::new(&cx, &plan, terms);
+        let mut fetching = Fetching::new(&cx, &plan, terms.clone());
         fetching.gather().await;
         let found: Vec<_> = fetching
             .results
@@ -74,7 +83,7 @@ impl Handler for Fetch {
         let mut told: Vec<_> = told.collect();
         // Kafka answers about what it does not know at the end.
         told.sort_by_key(|(_, result)| result.is_unknown);
-        Ok(to_wire(&cx, terms, session_id, told))
+        Ok(to_wire(&cx, &terms, session_id, told))
     }
 
     fn refuse(error: ErrorCode) -> FetchResponse {
@@ -90,12 +99,16 @@ impl Handler for Fetch {
 }
 
 /// How much a fetch wants and how long it waits for that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Terms {
     wait: Duration,
     bytes_min: usize,
     bytes_max: usize,
     read_committed: bool,
+    /// Whether followers may be read from.
+    from_followers: bool,
+    /// Where the client is, if it may be sent to a replica there.
+    rack: Option<String>,
 }
 
 impl Terms {
@@ -104,11 +117,16 @@ impl Terms {
         let fetch_max_bytes = cx.broker.settings().broker.fetch_max_bytes;
         let bytes_max = bytes(request.max_bytes.min(fetch_max_bytes));
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        let selector = cx.broker.settings().broker.replica_selector_class.clone();
+        let selects = cx.version >= FOLLOWERS_SINCE && selector.as_deref() == Some(RACK_AWARE);
+        let rack = (selects && !request.rack_id.is_empty()).then(|| request.rack_id.to_string());
         Self {
             wait: Duration::from_millis(wait_ms),
             bytes_min: bytes(request.min_bytes).min(bytes_max),
             bytes_max,
             read_committed: request.isolation_level == 1,
+            from_followers: cx.version >= FOLLOWERS_SINCE,
+            rack,
         }
     }
 }
@@ -165,6 +183,8 @@ struct PartitionResult {
     /// None where the partition is not served here.
     view: Option<View>,
     diverging: Option<EpochEndOffset>,
+    /// Whom the client should read from instead.
+    preferred: Option<ottla_base::BrokerId>,
     records: Vec<RecordBatch>,
     bytes: usize,
 }
@@ -245,10 +265,13 @@ impl<'a> Fetching<'a> {
             Ok(cell) => cell,
             Err(code) => return PartitionResult::unknown(*code),
         };
-        let view = match admit(cell, target) {
+        let view = match admit(cell, target, self.terms.from_followers) {
             Ok(view) => view,
             Err(code) => return PartitionResult::refused(self.why(target, code)),
         };
+        if view.role == RoleKind::Follower && !self.is_here(target) {
+            return PartitionResult::refused(self.why(target, ErrorCode::NotLeaderOrFollower));
+        }
         match diverging(cell, &view, target) {
             Ok(None) if target.fetch_offset > view.end => {
                 return PartitionResult::refused(ErrorCode::OffsetOutOfRange);
@@ -262,6 +285,12 @@ impl<'a> Fetching<'a> {
             }
             Err(code) => return PartitionResult::refused(code),
         }
+        if let Some(preferred) = self.preferred(cell, &view, target) {
+            return PartitionResult {
+                preferred: Some(preferred),
+                ..PartitionResult::empty(view)
+            };
+        }
         let until = match self.terms.read_committed {
             true => view.last_stable,
             false => view.high_watermark,
@@ -273,6 +302,35 @@ impl<'a> Fetching<'a> {
             Ok(records) => Self::with_records(view, records),
             Err(error) => PartitionResult::refused(error.code()),
         }
+    }
+
+    /// Whether the replica is still this broker's: one that is given up follows nobody.
+    fn is_here(&self, target: &Target) -> bool {
+        let topic = find_topic(self.cx, &target.topic);
+        topic.is_ok_and(|topic| topic.cell(target.partition).is_some())
+    }
+
+    /// The replica in the client's rack that it should read from rather than from this
+    /// leader: of those in sync the one that has come furthest.
+    fn preferred(&self, cell: &Cell, view: &View, target: &Target) -> Option<ottla_base::BrokerId> {
+        let rack = self.terms.rack.as_deref()?;
+        if !is_leader(view) {
+            return None;
+        }
+        let image = self.cx.broker.image();
+        let is_there = |id: ottla_base::BrokerId| {
+            let broker = image.active_broker(id);
+            broker.is_some_and(|broker| {
+                let is_reachable = broker.endpoint(&self.cx.connection.listener).is_some();
+                broker.rack.as_deref() == Some(rack) && is_reachable
+            })
+        };
+        if is_there(self.cx.broker.id) {
+            return None;
+        }
+        let replicas = cell.in_sync_with(target.fetch_offset).into_iter();
+        let there = replicas.filter(|(id, _)| is_there(*id));
+        there.max_by_key(|(_, end)| *end).map(|(id, _)| id)
     }
 
     /// A topic that was deleted while the fetch waited has no leader, and is not
@@ -371,9 +429,14 @@ fn epoch_from_wire(epoch: i32) -> LeaderEpoch {
 
 /// Whether the partition may be read from here, and whether this offset is not
 /// gone. That it may lie behind the end is told after what diverges.
-fn admit(cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
+fn admit(cell: &Cell, target: &Target, from_followers: bool) -> Result<View, ErrorCode> {
     let mut view = cell.view();
-    if !is_leader(&view) {
+    let is_served = match view.role {
+        RoleKind::Leader => true,
+        RoleKind::Follower => from_followers,
+        RoleKind::Idle | RoleKind::Failed => false,
+    };
+    if !is_served {
         return Err(super::not_leader_code(&view));
     }
     view.check_epoch(target.leader_epoch)
@@ -418,6 +481,7 @@ impl PartitionResult {
             is_unknown: false,
             view: Some(view),
             diverging: None,
+            preferred: None,
             records: Vec::new(),
             bytes: 0,
         }
@@ -429,6 +493,7 @@ impl PartitionResult {
             is_unknown: false,
             view: None,
             diverging: None,
+            preferred: None,
             records: Vec::new(),
             bytes: 0,
         }
@@ -443,7 +508,7 @@ impl PartitionResult {
     }
 
     fn ends_the_wait(&self) -> bool {
-        self.error != ErrorCode::None || self.diverging.is_some()
+        self.error != ErrorCode::None || self.diverging.is_some() || self.preferred.is_some()
     }
 
     fn found(&self) -> Found {
@@ -452,14 +517,15 @@ impl PartitionResult {
             high_watermark: self.view.map_or(Offset::NONE, |view| view.high_watermark),
             log_start: self.view.map_or(Offset::NONE, |view| view.log_start),
             has_records: !self.records.is_empty(),
-            is_diverging: self.diverging.is_some(),
+            // Either is told although nothing else is new.
+            is_diverging: self.diverging.is_some() || self.preferred.is_some(),
         }
     }
 }
 
 fn to_wire(
     cx: &Cx,
-    terms: Terms,
+    terms: &Terms,
     session_id: i32,
     results: Vec<(&Target, PartitionResult)>,
 ) -> FetchResponse {
@@ -503,7 +569,7 @@ fn code_for(version: i16, error: ErrorCode) -> ErrorCode {
 
 fn partition_to_wire(
     cx: &Cx,
-    terms: Terms,
+    terms: &Terms,
     target: &Target,
     result: PartitionResult,
 ) -> PartitionData {
@@ -521,6 +587,9 @@ fn partition_to_wire(
             .collect(),
         ..PartitionData::default()
     };
+    if let Some(preferred) = result.preferred {
+        partition.preferred_read_replica = BrokerId(preferred.0);
+    }
     if let Some(view) = result.view {
         partition.high_watermark = view.high_watermark.0;
         partition.last_stable_offset = view.last_stable.0;

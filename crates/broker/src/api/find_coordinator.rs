@@ -102,7 +102,7 @@ fn find(cx: &Cx, image: &Image, key_type: i8, key: &str) -> Result<Found, ErrorC
 /// Who leads the partition in which a group lives.
 fn leader(image: &Image, group: &str) -> Option<BrokerId> {
     let (topic, partition) = coordinating_partition(image, group)?;
-    topic.partition(partition)?.leader
+    image.live_leader(topic.partition(partition)?)
 }
 
 fn to_wire(key: StrBytes, found: Result<Found, ErrorCode>) -> Coordinator {

@@ -14,7 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Answer, Cx, Route, api_versions, route};
 use crate::broker::Broker;
+use crate::cluster;
 use crate::net::ConnectionFacts;
+
+/// What stands before a frame.
+const FRAME_LENGTH_BYTES: usize = 4;
 
 /// A request that may run. Its future must be polled in the order of arrival.
 pub(crate) struct Admitted {
@@ -60,6 +64,8 @@ pub(crate) enum CloseReason {
     AnswerTooLarge { key: ApiKey, version: i16 },
     #[error("a produce request with acks=0 failed")]
     FailedSilently,
+    #[error("the active controller did not answer {key:?}: {}", code.text())]
+    NotForwarded { key: ApiKey, code: ErrorCode },
 }
 
 /// Lets a request in. `budget` is its share of the bytes that all requests may
@@ -70,12 +76,20 @@ pub(crate) fn admit(
     broker: &Arc<Broker>,
     facts: &Arc<ConnectionFacts>,
 ) -> Result<Admitted, CloseReason> {
+    let whole = frame.clone();
     let header = RequestHeader::decode(&mut frame).map_err(CloseReason::Header)?;
     let key = header.key;
     let route = route(key).ok_or(CloseReason::NotServed(key))?;
     if !route.served.contains(&header.version) {
         return refuse_version(key, &header, budget);
     }
+    if route.by_controller && !facts.is_forwarded && !broker.controller.is_active() {
+        return Ok(Admitted {
+            answer: forward(key, whole, budget, broker.clone(), facts.clone()).boxed(),
+            pipelined: false,
+        });
+    }
+    drop(whole);
     let cx = Cx {
         broker: broker.clone(),
         connection: facts.clone(),
@@ -107,6 +121,44 @@ async fn answer(
         Answer::Close => return Err(CloseReason::FailedSilently),
     };
     Ok(Reply { chunks, budget })
+}
+
+/// Lets the active controller answer, and waits until what the answer may depend on
+/// is known here too.
+async fn forward(
+    key: ApiKey,
+    frame: Bytes,
+    budget: OwnedSemaphorePermit,
+    broker: Arc<Broker>,
+    facts: Arc<ConnectionFacts>,
+) -> Result<Reply, CloseReason> {
+    let answer = cluster::forward(&broker, frame, &facts).await;
+    let frame = answer.map_err(|code| CloseReason::NotForwarded { key, code })?;
+    let length = i32::try_from(frame.len()).expect("it came in a frame");
+    let length = Bytes::copy_from_slice(&length.to_be_bytes());
+    Ok(Reply {
+        chunks: vec![length, frame],
+        budget,
+    })
+}
+
+/// Answers a request that another node forwarded: header and body, without the length
+/// before them.
+pub(crate) async fn answer_forwarded(
+    frame: Bytes,
+    broker: &Arc<Broker>,
+    facts: &Arc<ConnectionFacts>,
+) -> Result<Bytes, CloseReason> {
+    let budget = broker.budget.take(frame.len()).await;
+    let reply = admit(frame, budget, broker, facts)?.answer.await?;
+    let mut whole = BytesMut::new();
+    reply
+        .chunks
+        .iter()
+        .for_each(|chunk| whole.extend_from_slice(chunk));
+    Ok(whole
+        .split_off(whole.len().min(FRAME_LENGTH_BYTES))
+        .freeze())
 }
 
 /// Only ApiVersions may come in a version that we do not know: its answer is a

@@ -7,8 +7,12 @@
 //! - v9: flexible encodings. v10: topic ids in answers. v12: lookup by id.
 //! - v13: a top-level error (KIP-1102).
 //!
-//! A partition whose log cannot be opened stands as Kafka has one in a directory that
-//! failed: its only replica is offline, and nobody leads it.
+//! Brokers that are not alive are not listed, and their replicas are offline; a partition
+//! that one of them leads has no leader for clients. A replica here whose log cannot be
+//! opened is offline too.
+//!
+//! The controller is whichever broker answers: each forwards what only the active
+//! controller can do, as in Kafka.
 //!
 //! Auto-creation is asynchronous, as in Kafka: the answer still says
 //! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
@@ -26,7 +30,7 @@ use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
 use super::admin::first_time;
-use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
+use super::{Cx, Handler, NO_OPERATIONS, Refusal, is_offline, wire_topic};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -40,6 +44,9 @@ const LOOKUP_BY_ID_SINCE: i16 = 12;
 
 /// The first version in which a client can refuse auto-creation.
 const CREATION_FLAG_SINCE: i16 = 4;
+
+/// The first version that knows LISTENER_NOT_FOUND.
+const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 
 #[derive(Debug)]
 pub(super) struct Metadata;
@@ -55,7 +62,7 @@ impl Handler for Metadata {
         let topics = match Wanted::from_wire(cx.version, request)? {
             Wanted::All => image
                 .topics()
-                .map(|topic| topic_to_wire(&cx, topic, operations))
+                .map(|topic| topic_to_wire(&cx, &image, topic, operations))
                 .collect(),
             Wanted::ByName(names) => by_name(&cx, &image, names, may_create, operations),
             Wanted::ById(ids) => ids
@@ -166,7 +173,7 @@ fn by_name(
 ) -> Vec<MetadataResponseTopic> {
     let mut missing = Vec::new();
     let topics = names.into_iter().map(|name| match image.topic(&name) {
-        Some(topic) => topic_to_wire(cx, topic, operations),
+        Some(topic) => topic_to_wire(cx, image, topic, operations),
         None => {
             let code = unknown_name(&name);
             let is_legal = code == ErrorCode::UnknownTopicOrPartition;
@@ -199,7 +206,7 @@ fn unknown_name(name: &TopicName) -> ErrorCode {
 
 fn by_id(cx: &Cx, image: &Image, id: TopicId, operations: Operations) -> MetadataResponseTopic {
     match image.topic_by_id(id) {
-        Some(topic) => topic_to_wire(cx, topic, operations),
+        Some(topic) => topic_to_wire(cx, image, topic, operations),
         None => MetadataResponseTopic::default()
             .with_error_code(ErrorCode::UnknownTopicId.code())
             .with_name(None)
@@ -208,11 +215,17 @@ fn by_id(cx: &Cx, image: &Image, id: TopicId, operations: Operations) -> Metadat
     }
 }
 
-fn topic_to_wire(cx: &Cx, topic: &Topic, operations: Operations) -> MetadataResponseTopic {
+fn topic_to_wire(
+    cx: &Cx,
+    image: &Image,
+    topic: &Topic,
+    operations: Operations,
+) -> MetadataResponseTopic {
     let local = cx.broker.registry.topic(topic.name.as_str());
     let partitions = topic.partitions().map(|(id, partition)| {
         let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
-        partition_to_wire(id, partition, is_broken.then_some(cx.broker.id))
+        let is_offline = |replica| is_offline(cx, image, is_broken, replica);
+        partition_to_wire(cx, image, id, partition, is_offline)
     });
     MetadataResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
@@ -223,16 +236,25 @@ fn topic_to_wire(cx: &Cx, topic: &Topic, operations: Operations) -> MetadataResp
 }
 
 fn partition_to_wire(
+    cx: &Cx,
+    image: &Image,
     id: PartitionId,
     partition: &Partition,
-    offline: Option<BrokerId>,
+    is_offline: impl Fn(BrokerId) -> bool,
 ) -> MetadataResponsePartition {
-    let leader = partition.leader.filter(|leader| Some(*leader) != offline);
-    let code = match leader {
-        Some(_) => ErrorCode::None,
-        None => ErrorCode::LeaderNotAvailable,
+    let has_listener = |id: BrokerId| {
+        let broker = image.broker(id);
+        broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
+    };
+    let alive = partition.leader.filter(|leader| !is_offline(*leader));
+    let leader = alive.filter(|leader| has_listener(*leader));
+    let code = match (leader, alive) {
+        (Some(_), _) => ErrorCode::None,
+        (None, Some(_)) if cx.version >= LISTENER_NOT_FOUND_SINCE => ErrorCode::ListenerNotFound,
+        (None, _) => ErrorCode::LeaderNotAvailable,
     };
     let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
+    let offline = partition.replicas.iter().filter(|id| is_offline(**id));
     MetadataResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)
@@ -240,12 +262,13 @@ fn partition_to_wire(
         .with_leader_epoch(partition.leader_epoch.0)
         .with_replica_nodes(brokers(&partition.replicas))
         .with_isr_nodes(brokers(&partition.isr))
-        .with_offline_replicas(brokers(offline.as_slice()))
+        .with_offline_replicas(offline.map(|id| id.0.into()).collect())
 }
 
-/// Every broker by its endpoint on the listener that the client came to.
+/// Every broker that is alive by its endpoint on the listener that the client came to.
 fn brokers_to_wire(cx: &Cx, image: &Image) -> Vec<MetadataResponseBroker> {
-    let brokers = image.brokers().filter_map(|broker| {
+    let alive = image.brokers().filter(|broker| !broker.fenced);
+    let brokers = alive.filter_map(|broker| {
         let endpoint = broker.endpoint(&cx.connection.listener)?;
         Some(
             MetadataResponseBroker::default()

@@ -26,13 +26,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use ottla_base::{ErrorCode, PartitionId};
+use ottla_base::{BrokerId, ErrorCode, PartitionId};
+use ottla_controller::Image;
 use ottla_partition::{RoleKind, View};
 use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
-use crate::partitions::{Cell, LocalTopic, is_leader};
+use crate::partitions::{Cell, LocalTopic, Place, is_leader};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
@@ -55,6 +56,10 @@ pub(crate) trait Handler: 'static {
     /// Whether the next request of the connection may start before this one is
     /// answered. Answers leave in the order of the requests all the same.
     const PIPELINED: bool = false;
+
+    /// Whether only the active controller can answer: elsewhere the request is
+    /// forwarded to it.
+    const BY_CONTROLLER: bool = false;
 
     fn handle(
         cx: Cx,
@@ -108,6 +113,7 @@ pub struct Route {
     pub key: ApiKey,
     pub served: RangeInclusive<i16>,
     pub pipelined: bool,
+    pub by_controller: bool,
     run: Run,
 }
 
@@ -117,6 +123,7 @@ impl Route {
             key: H::Request::KEY,
             served: H::SERVED,
             pipelined: H::PIPELINED,
+            by_controller: H::BY_CONTROLLER,
             run: run::<H>,
         }
     }
@@ -184,6 +191,7 @@ pub static ROUTES: &[Route] = &[
     Route::of::<admin::DescribeQuorum>(),
     Route::of::<admin::DescribeCluster>(),
     Route::of::<describe_producers::DescribeProducers>(),
+    Route::of::<admin::UnregisterBroker>(),
     Route::of::<admin::ListConfigResources>(),
     Route::of::<admin::DescribeTopicPartitions>(),
 ];
@@ -203,6 +211,13 @@ fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicNa
     StrBytes::from_string(name.as_str().to_owned()).into()
 }
 
+/// Whether nobody can read that replica: its broker is not alive, or it is the one here
+/// and broken.
+fn is_offline(cx: &Cx, image: &Image, is_broken_here: bool, replica: BrokerId) -> bool {
+    (is_broken_here && replica == cx.broker.id)
+        || image.broker(replica).is_none_or(|broker| broker.fenced)
+}
+
 /// What a client is told that asks a replica which does not lead.
 fn not_leader_code(view: &View) -> ErrorCode {
     match view.role {
@@ -213,10 +228,10 @@ fn not_leader_code(view: &View) -> ErrorCode {
 
 /// What a client is told that asks for a partition of a topic which has no cell.
 fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
-    if topic.is_broken(partition) {
-        ErrorCode::KafkaStorageError
-    } else {
-        ErrorCode::UnknownTopicOrPartition
+    match topic.place(partition) {
+        Some(Place::Broken) => ErrorCode::KafkaStorageError,
+        Some(Place::Here(_) | Place::Elsewhere) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
     }
 }
 

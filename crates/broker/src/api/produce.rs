@@ -9,6 +9,7 @@
 //!
 //! Not supported: transactions, whose batches get INVALID_TXN_STATE.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use ottla_partition::{Acks, AppendError, Appended};
 use ottla_protocol::StrBytes;
 use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 use ottla_protocol::records::{BatchHeader, BatchRefusal, check_batch};
@@ -30,6 +31,9 @@ use crate::partitions::LocalTopic;
 
 /// The first version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version that says who leads instead.
+const CURRENT_LEADER_SINCE: i16 = 10;
 
 /// The client id that may write to internal topics, as in Kafka.
 const ADMIN_CLIENT: &str = "__admin_client";
@@ -72,7 +76,13 @@ impl Handler for Produce {
             Some(Acks::None) if failed => Err(Refusal::Close),
             Some(Acks::None) => Err(Refusal::Silent),
             Some(Acks::Leader | Acks::All) | None => {
-                Ok(ProduceResponse::default().with_responses(responses))
+                let leaders = match cx.version {
+                    CURRENT_LEADER_SINCE.. if failed => tell_leaders(&cx, &mut responses),
+                    _ => Vec::new(),
+                };
+                Ok(ProduceResponse::default()
+                    .with_responses(responses)
+                    .with_node_endpoints(leaders))
             }
         }
     }
@@ -256,13 +266,10 @@ fn to_wire(
             })
             .with_record_errors(record_errors(&refusal))
             .with_error_message(refusal.message().map(StrBytes::from_string)),
-        Err(ProduceError::Append { error, log_start }) => {
-            let response = response
-                .with_error_code(error.code().code())
-                .with_log_start_offset(if is_of_log(&error) { log_start.0 } else { -1 })
-                .with_error_message(error.message().map(StrBytes::from_string));
-            with_leader(response, &error)
-        }
+        Err(ProduceError::Append { error, log_start }) => response
+            .with_error_code(error.code().code())
+            .with_log_start_offset(if is_of_log(&error) { log_start.0 } else { -1 })
+            .with_error_message(error.message().map(StrBytes::from_string)),
     }
 }
 
@@ -279,18 +286,40 @@ fn is_of_log(error: &AppendError) -> bool {
     }
 }
 
-/// KIP-951: a client that asked the wrong broker learns the right one at once.
-fn with_leader(
-    response: PartitionProduceResponse,
-    error: &AppendError,
-) -> PartitionProduceResponse {
-    let AppendError::NotLeader { leader, epoch } = error else {
-        return response;
-    };
-    let mut current = response.current_leader.clone();
-    current.leader_id = leader.map_or(-1, |leader| leader.0).into();
-    current.leader_epoch = epoch.0;
-    response.with_current_leader(current)
+/// KIP-951: a client that asked the wrong broker learns the right one at once, and how
+/// to reach it.
+fn tell_leaders(cx: &Cx, topics: &mut [TopicProduceResponse]) -> Vec<NodeEndpoint> {
+    let image = cx.broker.image();
+    let mut leaders = BTreeSet::new();
+    for topic in topics {
+        let known = match cx.version {
+            TOPIC_IDS_SINCE.. => image.topic_by_id(TopicId(*topic.topic_id.as_bytes())),
+            _ => image.topic(&topic.name.as_str().into()),
+        };
+        for response in &mut topic.partition_responses {
+            if response.error_code != ErrorCode::NotLeaderOrFollower.code() {
+                continue;
+            }
+            let known = known.and_then(|topic| topic.partition(PartitionId(response.index)));
+            let leader = known.and_then(|partition| partition.leader);
+            leaders.extend(leader);
+            response.current_leader.leader_id = leader.map_or(-1, |leader| leader.0).into();
+            response.current_leader.leader_epoch =
+                known.map_or(-1, |partition| partition.leader_epoch.0);
+        }
+    }
+    let endpoints = leaders.into_iter().filter_map(|id| {
+        let broker = image.broker(id)?;
+        let endpoint = broker.endpoint(&cx.connection.listener)?;
+        Some(
+            NodeEndpoint::default()
+                .with_node_id(id.0.into())
+                .with_host(StrBytes::from_string(endpoint.host.clone()))
+                .with_port(endpoint.port.into())
+                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+        )
+    });
+    endpoints.collect()
 }
 
 fn record_errors(refusal: &BatchRefusal) -> Vec<BatchIndexAndErrorMessage> {

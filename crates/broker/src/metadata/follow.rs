@@ -4,18 +4,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_base::{PartitionId, TopicName, TopicPartition};
-use ottla_controller::{Change, Image, Record, Reply, Resource, Topic};
+use ottla_base::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
+use ottla_controller::{Change, Image, Partition, Record, Reply, Resource, Topic};
 use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
 use ottla_partition::Lead;
+use ottla_rpc::Address;
 use ottla_store::LogSummary;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::broker::{Broker, Settings};
 use crate::partitions::{
-    Cell, CellParts, Host, HostInput, LocalTopic, RecoverError, recover, replay,
+    Cell, CellParts, Host, HostRefusal, Load, LocalTopic, Place, RecoverError, recover, replay,
 };
 use crate::tasks::Stop;
 use crate::topics::OFFSETS_TOPIC;
@@ -23,8 +24,8 @@ use crate::topics::OFFSETS_TOPIC;
 /// What the metadata task hears of, in order.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// These records are committed.
-    Committed(Vec<Record>),
+    /// These records are committed; `end` is the offset after them.
+    Committed { end: Offset, records: Arc<[Record]> },
     /// A reply that may leave now that the records before it are carried out.
     Reply(oneshot::Sender<Reply>, Reply),
 }
@@ -36,30 +37,44 @@ pub(crate) struct Follower {
     image: Image,
     /// Logs that the store had at start and that no partition has claimed yet.
     unclaimed: HashMap<TopicPartition, LogSummary>,
+    /// Whether the image has caught up with this life of the broker.
+    is_current: bool,
 }
 
 impl Follower {
-    /// Opens every partition of `image`, and drops the logs of topics that were
-    /// deleted right before the last stop.
-    pub(crate) fn start(
+    /// Nothing of `image` is carried out before the cluster has been told that this
+    /// broker is here: until then the metadata may be of long ago.
+    pub(crate) fn new(
         broker: Arc<Broker>,
         image: Image,
         unclaimed: HashMap<TopicPartition, LogSummary>,
     ) -> Self {
-        let mut follower = Self {
+        Self {
             broker,
             image,
             unclaimed,
-        };
-        let topics: Vec<_> = follower.image.topics().cloned().collect();
+            is_current: false,
+        }
+    }
+
+    /// Opens every partition that is here, and drops the logs that no partition claims.
+    fn begin(&mut self) {
+        self.is_current = true;
+        self.resolve_settings();
+        self.image.brokers().for_each(|broker| self.find(broker.id));
+        let topics: Vec<_> = self.image.topics().cloned().collect();
         for topic in topics {
-            follower.open(&topic);
+            self.open(&topic);
         }
-        for (_, log) in follower.unclaimed.drain() {
+        for (_, log) in self.unclaimed.drain() {
             let drop = ottla_store::Op::Drop { log: log.id };
-            follower.broker.store.submit(drop);
+            self.broker.store.submit(drop);
         }
-        follower
+    }
+
+    fn is_registered(&self) -> bool {
+        let own = self.image.broker(self.broker.id);
+        own.is_some_and(|own| own.incarnation == self.broker.incarnation)
     }
 
     pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stop: Stop) {
@@ -70,7 +85,7 @@ impl Follower {
                 event = events.recv() => event,
             };
             match event {
-                Some(Event::Committed(records)) => self.carry_out(&records),
+                Some(Event::Committed { end, records }) => self.carry_out(end, &records),
                 Some(Event::Reply(to, reply)) => {
                     let _gone = to.send(reply);
                 }
@@ -79,23 +94,34 @@ impl Follower {
         }
     }
 
-    fn carry_out(&mut self, records: &[Record]) {
+    fn carry_out(&mut self, end: Offset, records: &[Record]) {
         // A topic's settings are in the same batch as its creation, so nothing is
         // acted upon before the whole batch is folded in.
         let changes: Vec<_> = records
             .iter()
             .map(|record| self.image.apply(record))
             .collect();
+        if self.is_current {
+            self.act(changes);
+        } else if self.is_registered() {
+            self.begin();
+        }
+        self.broker.publish_image(self.image.clone(), end);
+    }
+
+    fn act(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::TopicCreated(topic) | Change::PartitionsAdded { topic, .. } => {
                     self.open(&topic);
                 }
+                Change::Partition { topic, partition } => self.change(&topic, partition),
+                Change::Broker(broker) => self.find(broker.id),
+                Change::BrokerGone(id) => self.find(id),
                 Change::TopicDeleted(topic) => self.drop_topic(&topic),
                 Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
                 Change::Config(Resource::Broker(_) | Resource::Brokers) => self.resolve_settings(),
                 Change::Config(Resource::Group(_) | Resource::ClientMetrics(_))
-                | Change::Broker(_)
                 | Change::ProducerIds
                 | Change::Feature
                 | Change::Scram
@@ -103,37 +129,113 @@ impl Follower {
                 | Change::Nothing => (),
             }
         }
-        self.broker.publish_image(self.image.clone());
     }
 
-    /// Opens the partitions of a topic that are not open yet.
+    /// Opens, leads and follows the partitions of a topic as it is now.
     fn open(&mut self, topic: &Topic) {
-        let config = self.broker.topic_config(&self.image, &topic.name);
-        let mut local = match self.broker.registry.topic_by_id(topic.id) {
-            Some(local) => LocalTopic::clone(&local),
-            None => LocalTopic::new(topic.id, topic.name.clone(), config),
+        let mut local = self.local(topic);
+        for (id, partition) in topic.partitions() {
+            self.place(&mut local, id, partition);
+        }
+        self.broker.registry.put(local);
+    }
+
+    /// One of a topic's partitions has changed: mostly only who leads it.
+    fn change(&mut self, topic: &Topic, id: PartitionId) {
+        let Some(partition) = topic.partition(id) else {
+            return;
         };
-        for (id, partition) in topic.partitions().skip(local.partitions()) {
-            let lead = Lead {
-                epoch: partition.leader_epoch,
-                replicas: partition.replicas.clone(),
-                isr: partition.isr.clone(),
-            };
-            match self.open_partition(&local, id) {
-                Ok(cell) => {
-                    cell.lead(lead);
-                    if topic.name.as_str() == OFFSETS_TOPIC {
-                        host_groups(&self.broker, &cell);
-                    }
-                    local.push(Some(cell));
-                }
-                Err(error) => {
-                    error!(topic = %topic.name, partition = %id, %error, "partition cannot be opened");
-                    local.push(None);
+        let is_here = partition.replicas.contains(&self.broker.id);
+        let local = self.broker.registry.topic_by_id(topic.id);
+        match local.as_ref().and_then(|local| local.place(id)) {
+            Some(Place::Here(cell)) if is_here => self.assign(cell, partition),
+            Some(Place::Here(_) | Place::Broken | Place::Elsewhere) | None => {
+                let mut local = self.local(topic);
+                if self.place(&mut local, id, partition) {
+                    self.broker.registry.put(local);
                 }
             }
         }
-        self.broker.registry.put(local);
+    }
+
+    fn local(&self, topic: &Topic) -> LocalTopic {
+        match self.broker.registry.topic_by_id(topic.id) {
+            Some(local) => LocalTopic::clone(&local),
+            None => {
+                let config = self.broker.topic_config(&self.image, &topic.name);
+                LocalTopic::new(topic.id, topic.name.clone(), config)
+            }
+        }
+    }
+
+    /// Sees to it that a partition is here, led or followed, or elsewhere, and says
+    /// whether that puts it in another place.
+    fn place(&mut self, local: &mut LocalTopic, id: PartitionId, partition: &Partition) -> bool {
+        let is_here = partition.replicas.contains(&self.broker.id);
+        match (local.place(id).cloned(), is_here) {
+            (Some(Place::Here(cell)), true) => {
+                self.assign(&cell, partition);
+                false
+            }
+            (Some(Place::Broken), true) | (Some(Place::Elsewhere), false) => false,
+            (Some(Place::Elsewhere) | None, true) => {
+                let place = match self.open_partition(local, id) {
+                    Ok(cell) => {
+                        self.assign(&cell, partition);
+                        Place::Here(cell)
+                    }
+                    Err(error) => {
+                        error!(topic = %local.name, partition = %id, %error, "partition cannot be opened");
+                        Place::Broken
+                    }
+                };
+                local.put(id, place);
+                true
+            }
+            (Some(Place::Here(cell)), false) => {
+                local.put(id, Place::Elsewhere);
+                // Whoever looks for it from now on does not find it.
+                self.broker.registry.put(local.clone());
+                cell.retire();
+                false
+            }
+            (Some(Place::Broken) | None, false) => {
+                local.put(id, Place::Elsewhere);
+                true
+            }
+        }
+    }
+
+    /// Tells a replica what it is.
+    fn assign(&self, cell: &Arc<Cell>, partition: &Partition) {
+        if partition.leader == Some(self.broker.id) {
+            let is_new = cell.lead(Lead {
+                epoch: partition.leader_epoch,
+                partition_epoch: partition.partition_epoch,
+                replicas: partition.replicas.clone(),
+                isr: partition.isr.clone(),
+            });
+            if is_new && cell.topic.as_str() == OFFSETS_TOPIC {
+                host_groups(&self.broker, cell);
+            }
+        } else {
+            let in_sync = partition.isr.contains(&self.broker.id);
+            cell.follow(partition.leader_epoch, partition.leader, in_sync);
+        }
+    }
+
+    /// Where a broker is to be followed.
+    fn find(&self, id: BrokerId) {
+        if id == self.broker.id {
+            return;
+        }
+        let known = self.image.broker(id);
+        let endpoint = known.and_then(|known| known.endpoint(&self.broker.inter_broker));
+        let address = endpoint.map(|endpoint| Address {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+        });
+        self.broker.peers.links.set_address(id, address);
     }
 
     fn open_partition(
@@ -164,6 +266,7 @@ impl Follower {
             clock: broker.clock,
             timers: broker.timers.clone(),
             failures: broker.failures.clone(),
+            peers: broker.peers.clone(),
         }))
     }
 
@@ -180,8 +283,12 @@ impl Follower {
                 id: topic.id,
             };
             let input = ottla_coordinator::Input::TopicsDeleted(vec![deleted]);
-            if let Err(refusal) = cell.tell_host(HostInput::Group(input)) {
-                warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
+            match cell.tell_host(input) {
+                // Whoever leads the partition does it.
+                Ok(()) | Err(HostRefusal::NotHere) => (),
+                Err(refusal @ HostRefusal::Loading) => {
+                    warn!(topic = %topic.name, %refusal, "committed offsets of a deleted topic stay");
+                }
             }
         }
     }
@@ -230,10 +337,10 @@ enum OpenError {
 /// Loads the groups that live in a partition: at once if there are none, else in
 /// the background, while clients hear that the coordinator is loading.
 pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
-    cell.host_loading();
-    let view = cell.view();
+    let load = cell.host_loading();
+    let view = cell.fresh_view();
     if view.log_start == view.end {
-        load_groups(broker, cell);
+        load_groups(broker, cell, load);
         return;
     }
     let (broker, cell) = (broker.clone(), cell.clone());
@@ -242,12 +349,21 @@ pub(super) fn host_groups(broker: &Arc<Broker>, cell: &Arc<Cell>) {
         let loader = broker.clone();
         broker
             .read_pool
-            .run(move || load_groups(&loader, &cell))
+            .run(move || load_groups(&loader, &cell, load))
             .await;
     });
 }
 
-fn load_groups(broker: &Broker, cell: &Cell) {
+fn load_groups(broker: &Broker, cell: &Cell, load: Load) {
+    let end = cell.fresh_view().end;
+    if cell
+        .store
+        .bounds(cell.log)
+        .is_ok_and(|bounds| bounds.end < end)
+    {
+        // What was copied last, before the leader was lost, is on its way to the disk.
+        cell.store.drain();
+    }
     let mut loader = Loader::new();
     let replayed = replay(&*cell.store, cell.log, |key, value| {
         if let Err(error) = loader.read(key.as_deref(), value.as_deref()) {
@@ -259,7 +375,9 @@ fn load_groups(broker: &Broker, cell: &Cell) {
             let settings = broker.settings().groups();
             let machine = loader.finish(settings, broker.clock.now());
             let seed = cell.topic_partition.partition.0.unsigned_abs().into();
-            cell.host_ready(|end| Host::groups(machine, end, seed));
+            cell.host_ready(load, |view| {
+                Host::new(machine, view.end, view.high_watermark, seed)
+            });
         }
         Err(error) => {
             error!(partition = %cell.topic_partition.partition, %error, "groups cannot be loaded");

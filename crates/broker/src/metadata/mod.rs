@@ -3,27 +3,22 @@
 
 mod controller;
 mod follow;
+mod source;
 
 use std::sync::Arc;
 
-use tracing::error;
-
 use crate::broker::Broker;
-use crate::partitions::Cell;
-use crate::topics::{METADATA_TOPIC_ID, OFFSETS_TOPIC};
+use crate::partitions::{Cell, is_leader};
+use crate::topics::OFFSETS_TOPIC;
 
-pub(crate) use controller::ControllerHandle;
-pub use controller::{ControllerError, LoadError};
+pub(crate) use controller::{Beginning, ControllerHandle, ControllerParts};
 pub(crate) use follow::{Event, Follower};
+pub use source::SourceError;
+pub(crate) use source::{Controllers, Source};
 
 /// Loads the coordinator of a partition that came back, if it has one.
 pub(crate) fn host_again(broker: &Arc<Broker>, cell: &Arc<Cell>) {
-    if cell.topic.as_str() == OFFSETS_TOPIC {
+    if cell.topic.as_str() == OFFSETS_TOPIC && is_leader(&cell.view()) {
         follow::host_groups(broker, cell);
-    }
-    if cell.topic_partition.topic == METADATA_TOPIC_ID
-        && let Err(failure) = broker.controller.load()
-    {
-        error!(%failure, "the controller cannot be loaded");
     }
 }

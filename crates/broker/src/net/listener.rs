@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::config::listeners::Listener;
+use ottla_rpc::{Handoff, PREFACE};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{ConnectionFacts, serve};
 use crate::broker::Broker;
@@ -20,6 +21,9 @@ const BACKLOG: i32 = 4_096;
 
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two looks at a connection of which only the first bytes have arrived.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
 #[error("listener {name} cannot listen on {host}:{port}")]
@@ -37,6 +41,8 @@ pub(crate) struct Bound {
     /// With the real port where the settings said 0.
     pub address: SocketAddr,
     socket: TcpListener,
+    /// Where other nodes may speak gRPC on this listener.
+    handoff: Option<Handoff>,
 }
 
 /// Binds one listener of the settings. An empty host means every interface.
@@ -54,6 +60,7 @@ pub(crate) async fn bind(listener: &Listener) -> Result<Bound, BindError> {
         name: listener.name.as_str().into(),
         address,
         socket,
+        handoff: None,
     })
 }
 
@@ -98,6 +105,11 @@ fn listen_on(address: SocketAddr) -> io::Result<Socket> {
 }
 
 impl Bound {
+    /// Connections of other nodes to this listener go to `handoff`.
+    pub(crate) fn hand_off(&mut self, handoff: Handoff) {
+        self.handoff = Some(handoff);
+    }
+
     /// Accepts until the broker stops, one task per connection.
     pub(crate) async fn accept(self, broker: Arc<Broker>, tasks: Tasks, mut stop: Stop) {
         loop {
@@ -111,9 +123,11 @@ impl Bound {
                     let facts = ConnectionFacts {
                         listener: self.name.clone(),
                         peer: Some(peer),
+                        is_forwarded: false,
                     };
                     prepare(&stream, peer);
-                    let connection = serve(stream, facts, broker.clone(), tasks.stopping());
+                    let (broker, stop) = (broker.clone(), tasks.stopping());
+                    let connection = welcome(stream, facts, broker, self.handoff.clone(), stop);
                     tasks.spawn("connection", connection);
                 }
                 Err(error) => {
@@ -122,6 +136,58 @@ impl Bound {
                 }
             }
         }
+    }
+}
+
+/// Hands the connection over if another node is there, or serves a client as soon as
+/// clients can be served.
+async fn welcome(
+    stream: TcpStream,
+    facts: ConnectionFacts,
+    broker: Arc<Broker>,
+    handoff: Option<Handoff>,
+    mut stop: Stop,
+) {
+    let settings = broker.settings();
+    let idle_ms = u64::try_from(settings.broker.connections_max_idle_ms).unwrap_or(u64::MAX);
+    let is_node = async {
+        let is_node = match handoff {
+            Some(_) => begins_as_grpc(&stream).await?,
+            None => false,
+        };
+        if !is_node {
+            broker.ready().await;
+        }
+        Ok::<_, io::Error>(is_node)
+    };
+    let is_node = tokio::time::timeout(Duration::from_millis(idle_ms), is_node);
+    let is_node = tokio::select! {
+        biased;
+        () = stop.requested() => return,
+        is_node = is_node => is_node,
+    };
+    match (is_node, handoff) {
+        (Ok(Ok(true)), Some(handoff)) => handoff.put(stream),
+        (Ok(Ok(_)), _) => serve(stream, facts, broker, stop).await,
+        (Ok(Err(error)), _) => debug!(peer = ?facts.peer, %error, "connection closed"),
+        (Err(_elapsed), _) => debug!(peer = ?facts.peer, "connection closed: nothing was said"),
+    }
+}
+
+/// Whether what arrives first, and stays unread, is how a node's connection begins.
+async fn begins_as_grpc(stream: &TcpStream) -> io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let arrived = stream.peek(&mut seen).await?;
+        if arrived == 0 || seen[..arrived] != PREFACE[..arrived] {
+            return Ok(false);
+        }
+        if arrived == PREFACE.len() {
+            return Ok(true);
+        }
+        // What is there stays there, so the socket stays readable: the rest of four
+        // bytes that were sent together is looked for in a moment.
+        tokio::time::sleep(PREFACE_PAUSE).await;
     }
 }
 

@@ -18,4 +18,7 @@ pub(crate) struct ConnectionFacts {
     pub listener: Arc<str>,
     /// `None` for a connection that is not a socket (tests).
     pub peer: Option<SocketAddr>,
+    /// Whether another node forwards the client's requests: they are not forwarded
+    /// once more.
+    pub is_forwarded: bool,
 }

@@ -10,18 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ottla_base::config::TopicConfig;
-use ottla_base::{LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
 use ottla_partition::{
     Acks, ActiveProducer, Append, AppendError, Appended, CHECKPOINT_KEY, DeleteError, Effect,
     EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
 };
 use ottla_protocol::records::RecordBatch;
+use ottla_replication::{Link, News};
 use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::flushes::{Flushes, Urgency};
-use super::host::{Answer, Host, HostInput, HostLog, HostRefusal, HostReply};
+use super::followers::Followers;
+use super::host::{Host, HostLog, HostRefusal};
+use super::peers::{IsrProposal, Peers};
 use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
@@ -42,6 +45,7 @@ pub(crate) struct Cell {
     waiters: Waiters,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
+    pub(super) peers: Peers,
 }
 
 /// What the cell is made from.
@@ -56,17 +60,22 @@ pub(crate) struct CellParts {
     pub clock: SystemClock,
     pub timers: Arc<Timers>,
     pub failures: mpsc::UnboundedSender<Arc<Cell>>,
+    pub peers: Peers,
 }
 
 #[derive(Debug)]
-struct State {
-    partition: Partition,
+pub(super) struct State {
+    pub(super) partition: Partition,
     /// Grows when the partition is recovered anew; completions of earlier ones
     /// are stale.
     incarnation: u64,
-    /// The term that the partition was last told to lead.
-    lead: Option<Lead>,
+    /// What the partition was last told to be.
+    term: Option<Term>,
+    pub(super) followers: Followers,
+    /// Where the leader is that is followed.
+    link: Option<Arc<Link>>,
     host: Hosting,
+    last_load: Load,
     last_token: u64,
     waiting: HashMap<ReplyToken, Waiting>,
     /// When the timer task will call; later deadlines need no call of their own,
@@ -76,15 +85,31 @@ struct State {
     flushes: Flushes,
 }
 
+/// What a replica is told to be.
+#[derive(Clone, Debug)]
+enum Term {
+    Lead(Lead),
+    Follow {
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+        /// Whether this replica is in sync, as far as the cluster knows.
+        in_sync: bool,
+    },
+}
+
 /// The coordinator that lives in this partition.
 #[derive(Debug)]
 enum Hosting {
     /// None does.
     Nothing,
-    /// Its records are being read.
-    Loading,
+    /// Its records are being read, for the time of this number.
+    Loading(Load),
     Ready(Host),
 }
+
+/// One reading of a coordinator's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load(u64);
 
 /// Who waits for the reply to a token. Dropping it says that the partition, or
 /// its coordinator, has gone from here.
@@ -92,7 +117,7 @@ enum Hosting {
 enum Waiting {
     Append(oneshot::Sender<Result<Appended, AppendError>>),
     Delete(oneshot::Sender<Result<Offset, DeleteError>>),
-    Host(Answer),
+    Host(oneshot::Sender<ottla_coordinator::Reply>),
 }
 
 /// What is left to do once the lock is released.
@@ -103,12 +128,24 @@ struct After {
     schedule: Option<Wake>,
     /// The store has something to do.
     store_works: bool,
+    /// There are records for followers, or they have to hear who leads.
+    records: bool,
+    /// They have to hear how far this leader has come.
+    moved: bool,
+    /// Whoever is told so.
+    streams: Option<Arc<[(BrokerId, News)]>>,
+    /// What the leader hears of this follower.
+    link: Option<Arc<Link>>,
+    acknowledgement: Option<(LeaderEpoch, Offset, Offset)>,
+    refollows: bool,
+    is_cut: bool,
+    proposal: Option<(LeaderEpoch, i32, Vec<BrokerId>)>,
 }
 
 #[derive(Debug)]
 enum Outcome {
     Partition(Reply),
-    Host(HostReply),
+    Host(ottla_coordinator::Reply),
 }
 
 impl Cell {
@@ -125,8 +162,11 @@ impl Cell {
             state: Mutex::new(State {
                 partition: parts.partition,
                 incarnation: 0,
-                lead: None,
+                term: None,
+                followers: Followers::default(),
+                link: None,
                 host: Hosting::Nothing,
+                last_load: Load::default(),
                 last_token: 0,
                 waiting: HashMap::new(),
                 scheduled: None,
@@ -136,6 +176,7 @@ impl Cell {
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
             failures: parts.failures,
+            peers: parts.peers,
         });
         let listener: Arc<dyn LogListener> = cell.clone();
         cell.store.attach(cell.log, 0, listener);
@@ -199,8 +240,8 @@ impl Cell {
     /// that its reply will carry.
     pub(crate) fn host(
         &self,
-        answer: Answer,
-        input: impl FnOnce(ReplyToken) -> HostInput,
+        answer: oneshot::Sender<ottla_coordinator::Reply>,
+        input: impl FnOnce(ReplyToken) -> ottla_coordinator::Input,
     ) -> Result<(), HostRefusal> {
         self.with(|state, now| {
             state.admit_host()?;
@@ -212,7 +253,7 @@ impl Cell {
     }
 
     /// Hands an input that nobody waits for to the coordinator that lives here.
-    pub(crate) fn tell_host(&self, input: HostInput) -> Result<(), HostRefusal> {
+    pub(crate) fn tell_host(&self, input: ottla_coordinator::Input) -> Result<(), HostRefusal> {
         self.with(|state, now| {
             state.admit_host()?;
             state.run_host(now, |host, now, log| host.handle(now, input, log));
@@ -221,16 +262,22 @@ impl Cell {
     }
 
     /// Announces a coordinator whose records are about to be read.
-    pub(crate) fn host_loading(&self) {
-        self.with(|state, _| state.host = Hosting::Loading);
+    pub(crate) fn host_loading(&self) -> Load {
+        self.with(|state, _| {
+            let load = Load(state.last_load.0 + 1);
+            state.last_load = load;
+            state.host = Hosting::Loading(load);
+            load
+        })
     }
 
-    /// The coordinator has read all records and serves from now on. `host` is
-    /// told where the log ends.
-    pub(crate) fn host_ready(&self, host: impl FnOnce(Offset) -> Host) {
+    /// The coordinator has read all records and serves from now on, unless something
+    /// has happened since `load` was announced. `host` is told how far the log goes.
+    pub(crate) fn host_ready(&self, load: Load, host: impl FnOnce(&View) -> Host) {
         self.with(|state, _| {
-            let end = state.partition.view().end;
-            state.host = Hosting::Ready(host(end));
+            if matches!(state.host, Hosting::Loading(current) if current == load) {
+                state.host = Hosting::Ready(host(&state.partition.view()));
+            }
         });
     }
 
@@ -240,19 +287,92 @@ impl Cell {
         self.with(|state, _| state.drop_host());
     }
 
-    pub(crate) fn lead(&self, lead: Lead) {
-        self.with(|state, now| {
-            state.lead = Some(lead.clone());
+    /// This broker leads. Says whether that begins now: not where it did before, and not
+    /// while the partition waits to be recovered.
+    pub(crate) fn lead(&self, lead: Lead) -> bool {
+        let (begins, link) = self.with(|state, now| {
+            let led = is_leader(&state.partition.view());
+            state.term = Some(Term::Lead(lead.clone()));
             state.step(now, Input::Lead(lead));
+            let leads = is_leader(&state.partition.view());
+            (leads && !led, state.link.take())
         });
+        if let Some(link) = link {
+            link.unfollow(self.topic_partition);
+        }
+        begins
+    }
+
+    /// Another broker leads, or nobody does.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+        in_sync: bool,
+    ) {
+        let link = leader.map(|leader| self.peers.links.to(leader));
+        let (is_new, before) = self.with(|state, now| {
+            let is_new = match &state.term {
+                Some(Term::Follow {
+                    epoch: known,
+                    leader: of,
+                    ..
+                }) => (*known, *of) != (epoch, leader),
+                Some(Term::Lead(_)) | None => true,
+            };
+            state.term = Some(Term::Follow {
+                epoch,
+                leader,
+                in_sync,
+            });
+            if is_new {
+                state.step(now, Input::Follow { epoch, leader });
+                state.drop_host();
+            }
+            let before = std::mem::replace(&mut state.link, link.clone());
+            (is_new, before)
+        });
+        if !is_new {
+            return;
+        }
+        let goes_on =
+            |before: &Arc<Link>| link.as_ref().is_some_and(|link| Arc::ptr_eq(link, before));
+        if let Some(before) = before.filter(|before| !goes_on(before)) {
+            before.unfollow(self.topic_partition);
+        }
+        if let Some(link) = link {
+            link.follow(self.topic_partition, self.clone());
+        }
+    }
+
+    /// The controller does not want the in-sync replicas that were proposed.
+    pub(crate) fn isr_refused(&self, partition_epoch: i32) {
+        self.with(|state, now| state.step(now, Input::IsrRefused { partition_epoch }));
+    }
+
+    /// Whether a follower is in sync, as far as the cluster knows.
+    pub(super) fn is_in_sync(&self, follower: BrokerId) -> bool {
+        match &self.lock().term {
+            Some(Term::Lead(lead)) => lead.isr.contains(&follower),
+            Some(Term::Follow { .. }) | None => false,
+        }
+    }
+
+    /// Whether this replica is in sync with its leader, as far as the cluster knows.
+    pub(super) fn counts_as_in_sync(&self) -> bool {
+        match &self.lock().term {
+            Some(Term::Follow { in_sync, .. }) => *in_sync,
+            Some(Term::Lead(_)) | None => true,
+        }
     }
 
     /// Goes on with a partition that was recovered anew, in the role that the one
     /// before had. Completions for that one are stale from now on.
     pub(crate) fn restart(self: &Arc<Self>, partition: Partition) {
-        self.with(|state, now| {
+        let link = self.with(|state, now| {
             state.partition = partition;
             state.incarnation += 1;
+            state.followers.forget_unflushed();
             let listener: Arc<dyn LogListener> = self.clone();
             self.store.attach(self.log, state.incarnation, listener);
             // What the machine before had asked for may have been done since this one
@@ -260,10 +380,18 @@ impl Cell {
             if let Ok(bounds) = self.store.bounds(self.log) {
                 state.step(now, Input::StartMoved { to: bounds.start });
             }
-            if let Some(lead) = state.lead.clone() {
-                state.step(now, Input::Lead(lead));
+            match state.term.clone() {
+                Some(Term::Lead(lead)) => state.step(now, Input::Lead(lead)),
+                Some(Term::Follow { epoch, leader, .. }) => {
+                    state.step(now, Input::Follow { epoch, leader });
+                }
+                None => (),
             }
+            state.link.clone()
         });
+        if let Some(link) = link {
+            link.refollow(self.topic_partition);
+        }
     }
 
     /// Retention has decided where the log may start.
@@ -285,15 +413,20 @@ impl Cell {
         self.with(|state, now| state.step(now, Input::Checkpoint));
     }
 
-    /// The topic is gone: everybody who waits is told so, and the log is dropped.
+    /// The topic is gone, or this replica of it: everybody who waits is told so, and the
+    /// log is dropped.
     pub(crate) fn retire(&self) {
-        self.with(|state, now| {
+        let link = self.with(|state, now| {
             let epoch = state.partition.view().leader_epoch;
             let leader = None;
             state.step(now, Input::Follow { epoch, leader });
             state.host = Hosting::Nothing;
             state.waiting.clear();
+            state.link.take()
         });
+        if let Some(link) = link {
+            link.unfollow(self.topic_partition);
+        }
         self.store.submit(Op::Drop { log: self.log });
         self.waiters.wake();
     }
@@ -331,13 +464,19 @@ impl Cell {
         self.lock().partition.settled()
     }
 
+    /// The followers in sync that have what a reader at `offset` wants, and how far each
+    /// has come.
+    pub(crate) fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
+        self.lock().partition.in_sync_with(offset)
+    }
+
     /// The idempotent producers that this partition remembers.
     pub(crate) fn describe_producers(&self) -> Vec<ActiveProducer> {
         self.lock().partition.describe_producers().collect()
     }
 
     /// Runs `work` under the lock, queues its effects, and does the rest after.
-    fn with<T>(&self, work: impl FnOnce(&mut State, Millis) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Millis) -> T) -> T {
         let (result, after) = {
             let mut state = self.lock();
             let result = work(&mut state, self.clock.now());
@@ -360,6 +499,8 @@ impl Cell {
                 Effect::Truncate { to } => {
                     let log = self.log;
                     self.queue(Op::Truncate { log, to }, &mut after);
+                    state.followers.forget_unflushed();
+                    after.is_cut = true;
                 }
                 Effect::Checkpoint { bytes } => {
                     let op = Op::State {
@@ -369,10 +510,27 @@ impl Cell {
                     };
                     self.queue(op, &mut after);
                 }
+                Effect::CommittedLost { from, to } => {
+                    error!(topic = %self.topic, partition = %self.topic_partition.partition, %from, %to, "committed records are lost: an unclean election has put a replica without them in charge");
+                }
+                Effect::Refollow => after.refollows = true,
+                Effect::Acknowledge {
+                    epoch,
+                    end,
+                    log_start,
+                } => after.acknowledgement = Some((epoch, end, log_start)),
+                Effect::ProposeIsr {
+                    epoch,
+                    partition_epoch,
+                    isr,
+                } => after.proposal = Some((epoch, partition_epoch, isr)),
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));
                     after.wake = true;
+                    after.moved = true;
+                    // Who follows this replica hears that it leads no more.
+                    after.records |= !is_leader(&view);
                 }
                 Effect::Reply { to, reply } => {
                     if let Some(waiting) = state.waiting.remove(&to) {
@@ -383,6 +541,12 @@ impl Cell {
         }
         state.effects = effects;
         state.release(&mut after);
+        if after.records || after.moved {
+            after.streams = Some(state.followers.streams().clone());
+        }
+        if after.acknowledgement.is_some() || after.refollows {
+            after.link.clone_from(&state.link);
+        }
         after.schedule = state.reschedule();
         after
     }
@@ -390,6 +554,10 @@ impl Cell {
     fn write(&self, state: &mut State, batch: RecordBatch, after: &mut After) {
         let records = batch.header().record_count;
         let urgency = state.flushes.on_append(records, &self.config.load());
+        if state.is_copied() {
+            state.followers.on_write(&batch);
+            after.records = true;
+        }
         let log = self.log;
         let append = Op::Append {
             log,
@@ -409,6 +577,15 @@ impl Cell {
     }
 
     fn finish(&self, after: After) {
+        // Other brokers begin while this one's own disk is busy.
+        for (_, news) in after.streams.iter().flat_map(|streams| streams.iter()) {
+            if after.records {
+                news.on_records();
+            }
+            if after.moved {
+                news.on_position();
+            }
+        }
         for (waiting, outcome) in after.replies {
             waiting.answer(outcome);
         }
@@ -418,12 +595,35 @@ impl Cell {
         if let (Some(wake), Some(me)) = (after.schedule, self.me.upgrade()) {
             self.timers.schedule(wake, &me);
         }
+        if let Some(link) = after.link {
+            if after.refollows {
+                link.refollow(self.topic_partition);
+            }
+            if let Some((epoch, end, log_start)) = after.acknowledgement {
+                link.acknowledge(self.topic_partition, epoch, end, log_start);
+            }
+        }
+        if let (Some((epoch, partition_epoch, isr)), Some(cell)) =
+            (after.proposal, self.me.upgrade())
+        {
+            let proposal = IsrProposal {
+                cell,
+                epoch,
+                partition_epoch,
+                isr,
+            };
+            // Nobody listens any more when the broker is stopping.
+            let _stopping = self.peers.proposals.send(proposal);
+        }
         if after.store_works {
             self.store.work();
         }
+        if let (true, Some(me)) = (after.is_cut, self.me.upgrade()) {
+            let _stopping = self.peers.cut.send(me);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic aborts the process, so nobody ever sees a half-changed state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -433,6 +633,7 @@ impl LogListener for Cell {
     fn on_flushed(&self, incarnation: u64, end: Offset) {
         self.with(|state, now| {
             if incarnation == state.incarnation {
+                state.followers.on_flushed(end);
                 state.step(now, Input::Flushed { end });
             }
         });
@@ -465,8 +666,18 @@ impl LogListener for Cell {
 }
 
 impl State {
-    fn step(&mut self, now: Millis, input: Input) {
+    pub(super) fn step(&mut self, now: Millis, input: Input) {
         self.partition.step(now, input, &mut self.effects);
+    }
+
+    /// Whether other brokers have replicas that this one leads, or may lead before what
+    /// it writes now is on its disk.
+    fn is_copied(&self) -> bool {
+        match &self.term {
+            Some(Term::Lead(lead)) => lead.replicas.len() > 1,
+            Some(Term::Follow { .. }) => true,
+            None => false,
+        }
     }
 
     fn is_failed(&self) -> bool {
@@ -484,7 +695,7 @@ impl State {
     fn admit_host(&self) -> Result<(), HostRefusal> {
         match &self.host {
             Hosting::Nothing => Err(HostRefusal::NotHere),
-            Hosting::Loading => Err(HostRefusal::Loading),
+            Hosting::Loading(_) => Err(HostRefusal::Loading),
             Hosting::Ready(_) => self
                 .partition
                 .can_append_hosted()
@@ -530,7 +741,7 @@ impl State {
         }
     }
 
-    fn route(&mut self, replies: Vec<(ReplyToken, HostReply)>, after: &mut After) {
+    fn route(&mut self, replies: Vec<(ReplyToken, ottla_coordinator::Reply)>, after: &mut After) {
         for (token, reply) in replies {
             if let Some(waiting) = self.waiting.remove(&token) {
                 after.replies.push((waiting, Outcome::Host(reply)));
@@ -543,7 +754,7 @@ impl State {
         let partition = self.partition.next_deadline();
         let host = match &self.host {
             Hosting::Ready(host) => host.next_deadline(),
-            Hosting::Nothing | Hosting::Loading => None,
+            Hosting::Nothing | Hosting::Loading(_) => None,
         };
         let next = partition.into_iter().chain(host).min()?;
         if self.scheduled.is_some_and(|at| at <= next) {
@@ -567,7 +778,9 @@ impl Waiting {
             (Self::Delete(to), Outcome::Partition(Reply::Deleted(result))) => {
                 let _gone = to.send(result);
             }
-            (Self::Host(to), Outcome::Host(reply)) => to.send(reply),
+            (Self::Host(to), Outcome::Host(reply)) => {
+                let _gone = to.send(reply);
+            }
             (waiting, outcome) => unreachable!("{waiting:?} was answered with {outcome:?}"),
         }
     }

@@ -2,15 +2,20 @@
 
 mod cell;
 mod flushes;
+mod followers;
 mod host;
+mod peers;
 mod recover;
 mod registry;
+mod replica;
 pub(crate) mod revive;
 mod timers;
 
-pub(crate) use cell::{Cell, CellParts, is_leader};
-pub(crate) use host::{Answer, Host, HostInput, HostRefusal};
+pub(crate) use cell::{Cell, CellParts, Load, is_leader};
+pub(crate) use host::{Host, HostRefusal};
+pub(crate) use peers::{IsrProposal, Peers};
 pub use recover::RecoverError;
 pub(crate) use recover::{recover, replay};
-pub(crate) use registry::{LocalTopic, Registry};
+pub(crate) use registry::{LocalTopic, Place, Registry};
+pub(crate) use replica::{LocalReplicas, StreamNode};
 pub(crate) use timers::Timers;

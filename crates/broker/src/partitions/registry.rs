@@ -19,8 +19,18 @@ pub(crate) struct LocalTopic {
     pub config: Arc<TopicConfig>,
     /// What its batches must be, by `config`.
     pub rules: BatchRules,
-    /// By partition id, from 0 without gaps; none of a partition whose log is of no use.
-    cells: Vec<Option<Arc<Cell>>>,
+    /// By partition id, from 0 without gaps.
+    places: Vec<Place>,
+}
+
+/// Where a partition is, as far as this broker is concerned.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Here(Arc<Cell>),
+    /// Here, with a log that is of no use.
+    Broken,
+    /// This broker has no replica of it.
+    Elsewhere,
 }
 
 impl LocalTopic {
@@ -32,43 +42,52 @@ impl LocalTopic {
             name,
             rules: rules(&config),
             config,
-            cells: Vec::new(),
+            places: Vec::new(),
         }
     }
 
     pub(crate) fn cell(&self, partition: PartitionId) -> Option<&Arc<Cell>> {
-        self.place(partition)?.as_ref()
+        match self.place(partition)? {
+            Place::Here(cell) => Some(cell),
+            Place::Broken | Place::Elsewhere => None,
+        }
     }
 
     /// Whether the partition is here and cannot be opened.
     pub(crate) fn is_broken(&self, partition: PartitionId) -> bool {
-        self.place(partition).is_some_and(Option::is_none)
+        matches!(self.place(partition), Some(Place::Broken))
     }
 
     pub(crate) fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
-        self.cells.iter().flatten()
+        self.places.iter().filter_map(|place| match place {
+            Place::Here(cell) => Some(cell),
+            Place::Broken | Place::Elsewhere => None,
+        })
     }
 
-    /// How many partitions are here, broken or not.
-    pub(crate) fn partitions(&self) -> usize {
-        self.cells.len()
+    /// Where the partition is; none of one that the topic does not have.
+    pub(crate) fn place(&self, partition: PartitionId) -> Option<&Place> {
+        self.places.get(usize::try_from(partition.0).ok()?)
     }
 
-    /// Adds the next partition; without a cell if it is broken.
-    pub(crate) fn push(&mut self, cell: Option<Arc<Cell>>) {
-        self.cells.push(cell);
+    /// Says where a partition is: one that the topic has, or its next.
+    pub(crate) fn put(&mut self, partition: PartitionId, place: Place) {
+        let at = usize::try_from(partition.0).expect("partitions are counted from 0");
+        match self.places.get_mut(at) {
+            Some(known) => *known = place,
+            None => {
+                assert!(at == self.places.len(), "a partition is left out");
+                self.places.push(place);
+            }
+        }
     }
 
     /// The same partitions under another configuration.
     pub(crate) fn reconfigured(&self, config: Arc<TopicConfig>) -> Self {
         Self {
-            cells: self.cells.clone(),
+            places: self.places.clone(),
             ..Self::new(self.id, self.name.clone(), config)
         }
-    }
-
-    fn place(&self, partition: PartitionId) -> Option<&Option<Arc<Cell>>> {
-        self.cells.get(usize::try_from(partition.0).ok()?)
     }
 }
 

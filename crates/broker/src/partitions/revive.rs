@@ -53,6 +53,40 @@ pub(crate) async fn run(
     }
 }
 
+/// Recovers every partition whose log was cut, until the broker stops: what the cut
+/// batches did to its state cannot be taken back.
+pub(crate) async fn after_cuts(
+    broker: Arc<Broker>,
+    mut cut: mpsc::UnboundedReceiver<Arc<Cell>>,
+    mut stop: Stop,
+) {
+    loop {
+        let mut cells = Vec::new();
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            _ = cut.recv_many(&mut cells, usize::MAX) => (),
+        }
+        if cells.is_empty() {
+            return;
+        }
+        let reviver = broker.clone();
+        let recover = move || {
+            reviver.store.drain();
+            for cell in cells {
+                match revive(&reviver, &cell) {
+                    // It may have been told to lead in the meantime.
+                    Ok(()) => metadata::host_again(&reviver, &cell),
+                    Err(failure) => {
+                        error!(topic = %cell.topic, partition = %cell.topic_partition.partition, %failure, "partition is offline");
+                    }
+                }
+            }
+        };
+        broker.read_pool.run(recover).await;
+    }
+}
+
 /// Recovers the partition from what its log holds.
 fn revive(broker: &Broker, cell: &Arc<Cell>) -> Result<(), RecoverError> {
     let settings = broker.settings().partition(&cell.config());

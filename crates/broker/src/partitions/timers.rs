@@ -93,11 +93,33 @@ mod tests {
     };
     use ottla_partition::{Acks, Lead, Settings};
     use ottla_protocol::records::BatchBuilder;
+    use ottla_replication::{Links, Throttle};
+    use ottla_rpc::Channels;
     use ottla_store::{Durability, LogStore, memory};
     use tokio::sync::mpsc;
 
+    use std::sync::Weak;
+
     use super::*;
-    use crate::partitions::{CellParts, recover};
+    use crate::partitions::{CellParts, Peers, StreamNode, recover};
+    use crate::tasks::Tasks;
+
+    /// A broker without others.
+    fn alone(node: BrokerId) -> Peers {
+        let stream_node = StreamNode {
+            id: node,
+            broker: Weak::new(),
+            tasks: Tasks::default(),
+        };
+        let throttle = Arc::new(Throttle::new(u64::MAX));
+        let links = Links::new(Arc::new(stream_node), Channels::default(), throttle);
+        Peers {
+            node,
+            links: Arc::new(links),
+            proposals: mpsc::unbounded_channel().0,
+            cut: mpsc::unbounded_channel().0,
+        }
+    }
 
     fn leading_cell(timers: &Arc<Timers>) -> Arc<Cell> {
         let store = Arc::new(memory::open(memory::Options {
@@ -123,9 +145,11 @@ mod tests {
             clock,
             timers: Arc::clone(timers),
             failures: mpsc::unbounded_channel().0,
+            peers: alone(node),
         });
         cell.lead(Lead {
             epoch: LeaderEpoch(0),
+            partition_epoch: 0,
             replicas: vec![node],
             isr: vec![node],
         });

@@ -2,6 +2,7 @@
 //! one, and it says everything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::scram::{alter, credential, delete, upsert};
 use crate::support::{Cluster, broker, create, reread, topic};
@@ -11,8 +12,9 @@ use ottla_base::{
 };
 use ottla_controller::{
     Alteration, BootstrapError, BrokerEpoch, Change, ConfigChange, Edit, EditOp, Image, Input,
-    Mode, NewPartitions, NewTopic, ProducerIdBlock, Record, RecordError, Reply, Resource,
-    ScramAlteration, ScramChange, ScramMechanism, TopicRef,
+    Mode, NewPartitions, NewTopic, Partition, ProducerIdBlock, Reassignment, Record, RecordError,
+    Registration, ReplicationFactor, Reply, Resource, ScramAlteration, ScramChange, ScramMechanism,
+    TopicRef,
 };
 
 /// The last record of every key, in order, without those that only delete.
@@ -83,8 +85,10 @@ fn count(counted: &mut BTreeMap<TopicName, usize>, change: &Change) {
             );
         }
         Change::Nothing
+        | Change::Partition { .. }
         | Change::Config(_)
         | Change::Broker(_)
+        | Change::BrokerGone(_)
         | Change::ProducerIds
         | Change::Feature
         | Change::Scram
@@ -240,17 +244,17 @@ fn a_broker_gets_a_higher_epoch_with_every_start() {
     };
     assert_eq!(
         register(&mut cluster, 1),
-        Reply::RegisterBroker(BrokerEpoch(1))
+        Reply::RegisterBroker(Ok(BrokerEpoch(1)))
     );
     assert_eq!(
         register(&mut cluster, 1),
-        Reply::RegisterBroker(BrokerEpoch(1)),
+        Reply::RegisterBroker(Ok(BrokerEpoch(1))),
         "sent again"
     );
     cluster.restart();
     assert_eq!(
         register(&mut cluster, 2),
-        Reply::RegisterBroker(BrokerEpoch(2))
+        Reply::RegisterBroker(Ok(BrokerEpoch(2)))
     );
     let endpoint = cluster
         .image()
@@ -325,6 +329,20 @@ fn the_layout_of_records_stays() {
         mode: Mode::Apply,
         alterations: alterations.into(),
     });
+    cluster.start(2, 2);
+    cluster.ask(|token| Input::Reassign {
+        token,
+        factor: ReplicationFactor::Kept,
+        items: vec![Reassignment {
+            topic: TopicName::from("a"),
+            partition: PartitionId(0),
+            replicas: Some(vec![BrokerId(2)]),
+        }],
+    });
+    cluster.ask(|token| Input::UnregisterBroker {
+        token,
+        broker: BrokerId(1),
+    });
     cluster.ask(|token| Input::DeleteTopics {
         token,
         topics: vec![TopicRef::Id(topic("a").id)],
@@ -335,6 +353,42 @@ fn the_layout_of_records_stays() {
     let lines: Vec<_> = cluster.log().iter().map(line).collect();
     let expected = include_str!("data/records.hex");
     assert_eq!(lines.join("\n"), expected.trim_end());
+}
+
+/// What the first versions of topics and brokers left on disks: a broker that is
+/// known takes part, and a partition has nothing but a leader and its replicas.
+#[test]
+fn first_versions_are_still_read() {
+    let read = |line: &str| {
+        let (key, value) = line.split_once(' ').unwrap();
+        Record::decode(&bytes(key), Some(&bytes(value))).unwrap()
+    };
+    let topic = read("0261000000000000000000000000000000 0001610101020102020000");
+    let Record::Topic(topic) = topic else {
+        panic!("{topic:?}");
+    };
+    let alone = vec![BrokerId(1)];
+    assert_eq!(
+        topic.partition(PartitionId(0)),
+        Some(&Partition::new(alone.clone(), alone))
+    );
+    let id = "01".repeat(16);
+    let known = read(&format!(
+        "0402 0002{id}000109504c41494e54455854096c6f63616c686f7374888e0100"
+    ));
+    let epoch = BrokerEpoch(1);
+    let expected = Registration {
+        epoch,
+        ..broker(1, 1)
+    };
+    assert_eq!(known, Record::Broker(Arc::new(expected)));
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn line(record: &Record) -> String {

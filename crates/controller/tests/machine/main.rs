@@ -5,7 +5,11 @@ mod configs;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod scram;
+#[cfg(test)]
+mod scripts;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ottla_base::{ClusterId, ReplyToken};
 use ottla_controller::{
-    AlterScramError, CredentialId, Input, Record, Reply, ScramAlteration, ScramChange,
-    ScramCredential, ScramMechanism,
+    AlterScramError, ControllerMachine, CredentialId, Input, Record, Reply, ScramAlteration,
+    ScramChange, ScramCredential, ScramMechanism,
 };
 
-use crate::support::{Cluster, machine};
+use crate::support::{Cluster, settings};
 
 const SHA_256: ScramMechanism = ScramMechanism::Sha256;
 const SHA_512: ScramMechanism = ScramMechanism::Sha512;
@@ -187,7 +187,7 @@ fn nothing_that_is_printed_shows_a_key() {
         of: of.clone(),
         credential: Some(Arc::clone(&credential)),
     };
-    let mut machine = machine();
+    let mut machine = ControllerMachine::new(settings());
     ottla_base::Machine::apply(&mut machine, &record);
     let input = alter(vec![upsert(&of, credential)])(ReplyToken(1));
     let shown = format!("{record:?} {input:?} {machine:?}");

@@ -10,13 +10,23 @@ use ottla_base::{
     BrokerId, ClusterId, Machine, Millis, Offset, ReplyToken, Shard, TopicId, TopicName,
 };
 use ottla_controller::{
-    BrokerEpoch, Change, ControllerMachine, Endpoint, Image, Input, Mode, NewTopic, Record,
-    Registration, Reply, Settings,
+    BrokerEpoch, Change, ControllerMachine, Endpoint, Heartbeat, HeartbeatAnswer, Image, Input,
+    Mode, NewTopic, Record, Registration, Reply, Settings,
 };
+
+/// What a broker says of itself in a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Work,
+    Fence,
+    Shutdown,
+}
 
 pub(crate) struct Cluster {
     shard: Shard<ControllerMachine>,
     log: MemoryLog<Record>,
+    settings: Settings,
+    pub(crate) now: Millis,
     /// As a broker follows the log.
     pub(crate) followed: Image,
 }
@@ -31,19 +41,52 @@ impl Cluster {
             credentials: Vec::new(),
         });
         for id in brokers {
-            cluster.ask(|token| Input::RegisterBroker {
-                token,
-                broker: broker(*id, 1),
-            });
+            cluster.start(*id, 1);
         }
         cluster
     }
 
+    /// Registers a broker that then says that it is there.
+    pub(crate) fn start(&mut self, id: i32, incarnation: u8) {
+        let registered = self.ask(|token| Input::RegisterBroker {
+            token,
+            broker: broker(id, incarnation),
+        });
+        let Reply::RegisterBroker(Ok(_)) = registered else {
+            panic!("{registered:?}");
+        };
+        self.beat(id, Wants::Work);
+    }
+
+    /// A heartbeat of the registered broker.
+    pub(crate) fn beat(&mut self, id: i32, wants: Wants) -> HeartbeatAnswer {
+        let broker = BrokerId(id);
+        let heartbeat = Heartbeat {
+            broker,
+            epoch: self.image().broker(broker).unwrap().epoch,
+            caught_up: true,
+            wants_fence: wants == Wants::Fence,
+            wants_shutdown: wants == Wants::Shutdown,
+        };
+        let reply = self.ask(|token| Input::Heartbeat { token, heartbeat });
+        let Reply::Heartbeat(Ok(answer)) = reply else {
+            panic!("{reply:?}");
+        };
+        answer
+    }
+
     /// One that has never started.
     pub(crate) fn empty() -> Self {
+        Self::with(settings())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let machine = ControllerMachine::new(settings.clone());
         Self {
-            shard: Shard::loaded(machine(), Offset(0), Offset(0), 7),
+            shard: Shard::loaded(machine, Offset(0), Offset(0), 7),
             log: MemoryLog::default(),
+            settings,
+            now: Millis(0),
             followed: Image::default(),
         }
     }
@@ -65,12 +108,52 @@ impl Cluster {
         &mut self,
         input: impl FnOnce(ReplyToken) -> Input,
     ) -> (Reply, Vec<Change>) {
+        let changes = self.step(input(ReplyToken(1)));
+        let replies = self.shard.on_committed(self.shard.written());
+        let [(ReplyToken(1), reply)] = <[_; 1]>::try_from(replies).unwrap() else {
+            panic!("not answered exactly once");
+        };
+        (reply, changes)
+    }
+
+    /// Something that nobody waits for an answer to.
+    pub(crate) fn tell(&mut self, input: Input) -> Vec<Change> {
+        let changes = self.step(input);
+        let replies = self.shard.on_committed(self.shard.written());
+        assert_eq!(replies, vec![], "nobody has asked");
+        changes
+    }
+
+    /// Lets time pass, and every deadline in it at the moment that it comes.
+    pub(crate) fn wait(&mut self, ms: i64) -> Vec<Change> {
+        let end = self.now.plus_ms(ms);
+        let mut changes = Vec::new();
+        while let Some(at) = self.shard.next_deadline().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            changes.extend(self.wake());
+        }
+        self.now = end;
+        changes
+    }
+
+    /// Runs what is due by now.
+    pub(crate) fn wake(&mut self) -> Vec<Change> {
         let before = self.log.records.len();
-        self.shard
-            .handle(Millis(0), input(ReplyToken(1)), &mut self.log)
-            .unwrap();
-        assert_replay_agrees(self.shard.machine(), machine(), &self.log.records);
-        let changes = self.log.records[before..]
+        self.shard.tick(self.now, &mut self.log).unwrap();
+        self.follow(before)
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Change> {
+        let before = self.log.records.len();
+        self.shard.handle(self.now, input, &mut self.log).unwrap();
+        self.follow(before)
+    }
+
+    /// What the records from `first` on change for a broker.
+    fn follow(&mut self, first: usize) -> Vec<Change> {
+        let fresh = ControllerMachine::new(self.settings.clone());
+        assert_replay_agrees(self.shard.machine(), fresh, &self.log.records);
+        let changes = self.log.records[first..]
             .iter()
             .map(|record| self.followed.apply(&reread(record)))
             .collect();
@@ -79,30 +162,39 @@ impl Cluster {
             self.image(),
             "a follower sees something else"
         );
-        let replies = self.shard.on_committed(self.shard.written());
-        let [(ReplyToken(1), reply)] = <[_; 1]>::try_from(replies).unwrap() else {
-            panic!("not answered exactly once");
-        };
-        (reply, changes)
+        changes
     }
 
     /// Drops the machine and loads another from the log.
     pub(crate) fn restart(&mut self) {
-        let mut loaded = machine();
+        let mut loaded = ControllerMachine::new(self.settings.clone());
         for record in &self.log.records {
             loaded.apply(&reread(record));
         }
+        self.replace(loaded);
+    }
+
+    /// Another controller goes on from what brokers see.
+    pub(crate) fn fail_over(&mut self) {
+        let image = self.followed.clone();
+        self.replace(ControllerMachine::from_image(self.settings.clone(), image));
+    }
+
+    fn replace(&mut self, machine: ControllerMachine) {
         let end = self.shard.written();
-        self.shard = Shard::loaded(loaded, end, end, 8);
+        self.shard = Shard::loaded(machine, end, end, 8);
     }
 }
 
-pub(crate) fn machine() -> ControllerMachine {
-    ControllerMachine::new(Settings {
+pub(crate) fn settings() -> Settings {
+    Settings {
         partitions_default: 3,
         replication_factor_default: 1,
         fixed: Arc::default(),
-    })
+        session_timeout_ms: 2_000,
+        elr_enabled: true,
+        leader_imbalance_check_ms: None,
+    }
 }
 
 pub(crate) fn broker(id: i32, incarnation: u8) -> Registration {
@@ -117,6 +209,8 @@ pub(crate) fn broker(id: i32, incarnation: u8) -> Registration {
             port: 9092,
             protocol: SecurityProtocol::Plaintext,
         }],
+        fenced: false,
+        in_controlled_shutdown: false,
     }
 }
 

@@ -106,6 +106,7 @@ served! {
     DescribeQuorum 0..=2, fit::describe_quorum: describe_quorum_request::DescribeQuorumRequest -> describe_quorum_response::DescribeQuorumResponse;
     DescribeCluster 0..=2, fit::describe_cluster: describe_cluster_request::DescribeClusterRequest -> describe_cluster_response::DescribeClusterResponse;
     DescribeProducers 0..=0, fit::as_is: describe_producers_request::DescribeProducersRequest -> describe_producers_response::DescribeProducersResponse;
+    UnregisterBroker 0..=0, fit::as_is: unregister_broker_request::UnregisterBrokerRequest -> unregister_broker_response::UnregisterBrokerResponse;
     ListConfigResources 0..=1, fit::as_is: list_config_resources_request::ListConfigResourcesRequest -> list_config_resources_response::ListConfigResourcesResponse;
     DescribeTopicPartitions 0..=0, fit::as_is: describe_topic_partitions_request::DescribeTopicPartitionsRequest -> describe_topic_partitions_response::DescribeTopicPartitionsResponse;
 }

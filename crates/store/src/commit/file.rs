@@ -13,6 +13,9 @@ use super::entry::FileNumber;
 
 /// Most segments that one call takes.
 const SEGMENTS_MAX: usize = 1024;
+/// What is asked of the disk at once where somebody's append may wait for it: a flush
+/// takes its turn behind it.
+const CALM_BYTES: usize = 128 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct CommitFile {
@@ -153,11 +156,21 @@ impl CommitFile {
 
     /// `length` bytes from `at` on; fewer where the file ends.
     pub(crate) fn read(&self, at: u32, length: usize) -> io::Result<Bytes> {
+        self.read_by(length, at, length)
+    }
+
+    /// The same, while others write.
+    pub(crate) fn read_calmly(&self, at: u32, length: usize) -> io::Result<Bytes> {
+        self.read_by(CALM_BYTES, at, length)
+    }
+
+    fn read_by(&self, at_once: usize, at: u32, length: usize) -> io::Result<Bytes> {
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
+            let end = length.min(filled + at_once);
             let from = u64::from(at) + filled as u64;
-            match self.handle.read(&mut bytes[filled..], from) {
+            match self.handle.read(&mut bytes[filled..end], from) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -168,11 +181,18 @@ impl CommitFile {
         Ok(bytes.into())
     }
 
-    /// `length` bytes from `at` on, if all of them are in memory.
+    /// `length` bytes from `at` on, if all of them are in memory. The system begins to
+    /// read the first that are not.
     pub(crate) fn read_cached(&self, at: u32, length: usize) -> io::Result<Option<Bytes>> {
         let mut bytes = vec![0; length];
-        let read = self.handle.read_cached(&mut bytes, u64::from(at))?;
-        Ok((read == Some(length)).then(|| bytes.into()))
+        let mut from = u64::from(at);
+        for piece in bytes.chunks_mut(CALM_BYTES) {
+            if self.handle.read_cached(piece, from)? != Some(piece.len()) {
+                return Ok(None);
+            }
+            from += piece.len() as u64;
+        }
+        Ok(Some(bytes.into()))
     }
 
     /// Up to where the file was ever written, looking from `at` on.
@@ -228,4 +248,27 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 fn path_of(dir: &Path, number: FileNumber) -> PathBuf {
     dir.join(number.file_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_pieces_is_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = CommitFile::create_growing(&Disk::Real, dir.path(), FileNumber(1)).unwrap();
+        let length = 2 * CALM_BYTES + 1000;
+        let written: Vec<u8> = (0..=250).cycle().take(length).collect();
+        file.write(std::iter::once(&written[..]), 0).unwrap();
+        for at in [0, 1000] {
+            let expected = &written[at..];
+            let from = u32::try_from(at).unwrap();
+            assert_eq!(file.read(from, length).unwrap(), expected);
+            assert_eq!(file.read_calmly(from, length).unwrap(), expected);
+            let cached = file.read_cached(from, expected.len()).unwrap();
+            assert_eq!(cached.as_deref(), Some(expected));
+        }
+        assert_eq!(file.read_cached(1, length).unwrap(), None);
+    }
 }

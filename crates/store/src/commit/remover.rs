@@ -1,6 +1,8 @@
 //! Removes files beside the writer: freeing the blocks of a large one takes longer
 //! than anybody's append should.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -13,18 +15,35 @@ use super::file::CommitFile;
 #[derive(Debug)]
 pub(crate) struct Remover {
     /// None once nothing more comes.
-    files: Option<Sender<Arc<CommitFile>>>,
+    files: Option<Sender<Dead>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// A file that nobody needs any more.
+#[derive(Debug)]
+pub(crate) enum Dead {
+    Commit(Arc<CommitFile>),
+    /// One that was kept for reuse.
+    Spare(PathBuf),
+}
+
+impl Dead {
+    pub(crate) fn remove(&self, disk: &Disk) -> io::Result<()> {
+        match self {
+            Self::Commit(file) => file.retire(disk, false).map(|_| ()),
+            Self::Spare(path) => disk.remove(path),
+        }
+    }
 }
 
 impl Remover {
     pub(crate) fn start(disk: Disk) -> Self {
-        let (files, todo) = channel::<Arc<CommitFile>>();
+        let (files, todo) = channel::<Dead>();
         let builder = std::thread::Builder::new().name("ottla-remove".into());
         let thread = builder.spawn(move || {
             for file in todo {
-                if let Err(error) = file.retire(&disk, false) {
-                    tracing::error!(file = %file.number, %error, "a dead file cannot be removed");
+                if let Err(error) = file.remove(&disk) {
+                    tracing::error!(?file, %error, "a dead file cannot be removed");
                 }
             }
         });
@@ -34,7 +53,7 @@ impl Remover {
         }
     }
 
-    pub(crate) fn remove(&self, file: Arc<CommitFile>) {
+    pub(crate) fn remove(&self, file: Dead) {
         if let Some(files) = &self.files {
             files.send(file).expect("the thread lives as long as this");
         }

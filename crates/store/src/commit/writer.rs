@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::disk::Disk;
 use super::entry::{Entry, FileNumber, Outgoing, Position};
 use super::file::{CommitFile, is_full};
-use super::remover::Remover;
+use super::remover::{Dead, Remover};
 use super::space;
 use super::syncer::Syncer;
 use crate::audience::Call;
@@ -752,16 +752,24 @@ impl Writer {
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
         let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
-        if keep || self.options.stepping == Stepping::Manual {
+        if keep {
             self.spares.extend(file.retire(&self.options.disk, keep)?);
         } else {
-            let disk = &self.options.disk;
-            let remover = self
-                .remover
-                .get_or_insert_with(|| Remover::start(disk.clone()));
-            remover.remove(file);
+            self.discard(Dead::Commit(file))?;
         }
         tracing::debug!(file = %number, keep, "a dead file was removed");
+        Ok(())
+    }
+
+    fn discard(&mut self, file: Dead) -> Result<(), std::io::Error> {
+        let disk = &self.options.disk;
+        if self.options.stepping == Stepping::Manual {
+            return file.remove(disk);
+        }
+        let remover = self
+            .remover
+            .get_or_insert_with(|| Remover::start(disk.clone()));
+        remover.remove(file);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct LogState {
     /// The commit log has the entry that creates it.
     pub(crate) is_written: bool,
     pub(crate) audience: Audience,
-    /// The last batches, without a gap up to the end.
+    /// The last batches, none left out up to the end.
     pub(crate) tail: VecDeque<RecordBatch>,
     /// State that the index does not know yet, and where its entry lies.
     held: BTreeMap<Bytes, (Position, Bytes)>,

@@ -172,7 +172,7 @@ fn read_run(
             .read_cached(at, length)
             .map_err(Obstacle::Io)?
             .ok_or(Obstacle::WouldBlock)?,
-        ReadMode::Blocking => file.read(at, length).map_err(Obstacle::Io)?,
+        ReadMode::Blocking => file.read_calmly(at, length).map_err(Obstacle::Io)?,
     };
     cut(bytes, run)
 }

@@ -16,6 +16,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("coordinator", &["base", "protocol"]),
     ("controller", &["base", "protocol"]),
     ("store", &["base", "protocol"]),
+    ("rpc", &["base"]),
+    ("replication", &["base", "protocol", "partition", "rpc"]),
+    (
+        "quorum",
+        &["base", "protocol", "controller", "store", "rpc"],
+    ),
+    ("control", &["base", "controller", "rpc"]),
     (
         "broker",
         &[
@@ -26,6 +33,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "coordinator",
             "controller",
             "store",
+            "rpc",
+            "replication",
+            "quorum",
+            "control",
         ],
     ),
     (

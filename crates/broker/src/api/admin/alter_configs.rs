@@ -22,6 +22,7 @@ pub(in crate::api) struct AlterConfigs;
 impl Handler for AlterConfigs {
     type Request = AlterConfigsRequest;
     const SERVED: RangeInclusive<i16> = 0..=2;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(cx: Cx, request: AlterConfigsRequest) -> Result<AlterConfigsResponse, Refusal> {
         let mode = mode(request.validate_only);

@@ -1,19 +1,13 @@
 //! AlterPartitionReassignments: v0-1.
 //!
-//! - v1: whether the number of replicas may change (KIP-860). On one broker it
-//!   cannot, so this is only repeated in the answer.
-//!
-//! Partitions are not moved: they may be assigned to where they are.
+//! - v1: whether the number of replicas may change (KIP-860).
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicName};
-use ottla_controller::{Image, Topic, assigned};
+use ottla_controller::{Input, Reassignment, ReplicationFactor, Reply};
 use ottla_protocol::StrBytes;
-use ottla_protocol::messages::alter_partition_reassignments_request::{
-    ReassignablePartition, ReassignableTopic,
-};
+use ottla_protocol::messages::alter_partition_reassignments_request::ReassignableTopic;
 use ottla_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
@@ -21,8 +15,7 @@ use ottla_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
 };
 
-use super::Outcome;
-use crate::api::error::KafkaError as _;
+use super::{Outcome, ask_within};
 use crate::api::{Cx, Handler, Refusal};
 
 #[derive(Debug)]
@@ -31,16 +24,33 @@ pub(in crate::api) struct AlterPartitionReassignments;
 impl Handler for AlterPartitionReassignments {
     type Request = AlterPartitionReassignmentsRequest;
     const SERVED: RangeInclusive<i16> = 0..=1;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,
         request: AlterPartitionReassignmentsRequest,
     ) -> Result<AlterPartitionReassignmentsResponse, Refusal> {
-        let image = cx.broker.image();
+        let factor = match request.allow_replication_factor_change {
+            true => ReplicationFactor::Free,
+            false => ReplicationFactor::Kept,
+        };
+        let items: Vec<_> = request.topics.iter().flat_map(from_wire).collect();
+        let count = items.len();
+        let input = |token| Input::Reassign {
+            token,
+            factor,
+            items,
+        };
+        let outcomes: Vec<_> = match ask_within(&cx, request.timeout_ms, input).await {
+            Ok(Reply::Reassign(results)) => results.iter().map(Outcome::of).collect(),
+            Ok(other) => unreachable!("the controller answered with {other:?}"),
+            Err(code) => vec![code.into(); count],
+        };
+        let mut outcomes = outcomes.into_iter();
         // As in Kafka, where an answer about nothing is made elsewhere.
         let message = request.topics.is_empty().then(StrBytes::default);
         let topics = request.topics.into_iter();
-        let responses = topics.map(|topic| answer(&image, topic));
+        let responses = topics.map(|topic| to_wire(topic, &mut outcomes));
         Ok(AlterPartitionReassignmentsResponse::default()
             .with_allow_replication_factor_change(request.allow_replication_factor_change)
             .with_error_message(message)
@@ -54,10 +64,25 @@ impl Handler for AlterPartitionReassignments {
     }
 }
 
-fn answer(image: &Image, asked: ReassignableTopic) -> ReassignableTopicResponse {
-    let topic = image.topic(&TopicName::from(asked.name.as_str()));
-    let partitions = asked.partitions.iter().map(|partition| {
-        let outcome = reassign(image, topic.map(Arc::as_ref), partition);
+fn from_wire(topic: &ReassignableTopic) -> impl Iterator<Item = Reassignment> {
+    let name = TopicName::from(topic.name.as_str());
+    topic.partitions.iter().map(move |partition| Reassignment {
+        topic: name.clone(),
+        partition: PartitionId(partition.partition_index),
+        replicas: partition.replicas.as_ref().map(|replicas| {
+            let replicas = replicas.iter();
+            replicas.map(|replica| BrokerId(replica.0)).collect()
+        }),
+    })
+}
+
+/// The topic with the next of the outcomes, one for each of its partitions.
+fn to_wire(
+    topic: ReassignableTopic,
+    outcomes: &mut impl Iterator<Item = Outcome>,
+) -> ReassignableTopicResponse {
+    let partitions = topic.partitions.iter().zip(outcomes);
+    let partitions = partitions.map(|(partition, outcome)| {
         ReassignablePartitionResponse::default()
             .with_partition_index(partition.partition_index)
             .with_error_code(outcome.code.code())
@@ -65,24 +90,5 @@ fn answer(image: &Image, asked: ReassignableTopic) -> ReassignableTopicResponse 
     });
     ReassignableTopicResponse::default()
         .with_partitions(partitions.collect())
-        .with_name(asked.name)
-}
-
-fn reassign(image: &Image, topic: Option<&Topic>, asked: &ReassignablePartition) -> Outcome {
-    let id = PartitionId(asked.partition_index);
-    let Some(partition) = topic.and_then(|topic| topic.partition(id)) else {
-        return ErrorCode::UnknownTopicOrPartition.into();
-    };
-    let Some(replicas) = &asked.replicas else {
-        return ErrorCode::NoReassignmentInProgress.into();
-    };
-    let replicas: Vec<_> = replicas.iter().map(|replica| BrokerId(replica.0)).collect();
-    match assigned(image, id, &replicas) {
-        Err(error) => Outcome::failed(error.code(), error.to_string()),
-        Ok(assigned) if assigned.replicas == partition.replicas => Outcome::DONE,
-        Ok(_elsewhere) => Outcome::failed(
-            ErrorCode::InvalidReplicaAssignment,
-            "partitions cannot be moved to another broker",
-        ),
-    }
+        .with_name(topic.name)
 }

@@ -31,6 +31,7 @@ pub(in crate::api) struct AlterUserScramCredentials;
 impl Handler for AlterUserScramCredentials {
     type Request = AlterUserScramCredentialsRequest;
     const SERVED: RangeInclusive<i16> = 0..=0;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,

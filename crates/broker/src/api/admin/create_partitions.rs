@@ -19,6 +19,7 @@ pub(in crate::api) struct CreatePartitions;
 impl Handler for CreatePartitions {
     type Request = CreatePartitionsRequest;
     const SERVED: RangeInclusive<i16> = 0..=3;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,

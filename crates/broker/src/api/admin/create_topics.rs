@@ -34,6 +34,7 @@ pub(in crate::api) struct CreateTopics;
 impl Handler for CreateTopics {
     type Request = CreateTopicsRequest;
     const SERVED: RangeInclusive<i16> = 2..=7;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(cx: Cx, request: CreateTopicsRequest) -> Result<CreateTopicsResponse, Refusal> {
         let mode = mode(request.validate_only);

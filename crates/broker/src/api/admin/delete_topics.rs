@@ -25,6 +25,7 @@ pub(in crate::api) struct DeleteTopics;
 impl Handler for DeleteTopics {
     type Request = DeleteTopicsRequest;
     const SERVED: RangeInclusive<i16> = 1..=6;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(cx: Cx, request: DeleteTopicsRequest) -> Result<DeleteTopicsResponse, Refusal> {
         let timeout_ms = request.timeout_ms;

@@ -1,7 +1,7 @@
 //! DescribeCluster: v0-2.
 //!
 //! - v1: the client says which kind of node it takes this one for.
-//! - v2: fenced brokers on request; there are none.
+//! - v2: fenced brokers on request.
 
 use std::ops::RangeInclusive;
 
@@ -39,6 +39,7 @@ impl Handler for DescribeCluster {
         };
         let image = cx.broker.image();
         let brokers = image.brokers();
+        let brokers = brokers.filter(|broker| request.include_fenced_brokers || !broker.fenced);
         let brokers = brokers.filter_map(|broker| to_wire(broker, &cx.connection.listener));
         let cluster_id = cx.broker.cluster_id.as_str().to_owned();
         Ok(DescribeClusterResponse::default()
@@ -64,6 +65,7 @@ fn to_wire(broker: &Registration, listener: &str) -> Option<DescribeClusterBroke
         .with_broker_id(broker.id.0.into())
         .with_host(StrBytes::from_string(endpoint.host.clone()))
         .with_port(endpoint.port.into())
-        .with_rack(broker.rack.clone().map(StrBytes::from_string));
+        .with_rack(broker.rack.clone().map(StrBytes::from_string))
+        .with_is_fenced(broker.fenced);
     Some(broker)
 }

@@ -9,18 +9,18 @@
 
 use std::ops::RangeInclusive;
 
-use ottla_base::{ErrorCode, Offset};
+use ottla_base::{BrokerId, ErrorCode, Offset};
 use ottla_controller::METADATA_TOPIC;
 use ottla_protocol::StrBytes;
 use ottla_protocol::messages::describe_quorum_request::TopicData as Asked;
 use ottla_protocol::messages::describe_quorum_response::{
-    Node, PartitionData, ReplicaState, TopicData,
+    Listener, Node, PartitionData, ReplicaState, TopicData,
 };
 use ottla_protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
+use ottla_quorum::VoterStatus;
 
 use super::Outcome;
-use crate::api::{Cx, Handler, Refusal, not_leader_code};
-use crate::partitions::is_leader;
+use crate::api::{Cx, Handler, Refusal};
 
 #[derive(Debug)]
 pub(in crate::api) struct DescribeQuorum;
@@ -28,6 +28,7 @@ pub(in crate::api) struct DescribeQuorum;
 impl Handler for DescribeQuorum {
     type Request = DescribeQuorumRequest;
     const SERVED: RangeInclusive<i16> = 0..=2;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,
@@ -36,20 +37,22 @@ impl Handler for DescribeQuorum {
         if !is_of_metadata(&request.topics) {
             return Ok(unknown(request.topics));
         }
-        let view = cx.broker.controller.cell().fresh_view();
-        if !is_leader(&view) {
-            let partition = failed(0, not_leader_code(&view));
-            return Ok(of_metadata(partition));
+        let Some(voter) = &cx.broker.voter else {
+            return Ok(of_metadata(failed(0, ErrorCode::NotLeaderOrFollower)));
+        };
+        let status = voter.status();
+        if status.leader != Some(cx.broker.id) {
+            return Ok(of_metadata(failed(0, ErrorCode::NotLeaderOrFollower)));
         }
-        let own = cx.broker.id.0.into();
+        let voters = status.voters.iter().map(|voter| state(&cx, voter));
         let partition = PartitionData::default()
             .with_error_message(Some(StrBytes::default()))
-            .with_leader_id(own)
-            .with_leader_epoch(view.leader_epoch.0)
-            .with_high_watermark(view.high_watermark.0)
-            .with_current_voters(vec![leader(&cx, view.end)]);
-        let node = Node::default().with_node_id(own);
-        Ok(of_metadata(partition).with_nodes(vec![node]))
+            .with_leader_id(cx.broker.id.0.into())
+            .with_leader_epoch(status.epoch)
+            .with_high_watermark(status.high_watermark.0)
+            .with_current_voters(voters.collect());
+        let nodes = status.voters.iter().map(|voter| node(&cx, voter.id));
+        Ok(of_metadata(partition).with_nodes(nodes.collect()))
     }
 
     fn refuse(error: ErrorCode) -> DescribeQuorumResponse {
@@ -68,14 +71,33 @@ fn is_of_metadata(topics: &[Asked]) -> bool {
     topic.topic_name.as_str() == METADATA_TOPIC && partition.partition_index == 0
 }
 
-/// The state of the voter that leads: it is caught up with itself at any time.
-fn leader(cx: &Cx, end: Offset) -> ReplicaState {
-    let now = cx.broker.clock.now().0;
+/// What one voter has of the log. When others fetched is not known, as they do not:
+/// the leader sends.
+fn state(cx: &Cx, voter: &VoterStatus) -> ReplicaState {
+    let is_leader = voter.id == cx.broker.id;
+    let now = if is_leader {
+        cx.broker.clock.now().0
+    } else {
+        -1
+    };
     ReplicaState::default()
-        .with_replica_id(cx.broker.id.0.into())
-        .with_log_end_offset(end.0)
+        .with_replica_id(voter.id.0.into())
+        .with_log_end_offset(voter.end.unwrap_or(Offset::NONE).0)
         .with_last_fetch_timestamp(now)
         .with_last_caught_up_timestamp(now)
+}
+
+/// How a voter is reached, as the settings say; nothing for one that is alone.
+fn node(cx: &Cx, id: BrokerId) -> Node {
+    let listener = cx.broker.controller.voter(id).map(|address| {
+        Listener::default()
+            .with_name(StrBytes::from_string(cx.broker.controller_listener.clone()))
+            .with_host(StrBytes::from_string(address.host.clone()))
+            .with_port(address.port)
+    });
+    Node::default()
+        .with_node_id(id.0.into())
+        .with_listeners(listener.into_iter().collect())
 }
 
 fn of_metadata(partition: PartitionData) -> DescribeQuorumResponse {

@@ -16,7 +16,7 @@ use ottla_protocol::messages::describe_topic_partitions_response::{
 };
 use ottla_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
-use crate::api::{Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, wire_topic};
+use crate::api::{Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, is_offline, wire_topic};
 use crate::topics::is_internal;
 
 #[derive(Debug)]
@@ -114,7 +114,9 @@ fn describe(
             .by_ref()
             .take(room)
             .map(|(id, partition)| {
-                partition_to_wire(id, partition, is_broken(id).then_some(cx.broker.id))
+                let here = is_broken(id);
+                let is_offline = |replica| is_offline(cx, &image, here, replica);
+                partition_to_wire(id, partition, is_offline)
             })
             .collect();
         room -= page.len();
@@ -178,14 +180,15 @@ fn topic_to_wire(
 fn partition_to_wire(
     id: PartitionId,
     partition: &Partition,
-    offline: Option<BrokerId>,
+    is_offline: impl Fn(BrokerId) -> bool,
 ) -> DescribeTopicPartitionsResponsePartition {
-    let leader = partition.leader.filter(|leader| Some(*leader) != offline);
+    let leader = partition.leader.filter(|leader| !is_offline(*leader));
     let code = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,
     };
     let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
+    let offline = partition.replicas.iter().filter(|id| is_offline(**id));
     DescribeTopicPartitionsResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)
@@ -193,9 +196,9 @@ fn partition_to_wire(
         .with_leader_epoch(partition.leader_epoch.0)
         .with_replica_nodes(brokers(&partition.replicas))
         .with_isr_nodes(brokers(&partition.isr))
-        .with_offline_replicas(brokers(offline.as_slice()))
-        .with_eligible_leader_replicas(Some(Vec::new()))
-        .with_last_known_elr(Some(Vec::new()))
+        .with_offline_replicas(offline.map(|id| id.0.into()).collect())
+        .with_eligible_leader_replicas(Some(brokers(&partition.elr)))
+        .with_last_known_elr(Some(brokers(&partition.last_known_elr)))
 }
 
 fn cursor(topic: &TopicName, partition: PartitionId) -> Cursor {

@@ -2,18 +2,18 @@
 //!
 //! - v1: the kind of election, and an error of the whole request. v2: flexible.
 //!
-//! No election is ever held. A partition that has the leader it should have is
-//! told that it needs none, or left out where all partitions are asked for.
+//! Where all partitions are asked for, those that have the leader they should have
+//! are left out.
 
 use std::ops::RangeInclusive;
 
 use ottla_base::{ErrorCode, PartitionId, TopicName};
-use ottla_controller::{Partition, Topic};
+use ottla_controller::{Elected, Election, Input, Reply};
 use ottla_protocol::messages::elect_leaders_request::TopicPartitions;
 use ottla_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use ottla_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 
-use super::Outcome;
+use super::{Outcome, ask_within};
 use crate::api::{Cx, Handler, Refusal, wire_topic};
 
 #[derive(Debug)]
@@ -22,28 +22,36 @@ pub(in crate::api) struct ElectLeaders;
 impl Handler for ElectLeaders {
     type Request = ElectLeadersRequest;
     const SERVED: RangeInclusive<i16> = 0..=2;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(cx: Cx, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {
-        let image = cx.broker.image();
-        let Some(election) = Election::from_wire(request.election_type) else {
+        let Some(kind) = election_from_wire(request.election_type) else {
             let topics = request.topic_partitions.unwrap_or_default().into_iter();
-            let results = topics.map(|topic| answer(topic, |_, _| ErrorCode::InvalidRequest));
+            let results = topics.map(|topic| refused(topic, ErrorCode::InvalidRequest));
             return Ok(ElectLeadersResponse::default()
                 .with_error_code(ErrorCode::InvalidRequest.code())
                 .with_replica_election_results(results.collect()));
         };
-        let results = match request.topic_partitions {
-            None => image.topics().map(|topic| unled(topic, election)).collect(),
-            Some(topics) => topics
+        let all = request.topic_partitions.is_none();
+        let topics = request.topic_partitions.unwrap_or_default();
+        let named = topics.iter().flat_map(|topic| {
+            let name = TopicName::from(topic.topic.as_str());
+            let partitions = topic.partitions.iter();
+            partitions.map(move |partition| (name.clone(), PartitionId(*partition)))
+        });
+        let partitions = (!all).then(|| named.collect());
+        let input = |token| Input::ElectLeaders {
+            token,
+            kind,
+            partitions,
+        };
+        let results = match ask_within(&cx, request.timeout_ms, input).await {
+            Ok(Reply::ElectLeaders(elected)) if all => every_topic(&cx, &elected),
+            Ok(Reply::ElectLeaders(elected)) => as_asked(topics, &elected),
+            Ok(other) => unreachable!("the controller answered with {other:?}"),
+            Err(code) => topics
                 .into_iter()
-                .map(|topic| {
-                    answer(topic, |name, id| {
-                        let partition = image.topic(name).and_then(|topic| topic.partition(id));
-                        partition.map_or(ErrorCode::UnknownTopicOrPartition, |partition| {
-                            election.refusal(partition)
-                        })
-                    })
-                })
+                .map(|topic| refused(topic, code))
                 .collect(),
         };
         Ok(ElectLeadersResponse::default().with_replica_election_results(results))
@@ -54,66 +62,51 @@ impl Handler for ElectLeaders {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Election {
-    /// The first of the replicas shall lead.
-    Preferred,
-    /// Any replica may lead where none does, whatever is lost.
-    Unclean,
-}
-
-impl Election {
-    fn from_wire(kind: i8) -> Option<Self> {
-        match kind {
-            0 => Some(Self::Preferred),
-            1 => Some(Self::Unclean),
-            _ => None,
-        }
-    }
-
-    /// Why no leader is elected.
-    fn refusal(self, partition: &Partition) -> ErrorCode {
-        let leader = partition.leader;
-        match self {
-            Self::Preferred
-                if leader.is_some() && leader.as_ref() == partition.replicas.first() =>
-            {
-                ErrorCode::ElectionNotNeeded
-            }
-            Self::Preferred => ErrorCode::PreferredLeaderNotAvailable,
-            Self::Unclean if leader.is_some() => ErrorCode::ElectionNotNeeded,
-            Self::Unclean => ErrorCode::EligibleLeadersNotAvailable,
-        }
+fn election_from_wire(kind: i8) -> Option<Election> {
+    match kind {
+        0 => Some(Election::Preferred),
+        1 => Some(Election::Unclean),
+        _ => None,
     }
 }
 
-/// The topic with those of its partitions that do need a leader. It is there
-/// without any too, as in Kafka.
-fn unled(topic: &Topic, election: Election) -> ReplicaElectionResult {
-    let partitions = topic.partitions();
-    let refusals = partitions.map(|(id, partition)| (id, election.refusal(partition)));
-    let unled = refusals.filter(|(_, code)| *code != ErrorCode::ElectionNotNeeded);
-    ReplicaElectionResult::default()
-        .with_topic(wire_topic(&topic.name))
-        .with_partition_result(unled.map(|(id, code)| to_wire(id, code)).collect())
-}
-
-fn answer(
-    asked: TopicPartitions,
-    code: impl Fn(&TopicName, PartitionId) -> ErrorCode,
-) -> ReplicaElectionResult {
-    let name = TopicName::from(asked.topic.as_str());
-    let results = asked.partitions.into_iter().map(|index| {
-        let id = PartitionId(index);
-        to_wire(id, code(&name, id))
+/// Every topic is there, also without a partition that needed anything, as in Kafka.
+fn every_topic(cx: &Cx, elected: &[Elected]) -> Vec<ReplicaElectionResult> {
+    let image = cx.broker.image();
+    let topics = image.topics().map(|topic| {
+        let own = elected.iter().filter(|elected| elected.topic == topic.name);
+        ReplicaElectionResult::default()
+            .with_topic(wire_topic(&topic.name))
+            .with_partition_result(own.map(to_wire).collect())
     });
+    topics.collect()
+}
+
+/// The topics of the request in its order, and so are the results.
+fn as_asked(topics: Vec<TopicPartitions>, elected: &[Elected]) -> Vec<ReplicaElectionResult> {
+    let mut elected = elected.iter();
+    let topics = topics.into_iter().map(|topic| {
+        let own = elected.by_ref().take(topic.partitions.len());
+        ReplicaElectionResult::default()
+            .with_partition_result(own.map(to_wire).collect())
+            .with_topic(topic.topic)
+    });
+    topics.collect()
+}
+
+fn refused(topic: TopicPartitions, code: ErrorCode) -> ReplicaElectionResult {
+    let results = topic.partitions.into_iter();
+    let results = results.map(|id| result(PartitionId(id), code.into()));
     ReplicaElectionResult::default()
         .with_partition_result(results.collect())
-        .with_topic(asked.topic)
+        .with_topic(topic.topic)
 }
 
-fn to_wire(id: PartitionId, code: ErrorCode) -> PartitionResult {
-    let outcome = Outcome::from(code);
+fn to_wire(elected: &Elected) -> PartitionResult {
+    result(elected.partition, Outcome::of(&elected.result))
+}
+
+fn result(id: PartitionId, outcome: Outcome) -> PartitionResult {
     PartitionResult::default()
         .with_partition_id(id.0)
         .with_error_code(outcome.code.code())

@@ -28,6 +28,7 @@ pub(in crate::api) struct IncrementalAlterConfigs;
 impl Handler for IncrementalAlterConfigs {
     type Request = IncrementalAlterConfigsRequest;
     const SERVED: RangeInclusive<i16> = 0..=1;
+    const BY_CONTROLLER: bool = true;
 
     async fn handle(
         cx: Cx,

@@ -18,6 +18,7 @@ mod incremental_alter_configs;
 mod list_config_resources;
 mod list_partition_reassignments;
 mod resource;
+mod unregister_broker;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub(super) use elect_leaders::ElectLeaders;
 pub(super) use incremental_alter_configs::IncrementalAlterConfigs;
 pub(super) use list_config_resources::ListConfigResources;
 pub(super) use list_partition_reassignments::ListPartitionReassignments;
+pub(super) use unregister_broker::UnregisterBroker;
 
 use super::Cx;
 use super::error::KafkaError;

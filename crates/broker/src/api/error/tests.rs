@@ -7,6 +7,7 @@ use ottla_base::{
     BrokerId, Generation, LeaderEpoch, MemberId, Offset, PartitionId, ProducerEpoch, ProducerId,
     Sequence, TopicId, TopicName,
 };
+use ottla_controller::BrokerEpoch;
 use ottla_store::LogId;
 
 use super::*;
@@ -30,6 +31,8 @@ fn table() -> String {
     of_partitions(&mut table);
     of_reads(&mut table);
     of_topics(&mut table);
+    of_brokers(&mut table);
+    of_replicas(&mut table);
     of_settings(&mut table);
     of_credentials(&mut table);
     of_members(&mut table);
@@ -167,8 +170,68 @@ fn of_topics(table: &mut String) {
     let partition = PartitionId(0);
     rows(table, &[AssignmentError::Empty { partition }]);
     let (factor, brokers) = (3, 1);
-    rows(table, &[PlacementError::TooFewBrokers { factor, brokers }]);
+    let placement = [
+        PlacementError::TooFewBrokers { factor, brokers },
+        PlacementError::NoneActive,
+    ];
+    rows(table, &placement);
     rows(table, &[ProducerIdError::Exhausted]);
+}
+
+fn of_brokers(table: &mut String) {
+    let id = BrokerId(1);
+    rows(table, &[RegisterError::Duplicate { id }]);
+    rows(table, &[UnregisterError::Unknown { id }]);
+    let (said, current) = (BrokerEpoch(1), None);
+    rows(table, &[StaleBrokerEpoch { id, said, current }]);
+}
+
+fn of_replicas(table: &mut String) {
+    let (broker, partition) = (BrokerId(1), PartitionId(0));
+    let topic = || TopicName::from("t");
+    let alter = [
+        AlterPartitionError::UnknownTopic {
+            topic: TopicId([0; 16]),
+        },
+        AlterPartitionError::UnknownPartition { partition },
+        AlterPartitionError::FromTheFuture,
+        AlterPartitionError::FencedLeaderEpoch {
+            said: LeaderEpoch(1),
+            current: LeaderEpoch(2),
+        },
+        AlterPartitionError::NotLeader { broker },
+        AlterPartitionError::StalePartitionEpoch {
+            said: 1,
+            current: 2,
+        },
+        AlterPartitionError::NoSubset { isr: Vec::new() },
+        AlterPartitionError::Recovering,
+        AlterPartitionError::Recovered,
+        AlterPartitionError::Ineligible { broker },
+        AlterPartitionError::NewLeaderElected,
+    ];
+    rows(table, &alter);
+    let elect = [
+        ElectionError::UnknownPartition {
+            topic: topic(),
+            partition,
+        },
+        ElectionError::NotNeeded,
+        ElectionError::PreferredNotAvailable,
+        ElectionError::NoneEligible,
+    ];
+    rows(table, &elect);
+    let reassign = [
+        ReassignError::UnknownPartition {
+            topic: topic(),
+            partition,
+        },
+        ReassignError::NotInProgress,
+        ReassignError::Assignment(AssignmentError::Empty { partition }),
+        ReassignError::FactorChanges { from: 1, to: 2 },
+        ReassignError::RevertUnclean,
+    ];
+    rows(table, &reassign);
 }
 
 fn unknown_key() -> ConfigError {
@@ -189,6 +252,7 @@ fn of_settings(table: &mut String) {
         AlterConfigError::UnknownTopic { name },
         AlterConfigError::UnknownBroker { id: BrokerId(1) },
         AlterConfigError::Unnamed,
+        AlterConfigError::MinIsrOfOneBroker,
         AlterConfigError::TooMany,
     ];
     rows(table, &alter);

@@ -33,7 +33,7 @@ pub(super) use sync::SyncGroup;
 
 use super::Cx;
 use super::error::KafkaError as _;
-use crate::partitions::{Answer, Cell, HostInput};
+use crate::partitions::Cell;
 use crate::topics::OFFSETS_TOPIC;
 
 /// The partition that coordinates a group, once there is one.
@@ -67,8 +67,7 @@ async fn ask_cell(
     input: impl FnOnce(ReplyToken) -> Input,
 ) -> Result<Reply, ErrorCode> {
     let (to, reply) = oneshot::channel();
-    cell.host(Answer::Group(to), |token| HostInput::Group(input(token)))
-        .map_err(|refusal| refusal.code())?;
+    cell.host(to, input).map_err(|refusal| refusal.code())?;
     // Whoever drops the question no longer coordinates.
     reply.await.map_err(|_gone| ErrorCode::NotCoordinator)
 }

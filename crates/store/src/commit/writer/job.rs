@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::{Fatal, Room, SEAL_BYTES, Writer};
+use crate::commit::remover::Dead;
 use crate::rewrite::{JobCommand, Moves, Survey};
 
-/// The file that is begun when nothing is written any more.
+/// The file that is begun when little is written.
 const FILE_BYTES_RESTED: u32 = 1024 * 1024;
 
 impl Writer {
@@ -75,18 +76,28 @@ impl Writer {
     /// Gives back the space that is kept for what may never be written: spare files,
     /// and the rest of the active file, which is sealed and followed by a small one.
     fn rest(&mut self) -> Result<(), Fatal> {
-        for spare in self.spares.drain(..) {
-            self.options.disk.remove(&spare)?;
-        }
+        self.remove_spares()?;
         let small = FILE_BYTES_RESTED.min(self.options.file_bytes);
         if self.active.at == 0 || self.active.capacity <= small {
             return Ok(());
         }
-        self.first_bytes = small;
         self.seal()
     }
 
+    fn remove_spares(&mut self) -> Result<(), Fatal> {
+        for spare in std::mem::take(&mut self.spares) {
+            self.discard(Dead::Spare(spare))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a file before it is full. The next one may end as early, so it is no larger
+    /// than it must be.
     fn seal(&mut self) -> Result<(), Fatal> {
+        if u64::from(self.options.file_bytes) > self.fold.live_bytes() {
+            self.remove_spares()?;
+        }
+        self.first_bytes = FILE_BYTES_RESTED;
         self.finish_group()?;
         let sealed = self.active.file.clone();
         let end = self.active.at + SEAL_BYTES;

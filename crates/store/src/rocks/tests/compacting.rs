@@ -309,6 +309,44 @@ fn what_was_superseded_gives_its_space_back() {
 }
 
 #[test]
+fn little_that_is_compacted_again_and_again_keeps_no_space_for_later() {
+    let disk = Disk::new(Options {
+        commit_file: ByteSize(4 * 1024 * 1024),
+        ..compacted_store()
+    });
+    let log = create(&disk, 1);
+    // Never idle for so long that unused space would be given back.
+    let mut job = disk.store.job(Duration::from_secs(3600));
+    for (records, key_count) in [(200, 4), (8, 4)] {
+        fill_with_large(&disk, log, records, key_count);
+        let end = disk.store.bounds(log).unwrap().end;
+        disk.store.set_compaction(log, Some(rules(end)));
+        wait_until(|| {
+            job.step().unwrap();
+            clean(&disk, log) >= end.plus(-2)
+        });
+    }
+    wait_until(|| {
+        job.step().unwrap();
+        disk_bytes(&disk) <= 2 * 1024 * 1024
+    });
+    sound(disk);
+}
+
+/// Appends records of 64 KiB with so many keys in turn.
+fn fill_with_large(disk: &Disk, log: LogId, records: u8, key_count: u8) {
+    let value = vec![7; 64 * 1024];
+    for record in 0..records {
+        let base = disk.store.bounds(log).unwrap().end;
+        let mut builder = BatchBuilder::new();
+        builder.push(Millis(1_000), Some(&[record % key_count]), Some(&value));
+        let batch = builder.build().unwrap().at(base, LeaderEpoch(0));
+        append(&disk.store, log, batch);
+        disk.store.drain();
+    }
+}
+
+#[test]
 fn the_tail_shows_nothing_that_was_superseded() {
     let disk = Disk::new(page_cache());
     let log = create(&disk, 1);

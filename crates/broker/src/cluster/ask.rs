@@ -1,0 +1,138 @@
+//! Asking the active controller, which may be this node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ottla_base::ErrorCode;
+use ottla_control::{Answer, Client, Forward, Refused, Request};
+use ottla_controller::BrokerEpoch;
+use ottla_protocol::header::{RequestHeader, decode_response_header};
+use ottla_protocol::messages::WireClient;
+use tracing::debug;
+
+use super::answer;
+use crate::api::error::unexpected;
+use crate::broker::Broker;
+use crate::net::ConnectionFacts;
+
+/// How long a client's request waits for an active controller. Clients wait for
+/// 30 seconds before they give up, and are told sooner that they may ask again.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an answer waits until this node knows what it depends on.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How this node reaches the active controller. Owned by the broker.
+#[derive(Debug)]
+pub(crate) struct ClusterHandle {
+    client: Client,
+    /// That of this broker's registration; -1 before there is one.
+    epoch: AtomicI64,
+}
+
+impl ClusterHandle {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            epoch: AtomicI64::new(-1),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> BrokerEpoch {
+        BrokerEpoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_epoch(&self, epoch: BrokerEpoch) {
+        self.epoch.store(epoch.0, Ordering::Relaxed);
+    }
+}
+
+/// Asks until an active controller answers: forever, so the caller bounds the time.
+///
+/// # Errors
+/// What the controller refuses with.
+pub(crate) async fn ask(broker: &Arc<Broker>, request: Request) -> Result<Answer, ErrorCode> {
+    let mut activity = broker.controller.activity();
+    loop {
+        if *activity.borrow_and_update() {
+            match answer::answer(broker, request.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Refused::Code(code)) => return Err(code),
+                Err(Refused::NotActive(_)) => debug!("this node decides no more"),
+            }
+        }
+        let client = &broker.cluster.client;
+        tokio::select! {
+            biased;
+            _ = activity.wait_for(|is_active| *is_active) => (),
+            answer = client.ask(request.clone()) => return answer,
+        }
+    }
+}
+
+/// Lets the active controller answer a client's request: header and body, each without
+/// the length before them.
+pub(crate) async fn forward(
+    broker: &Arc<Broker>,
+    frame: Bytes,
+    facts: &ConnectionFacts,
+) -> Result<Bytes, ErrorCode> {
+    let client = facts.peer.map(|peer| peer.to_string());
+    answer_to(
+        broker,
+        Forward {
+            frame,
+            listener: facts.listener.to_string(),
+            client: client.unwrap_or_default(),
+        },
+    )
+    .await
+}
+
+/// Sends the active controller a request of this node's own, as a client would.
+pub(crate) async fn submit<R: WireClient>(
+    broker: &Arc<Broker>,
+    request: &R,
+    version: i16,
+) -> Result<R::Response, ErrorCode> {
+    let mut frame = BytesMut::new();
+    let header = RequestHeader {
+        key: R::KEY,
+        version,
+        correlation_id: 0,
+        client_id: None,
+    };
+    header.encode(&mut frame);
+    let encoded = request.encode_request(version, &mut frame);
+    encoded.map_err(|error| unexpected(&error))?;
+    let forward = Forward {
+        frame: frame.freeze(),
+        listener: broker.inter_broker.clone(),
+        client: String::new(),
+    };
+    let mut answer = answer_to(broker, forward).await?;
+    decode_response_header(R::KEY, version, &mut answer)
+        .and_then(|_| R::decode_response(&mut answer, version))
+        .map_err(|error| unexpected(&error))
+}
+
+async fn answer_to(broker: &Arc<Broker>, forward: Forward) -> Result<Bytes, ErrorCode> {
+    let request = Request::Forward(forward);
+    let asked = tokio::time::timeout(FORWARD_TIMEOUT, ask(broker, request)).await;
+    match asked.map_err(|_elapsed| ErrorCode::RequestTimedOut)?? {
+        Answer::Forwarded(forwarded) => {
+            let known = broker.metadata_reaches(forwarded.metadata_end);
+            // A client that sees the answer before its effect asks again.
+            let _late = tokio::time::timeout(CATCH_UP_TIMEOUT, known).await;
+            Ok(forwarded.frame)
+        }
+        other @ (Answer::Registered(_)
+        | Answer::Heartbeat(_)
+        | Answer::Altered(_)
+        | Answer::ProducerIds(_)) => {
+            unreachable!("a forwarded request was answered with {other:?}")
+        }
+    }
+}

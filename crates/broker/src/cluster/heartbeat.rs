@@ -1,0 +1,162 @@
+//! How a broker comes into the cluster, and stays in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_base::ErrorCode;
+use ottla_control::{Answer, Request};
+use ottla_controller::{Heartbeat, HeartbeatAnswer, Registration};
+use tracing::{info, warn};
+
+use super::ask::ask;
+use crate::broker::Broker;
+use crate::tasks::Stop;
+
+/// Between two attempts to register.
+const REGISTRATION_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many reports fit into the time after which silence is taken for death.
+const REPORTS_PER_TIMEOUT: u32 = 5;
+
+/// How long a stopping broker waits until its leaderships are elsewhere.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often in a row nobody may answer it, before it stops without.
+const HANDOVER_ATTEMPTS: u32 = 2;
+
+/// Between two questions whether they are.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a broker cannot become part of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the controller does not let this broker in: {}", .0.text())]
+pub struct RegistrationError(pub ErrorCode);
+
+/// Makes the cluster know this broker, and waits as long as that takes.
+pub(crate) async fn register(
+    broker: &Arc<Broker>,
+    registration: &Registration,
+    mut stop: Stop,
+) -> Result<(), RegistrationError> {
+    loop {
+        let request = Request::Register {
+            cluster: broker.cluster_id.clone(),
+            broker: registration.clone(),
+        };
+        let asked = tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(()),
+            asked = ask(broker, request) => asked,
+        };
+        match asked {
+            Ok(Answer::Registered(epoch)) => {
+                broker.cluster.set_epoch(epoch);
+                return Ok(());
+            }
+            Ok(other) => unreachable!("a registration was answered with {other:?}"),
+            Err(code @ ErrorCode::InconsistentClusterId) => return Err(RegistrationError(code)),
+            Err(code) => {
+                // One of this id that was killed counts as alive for a moment.
+                info!(why = code.text(), "not registered yet");
+                tokio::time::sleep(REGISTRATION_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits until this broker has carried out its own registration, and says so.
+pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
+    loop {
+        let mut images = broker.image_changes();
+        let is_member = report(broker, false).await;
+        if is_member.is_some_and(|answer| !answer.fenced) {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            _ = images.changed() => (),
+            () = tokio::time::sleep(REGISTRATION_PAUSE) => (),
+        }
+    }
+}
+
+/// Reports until the broker stops.
+pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            () = tokio::time::sleep(interval(&broker)) => (),
+        }
+        match beat(&broker, false).await {
+            Ok(_) => (),
+            Err(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
+                warn!("the cluster does not know this broker any more, so it registers again");
+                if let Err(error) = register(&broker, &registration, stop.clone()).await {
+                    warn!(%error, "not registered");
+                }
+            }
+            Err(code) => warn!(why = code.text(), "the controllers do not hear this broker"),
+        }
+    }
+}
+
+/// Lets others lead what this broker leads, and returns when they do, when there is
+/// nobody to ask, or when that takes too long.
+pub(crate) async fn hand_over(broker: &Arc<Broker>) {
+    let image = broker.image();
+    let is_alone = image
+        .brokers()
+        .all(|other| other.id == broker.id || !other.is_active());
+    if is_alone {
+        return;
+    }
+    let handed_over = async {
+        let mut unheard = 0;
+        while unheard < HANDOVER_ATTEMPTS {
+            match report(broker, true).await {
+                Some(answer) if answer.may_shut_down => return true,
+                Some(_) => unheard = 0,
+                None => unheard += 1,
+            }
+            tokio::time::sleep(HANDOVER_PAUSE).await;
+        }
+        false
+    };
+    let handed_over = tokio::time::timeout(HANDOVER_TIMEOUT, handed_over).await;
+    if !handed_over.unwrap_or(false) {
+        warn!("this broker stops before others lead what it led");
+    }
+}
+
+/// How often this broker reports.
+fn interval(broker: &Broker) -> Duration {
+    let asked = broker.settings().broker.broker_heartbeat_interval_ms;
+    let asked = Duration::from_millis(u64::try_from(asked).unwrap_or(0));
+    asked.min(broker.session_timeout() / REPORTS_PER_TIMEOUT)
+}
+
+async fn report(broker: &Arc<Broker>, wants_shutdown: bool) -> Option<HeartbeatAnswer> {
+    beat(broker, wants_shutdown).await.ok()
+}
+
+async fn beat(broker: &Arc<Broker>, wants_shutdown: bool) -> Result<HeartbeatAnswer, ErrorCode> {
+    let epoch = broker.cluster.epoch();
+    let image = broker.image();
+    let known = image.broker(broker.id);
+    let request = Request::Heartbeat(Heartbeat {
+        broker: broker.id,
+        epoch,
+        caught_up: known.is_some_and(|known| known.epoch == epoch),
+        wants_fence: false,
+        wants_shutdown,
+    });
+    // A report that is late is followed by another, from another node if need be.
+    let asked = tokio::time::timeout(broker.session_timeout(), ask(broker, request)).await;
+    match asked.map_err(|_elapsed| ErrorCode::RequestTimedOut)? {
+        Ok(Answer::Heartbeat(answer)) => Ok(answer),
+        Ok(other) => unreachable!("a report was answered with {other:?}"),
+        Err(code) => Err(code),
+    }
+}

@@ -1,0 +1,15 @@
+//! This node's part in the cluster: who the active controller is and what it is asked,
+//! what it answers if it is this one, and the reports by which brokers stay in.
+
+mod answer;
+mod ask;
+mod heartbeat;
+mod isr;
+mod watch;
+
+pub(crate) use answer::Answering;
+pub(crate) use ask::{ClusterHandle, ask, forward, submit};
+pub use heartbeat::RegistrationError;
+pub(crate) use heartbeat::{hand_over, join, register, run as report};
+pub(crate) use isr::run as propose;
+pub(crate) use watch::run as watch;

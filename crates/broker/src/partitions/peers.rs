@@ -1,0 +1,31 @@
+//! What a cell needs of the world beyond its own broker.
+
+use std::sync::Arc;
+
+use ottla_base::{BrokerId, LeaderEpoch};
+use ottla_replication::Links;
+use tokio::sync::mpsc;
+
+use super::Cell;
+
+/// How a replica reaches those that other brokers have. A clone is the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    /// This broker.
+    pub node: BrokerId,
+    /// To the leaders that are followed.
+    pub links: Arc<Links>,
+    pub proposals: mpsc::UnboundedSender<IsrProposal>,
+    /// Replicas whose log was cut, and that are to be recovered anew.
+    pub cut: mpsc::UnboundedSender<Arc<Cell>>,
+}
+
+/// The replicas that the leader of a partition wants to be in sync.
+#[derive(Debug)]
+pub(crate) struct IsrProposal {
+    /// The leader.
+    pub cell: Arc<Cell>,
+    pub epoch: LeaderEpoch,
+    pub partition_epoch: i32,
+    pub isr: Vec<BrokerId>,
+}

@@ -1,0 +1,244 @@
+//! A cell as streams between brokers see it: what its followers are sent, and what its
+//! leader sends.
+
+use std::sync::{Arc, Weak};
+
+use ottla_base::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition};
+use ottla_partition::{FollowPosition, Input, Place, RoleKind};
+use ottla_protocol::records::RecordBatch;
+use ottla_replication::{Following, Leading, News, Node, Read, Replicas, Role, Task};
+use ottla_store::{ReadMode, ReadOutcome};
+use tracing::warn;
+
+use super::Cell;
+use crate::broker::Broker;
+
+impl Leading for Cell {
+    fn place(&self, follower: BrokerId, position: &FollowPosition, news: News) -> Place {
+        let place = self.with(|state, _| {
+            let FollowPosition {
+                epoch,
+                end,
+                last_epoch,
+                ..
+            } = *position;
+            let place = state.partition.place(epoch, end, last_epoch);
+            match place {
+                Place::From(_) | Place::BehindStart(_) => state.followers.join(follower, news),
+                Place::Diverged { .. } | Place::NotLeader { .. } => (),
+            }
+            place
+        });
+        match place {
+            Place::BehindStart(start) => Place::BehindStart(self.base_at(start)),
+            Place::From(_) | Place::Diverged { .. } | Place::NotLeader { .. } => place,
+        }
+    }
+
+    fn leave(&self, follower: BrokerId, news: &News) {
+        self.with(|state, _| state.followers.leave(follower, news));
+    }
+
+    fn replicated(&self, by: BrokerId, epoch: LeaderEpoch, end: Offset, log_start: Offset) {
+        let replicated = Input::Replicated {
+            by,
+            epoch,
+            end,
+            log_start,
+        };
+        self.with(|state, now| state.step(now, replicated));
+    }
+
+    fn read(
+        &self,
+        epoch: LeaderEpoch,
+        from: Offset,
+        max_bytes: usize,
+        mode: ottla_replication::ReadMode,
+    ) -> Read {
+        let (view, batches, until) = {
+            let state = self.lock();
+            let until = state.followers.unflushed_start();
+            let batches = state.followers.unflushed_from(from, max_bytes);
+            (state.partition.view(), batches, until)
+        };
+        let known = view.leader_epoch;
+        if view.role != RoleKind::Leader || known != epoch {
+            return Read::NotLeader { epoch: known };
+        }
+        let ready = |batches| Read::Ready {
+            batches,
+            end: view.end,
+            high_watermark: view.high_watermark,
+        };
+        if !batches.is_empty() || from == view.end {
+            return ready(batches);
+        }
+        if from < view.log_start {
+            let start = self.base_at(view.log_start);
+            if from < start {
+                return Read::BehindStart(start);
+            }
+        }
+        let mode = match mode {
+            ottla_replication::ReadMode::NonBlocking => ReadMode::NonBlocking,
+            ottla_replication::ReadMode::Blocking => ReadMode::Blocking,
+        };
+        // The batch that holds the start of the log is sent whole.
+        let from = from.max(view.log_start);
+        let until = until.unwrap_or(view.end);
+        match self
+            .store
+            .read(self.log, from, until, max_bytes, true, mode)
+        {
+            Ok(ReadOutcome::Ready(batches)) => ready(batches),
+            Ok(ReadOutcome::WouldBlock) => Read::WouldBlock,
+            Err(failure) => {
+                warn!(topic = %self.topic, partition = %self.topic_partition.partition, %failure, "a follower cannot be sent what it lacks");
+                Read::NotLeader { epoch: known }
+            }
+        }
+    }
+
+    fn role(&self) -> Role {
+        let view = self.view();
+        Role {
+            epoch: view.leader_epoch,
+            high_watermark: view.high_watermark,
+            log_start: view.log_start,
+        }
+    }
+
+    fn is_throttled(&self, follower: BrokerId) -> bool {
+        let config = self.config();
+        let throttled = &config.leader_replication_throttled_replicas;
+        is_listed(throttled, self.topic_partition.partition, self.peers.node)
+            && !self.is_in_sync(follower)
+    }
+}
+
+impl Following for Cell {
+    fn position(&self) -> Option<FollowPosition> {
+        self.lock().partition.follow_position()
+    }
+
+    fn append(
+        &self,
+        epoch: LeaderEpoch,
+        mut after: Offset,
+        batches: Vec<RecordBatch>,
+        high_watermark: Offset,
+    ) {
+        self.with(|state, now| {
+            for batch in batches {
+                let next = batch.header().next_offset();
+                let append = Input::AppendFrom {
+                    epoch,
+                    after,
+                    batch,
+                };
+                state.step(now, append);
+                after = next;
+            }
+            let position = Input::Position {
+                epoch,
+                high_watermark,
+                log_start: Offset::ZERO,
+            };
+            state.step(now, position);
+        });
+    }
+
+    fn on_position(&self, epoch: LeaderEpoch, high_watermark: Offset, log_start: Offset) {
+        let position = Input::Position {
+            epoch,
+            high_watermark,
+            log_start,
+        };
+        self.with(|state, now| state.step(now, position));
+    }
+
+    fn on_diverged(&self, leader_epoch: LeaderEpoch, epoch: LeaderEpoch, end: Offset) {
+        let diverged = Input::Diverged {
+            leader_epoch,
+            epoch,
+            end,
+        };
+        self.with(|state, now| state.step(now, diverged));
+    }
+
+    fn is_throttled(&self) -> bool {
+        let config = self.config();
+        let throttled = &config.follower_replication_throttled_replicas;
+        is_listed(throttled, self.topic_partition.partition, self.peers.node)
+            && !self.counts_as_in_sync()
+    }
+}
+
+impl Cell {
+    /// Where the batch begins that holds the start of the log.
+    fn base_at(&self, start: Offset) -> Offset {
+        let headers = self.store.headers(self.log, start, 1);
+        let first = headers.ok().and_then(|headers| headers.first().copied());
+        first.map_or(start, |first| first.base_offset.min(start))
+    }
+}
+
+/// Whether a replica is one of those that a setting of its topic lists.
+fn is_listed(throttled: &[String], partition: PartitionId, replica: BrokerId) -> bool {
+    throttled.iter().any(|entry| {
+        entry == "*"
+            || entry.split_once(':').is_some_and(|(of, at)| {
+                of.trim() == partition.to_string() && at.trim() == replica.to_string()
+            })
+    })
+}
+
+/// The broker as streams see it.
+#[derive(Debug)]
+pub(crate) struct StreamNode {
+    pub id: BrokerId,
+    pub broker: Weak<Broker>,
+    pub tasks: crate::tasks::Tasks,
+}
+
+impl Node for StreamNode {
+    fn id(&self) -> BrokerId {
+        self.id
+    }
+
+    fn broker_epoch(&self) -> i64 {
+        let broker = self.broker.upgrade();
+        broker.map_or(-1, |broker| broker.cluster.epoch().0)
+    }
+
+    fn spawn(&self, name: &'static str, task: Task) {
+        self.tasks.spawn(name, task);
+    }
+
+    fn block(&self, job: Box<dyn FnOnce() + Send>) {
+        let Some(broker) = self.broker.upgrade() else {
+            return;
+        };
+        self.tasks.spawn("catch-up", async move {
+            broker.read_pool.run(job).await;
+        });
+    }
+
+    fn stopping(&self) -> Task {
+        let mut stop = self.tasks.stopping();
+        Box::pin(async move { stop.requested().await })
+    }
+}
+
+/// The partitions that are here.
+#[derive(Debug)]
+pub(crate) struct LocalReplicas(pub Weak<Broker>);
+
+impl Replicas for LocalReplicas {
+    fn leading(&self, partition: TopicPartition) -> Option<Arc<dyn Leading>> {
+        let topic = self.0.upgrade()?.registry.topic_by_id(partition.topic)?;
+        let cell = topic.cell(partition.partition)?;
+        Some(cell.clone())
+    }
+}

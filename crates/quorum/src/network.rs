@@ -1,0 +1,145 @@
+//! What a voter says to the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::error::{
+    Fatal, InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
+    VoteRequest, VoteResponse,
+};
+use ottla_rpc::{Address, Channels};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::codec::{self, Wire};
+use crate::proto::RaftMessage;
+use crate::proto::quorum_client::QuorumClient;
+use crate::raft::{NodeId, TypeConfig};
+use crate::service::MESSAGE_BYTES_MAX;
+
+/// A voter that cannot be reached is tried again after this time.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
+
+type RpcError<E = openraft::error::Infallible> = RPCError<NodeId, (), RaftError<NodeId, E>>;
+
+/// Where the other voters are.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub channels: Channels,
+    pub addresses: Arc<BTreeMap<NodeId, Address>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    id: NodeId,
+    client: Option<QuorumClient<Channel>>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, (): &()) -> Peer {
+        let address = self.addresses.get(&target);
+        let channel = address.and_then(|address| self.channels.to(address));
+        Peer {
+            id: target,
+            client: channel.map(|channel| {
+                QuorumClient::new(channel)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX)
+            }),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("it has no valid address")]
+    NoAddress,
+    #[error(transparent)]
+    Status(#[from] Status),
+    #[error(transparent)]
+    Answer(#[from] codec::CodecError),
+}
+
+impl Peer {
+    fn client(&self) -> Result<QuorumClient<Channel>, CallError> {
+        self.client.clone().ok_or(CallError::NoAddress)
+    }
+
+    /// As openraft wants it: who cannot be reached is left alone for a while.
+    fn error<E: std::error::Error>(&self, error: CallError) -> RpcError<E> {
+        match error {
+            CallError::Status(status) if status.code() == Code::Aborted => {
+                RPCError::RemoteError(RemoteError::new(self.id, Fatal::Stopped.into()))
+            }
+            CallError::Answer(_) => RPCError::Network(NetworkError::new(&error)),
+            CallError::NoAddress | CallError::Status(_) => {
+                RPCError::Unreachable(Unreachable::new(&error))
+            }
+        }
+    }
+}
+
+fn message(value: &impl Wire) -> RaftMessage {
+    RaftMessage {
+        payload: codec::encode(value),
+    }
+}
+
+fn answer<T: Wire>(payload: Bytes) -> Result<T, CallError> {
+    Ok(codec::decode(payload)?)
+}
+
+impl RaftNetwork<TypeConfig> for Peer {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        let call = async {
+            let answered = self.client()?.append(message(&request)).await?;
+            answer(answered.into_inner().payload)
+        };
+        call.await.map_err(|error| self.error(error))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        request: InstallSnapshotRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<InstallSnapshotResponse<NodeId>, RpcError<InstallSnapshotError>> {
+        let call = async {
+            let answered = self.client()?.install_snapshot(message(&request)).await?;
+            answer::<Result<_, InstallSnapshotError>>(answered.into_inner().payload)
+        };
+        let installed = call.await.map_err(|error| self.error(error))?;
+        installed.map_err(|refused| {
+            RPCError::RemoteError(RemoteError::new(self.id, RaftError::APIError(refused)))
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<NodeId>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<NodeId>, RpcError> {
+        let call = async {
+            let answered = self.client()?.vote(message(&request)).await?;
+            answer(answered.into_inner().payload)
+        };
+        call.await.map_err(|error| self.error(error))
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(UNREACHABLE_PAUSE))
+    }
+}

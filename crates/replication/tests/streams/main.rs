@@ -1,0 +1,215 @@
+//! Leaders and followers over real connections, with replicas that are lists of
+//! batches: what is sent when, and what happens when a stream breaks.
+
+mod fakes;
+
+use std::time::Duration;
+
+use fakes::{Copy, Follower, Leader, LogFake, partition};
+use ottla_base::{LeaderEpoch, Offset};
+use ottla_replication::Limits;
+
+const LIMITS: Limits = Limits {
+    window_bytes: 10 << 20,
+    message_bytes: 1 << 20,
+};
+
+#[tokio::test]
+async fn a_follower_catches_up_and_then_keeps_up() {
+    let log = LogFake::of(100, 500);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(100).await;
+    log.append(10, 500);
+    copy.reaches(110).await;
+    assert_eq!(copy.batches(), log.batches(), "the copy is not verbatim");
+    log.acknowledged(110).await;
+}
+
+#[tokio::test]
+async fn what_lies_on_a_disk_is_read_elsewhere() {
+    let log = LogFake::of(100, 500);
+    log.freeze_below(100);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(100).await;
+    assert_eq!(copy.batches(), log.batches());
+    assert_eq!(log.blocking_reads(), leader.node.blocked());
+    assert!(log.blocking_reads() > 0, "nothing was read from the disk");
+}
+
+#[tokio::test]
+async fn no_more_than_the_window_is_on_its_way() {
+    let limits = Limits {
+        window_bytes: 20_000,
+        message_bytes: 2_000,
+    };
+    let log = LogFake::of(100, 1_000);
+    let leader = Leader::start(limits, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    copy.withhold();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    // Half of it is for those that keep up.
+    copy.reaches(10).await;
+    // A position comes after whatever was sent before it.
+    log.commit(1);
+    copy.knows_committed(1).await;
+    let bytes = copy.bytes();
+    assert!(bytes <= 10_000 + 2_000, "{bytes} bytes are on their way");
+    copy.release();
+    copy.reaches(100).await;
+    assert_eq!(copy.batches(), log.batches());
+}
+
+#[tokio::test]
+async fn a_partition_that_is_far_behind_holds_up_no_other() {
+    let limits = Limits {
+        window_bytes: 20_000,
+        message_bytes: 2_000,
+    };
+    let (behind, busy) = (LogFake::of(1_000, 1_000), LogFake::of(0, 0));
+    let logs = [(partition(0), behind), (partition(1), busy.clone())];
+    let leader = Leader::start(limits, logs).await;
+    let (slow, quick) = (Copy::new(), Copy::new());
+    slow.withhold();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(1), &quick);
+    follower.follow(partition(0), &slow);
+    slow.reaches(10).await;
+    busy.append(1, 1_000);
+    quick.reaches(1).await;
+    busy.append(100, 1_000);
+    quick.reaches(101).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_goes_on_where_it_was() {
+    let log = LogFake::of(50, 500);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(50).await;
+    leader.cut();
+    log.append(50, 500);
+    copy.reaches(100).await;
+    assert_eq!(copy.batches(), log.batches());
+    assert_eq!(copy.asked(), [0, 50]);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_not_one_yet_is_asked_again() {
+    let log = LogFake::of(5, 100);
+    log.lead(LeaderEpoch(3));
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    copy.in_epoch(LeaderEpoch(4));
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    log.refused().await;
+    log.lead(LeaderEpoch(4));
+    copy.reaches(5).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_resigns_says_so() {
+    let log = LogFake::of(5, 100);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(5).await;
+    log.lead(LeaderEpoch(7));
+    log.append(5, 100);
+    log.refused().await;
+    copy.in_epoch(LeaderEpoch(7));
+    copy.reaches(10).await;
+}
+
+#[tokio::test]
+async fn another_history_is_told_of() {
+    let log = LogFake::of(5, 100);
+    log.diverges_at(3);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    copy.put(LogFake::of(5, 100).batches());
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    // The copy cuts itself there, and follows again.
+    copy.is_asked_for([5, 3]).await;
+    copy.reaches(5).await;
+    assert_eq!(copy.batches(), log.batches());
+}
+
+#[tokio::test]
+async fn a_log_that_starts_later_begins_anew_there() {
+    let log = LogFake::of(50, 100);
+    log.start_at(30);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(50).await;
+    assert_eq!(copy.batches(), log.batches());
+    assert_eq!(copy.log_start(), Offset(30));
+    log.start_at(40);
+    copy.starts_at(40).await;
+}
+
+#[tokio::test]
+async fn a_high_watermark_is_told_when_no_records_carry_it() {
+    let log = LogFake::of(5, 100);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(5).await;
+    log.commit(5);
+    copy.knows_committed(5).await;
+}
+
+#[tokio::test]
+async fn what_is_not_followed_any_more_is_not_sent() {
+    let (first, second) = (LogFake::of(5, 100), LogFake::of(5, 100));
+    let logs = [
+        (partition(0), first.clone()),
+        (partition(1), second.clone()),
+    ];
+    let leader = Leader::start(LIMITS, logs).await;
+    let (dropped, kept) = (Copy::new(), Copy::new());
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &dropped);
+    follower.follow(partition(1), &kept);
+    dropped.reaches(5).await;
+    follower.link.unfollow(partition(0));
+    first.is_left().await;
+    first.append(5, 100);
+    second.append(5, 100);
+    kept.reaches(10).await;
+    assert_eq!(dropped.end(), Offset(5));
+}
+
+#[tokio::test]
+async fn throttled_replicas_are_sent_no_faster_than_that() {
+    let log = LogFake::of(100, 1_000);
+    log.throttle();
+    let limits = Limits {
+        message_bytes: 2_000,
+        ..LIMITS
+    };
+    let leader = Leader::start(limits, [(partition(0), log.clone())]).await;
+    leader.throttle.set_rate(50_000);
+    let copy = Copy::new();
+    let follower = Follower::of(&leader);
+    let began = tokio::time::Instant::now();
+    follower.follow(partition(0), &copy);
+    copy.reaches(100).await;
+    // 107 kB, of which a second's worth may pass at once.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "it took {took:?}");
+}

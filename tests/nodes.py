@@ -1,0 +1,107 @@
+"""A cluster of processes on loopback: brokers that are controllers too, each with a
+directory and ports of its own."""
+
+import contextlib
+import time
+
+from blackbox import KAFKA_FOLDER, Broker, free_port
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError
+
+FORM_SECONDS = 120 if KAFKA_FOLDER else 20
+
+
+class Nodes:
+    """As many nodes as there are places; each can be killed and started again."""
+
+    def __init__(self, make_broker, count=3, settings=None):
+        ports = [free_port() for _ in range(count)]
+        voters = ','.join(f'{number}@127.0.0.1:{port}' for number, port in enumerate(ports, 1))
+        self.nodes = []
+        for number, port in enumerate(ports, 1):
+            node = make_broker(name=f'node{number}')
+            node.write_settings({
+                'node.id': str(number),
+                'listeners': f'PLAINTEXT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{port}',
+                'advertised.listeners': f'PLAINTEXT://127.0.0.1:{node.port}',
+                'controller.listener.names': 'CONTROLLER',
+                'controller.quorum.voters': voters,
+                'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+                'broker.rack': f'rack{number}',
+                'default.replication.factor': str(min(3, count)),
+                'offsets.topic.replication.factor': str(min(3, count)),
+                'min.insync.replicas': '2',
+            } | (settings or {}))
+            self.nodes.append(node)
+
+    @property
+    def address(self) -> list:
+        return [node.address for node in self.nodes]
+
+    def start(self) -> 'Nodes':
+        for node in self.nodes:
+            node.launch()
+        self.wait_until_formed()
+        return self
+
+    def node(self, number) -> Broker:
+        return self.nodes[number - 1]
+
+    def running(self) -> list:
+        return [number for number, node in enumerate(self.nodes, 1) if node.is_running()]
+
+    def wait_until_formed(self, numbers=None) -> None:
+        """Until each of these nodes says that all of them are there."""
+        numbers = set(numbers or self.running())
+        for number in numbers:
+            self.wait_until(lambda number=number: self.members(number) >= numbers, FORM_SECONDS,
+                            lambda number=number: f'node {number} does not know {numbers}')
+
+    def members(self, number) -> set:
+        with self.admin(number) as admin:
+            return {broker['broker_id'] for broker in admin.describe_cluster()['brokers']}
+
+    @contextlib.contextmanager
+    def admin(self, number=None):
+        addresses = [self.node(number).address] if number else [self.node(at).address for at in self.running()]
+        admin = KafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=10_000)
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+    def create(self, topic, partitions=1, replicas=3, **settings) -> None:
+        with self.admin() as admin:
+            admin.create_topics([NewTopic(topic, partitions, replicas, topic_configs=settings)])
+
+    def partitions(self, topic) -> dict:
+        """Each partition of a topic as the cluster describes it, by its number."""
+        with self.admin() as admin:
+            described = admin.describe_topics([topic])[0]
+        return {partition['partition_index']: partition for partition in described['partitions']}
+
+    def leader(self, topic, partition=0) -> int:
+        return self.partitions(topic)[partition]['leader_id']
+
+    def in_sync(self, topic, partition=0) -> set:
+        return set(self.partitions(topic)[partition]['isr_nodes'])
+
+    def wait_until_in_sync(self, topic, count=3, within=FORM_SECONDS) -> None:
+        def all_in_sync():
+            partitions = self.partitions(topic).values()
+            return all(len(partition['isr_nodes']) == count and partition['leader_id'] > 0 for partition in partitions)
+
+        self.wait_until(all_in_sync, within, lambda: f'not {count} in sync: {self.partitions(topic)}')
+
+    def wait_until(self, holds, within, why=lambda: 'it does not come about') -> float:
+        """Asks again and again, also while the cluster cannot answer; returns how long it took."""
+        begun = time.monotonic()
+        while True:
+            with contextlib.suppress(KafkaError, OSError):
+                if holds():
+                    return time.monotonic() - begun
+            if time.monotonic() - begun > within:
+                outputs = '\n'.join(f'--- node {at}\n{node.output()[-3000:]}' for at, node in enumerate(self.nodes, 1))
+                raise AssertionError(f'{why()} within {within} s\n{outputs}')
+            time.sleep(0.05)

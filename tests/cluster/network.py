@@ -83,7 +83,7 @@ class Network:
         rules = '\n'.join(sorted(self.lines))
         table = ('table bridge part\ndelete table bridge part\n'
                  'table bridge part { chain cut { type filter hook forward priority 0; policy accept;\n'
-                 f'{rules}\n}} }}\n')
+                 f'{rules}\n}}\n}}\n')
         sh('ip', 'netns', 'exec', self.switch, 'nft', '-f', '-', text=table)
 
     def discard(self) -> None:

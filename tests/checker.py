@@ -36,10 +36,13 @@ class Checker:
         self.acked = 0
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [binary(), 'run', '--bootstrap', address, '--history', history, '--seed', str(seed), *map(str, arguments)],
+            self.command('run', '--bootstrap', address, '--history', history, '--seed', seed, *arguments),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+
+    def command(self, *arguments) -> list:
+        return [str(word) for word in (binary(), *arguments)]
 
     def _read(self) -> None:
         for line in self.process.stdout:

@@ -13,11 +13,16 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub enum Command {
     Serve(Serve),
     Check(Check),
+    Docker(Docker),
     Dump(Dump),
     Format(Format),
+    Health(Health),
     Info(Info),
     RandomUuid,
 }
+
+/// The name under which the apache/kafka image starts its broker.
+const RUN_IN_IMAGE: &str = "/etc/kafka/docker/run";
 
 /// Parses a command line, the program's name first.
 ///
@@ -29,13 +34,19 @@ where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
 {
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if arguments.first().is_some_and(|name| name == RUN_IN_IMAGE) {
+        arguments.insert(1, "docker".into());
+    }
     let cli = Cli::try_parse_from(arguments)?;
     Ok(match cli.verb {
         None => Command::Serve(cli.serve.unless_a_mistyped_command()?),
         Some(Verb::Serve(serve)) => Command::Serve(serve),
         Some(Verb::Check(check)) => Command::Check(check),
+        Some(Verb::Docker(docker)) => Command::Docker(docker),
         Some(Verb::Dump(dump)) => Command::Dump(dump),
         Some(Verb::Format(format)) => Command::Format(format),
+        Some(Verb::Health(health)) => Command::Health(health),
         Some(Verb::Info(info)) => Command::Info(info),
         Some(Verb::RandomUuid) => Command::RandomUuid,
     })
@@ -78,10 +89,14 @@ enum Verb {
     Serve(Serve),
     /// Verify every entry of a data directory, changing nothing
     Check(Check),
+    /// Run a broker in a container, as the apache/kafka image does
+    Docker(Docker),
     /// Print what a data directory holds
     Dump(Dump),
     /// Prepare data directories beforehand, as kafka-storage.sh format does (never needed)
     Format(Format),
+    /// Ask a broker on this machine whether it answers; fails if it does not
+    Health(Health),
     /// Say whether the data directories of a settings file are formatted, as kafka-storage.sh info does
     Info(Info),
     /// Print a new id, fit for `format --cluster-id`
@@ -165,6 +180,27 @@ pub enum LogFormat {
 pub struct Setting {
     pub key: String,
     pub value: String,
+}
+
+/// What `docker run` gives the image beside the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Docker {
+    /// Environment variables that win over those of the container
+    #[arg(value_name = "VARIABLE=VALUE", value_parser = setting)]
+    pub variables: Vec<Setting>,
+}
+
+/// Which broker to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Health {
+    /// The settings file that the broker was started with
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/opt/kafka/config/server.properties"
+    )]
+    pub config: PathBuf,
 }
 
 /// Which data directory to verify.
@@ -360,6 +396,24 @@ mod tests {
         );
         assert!(serve("ottla --memory").memory);
         assert_eq!(serve("ottla --data d").data, Some(PathBuf::from("d")));
+    }
+
+    #[test]
+    fn the_start_script_of_the_image_is_a_command() {
+        let line = "CLUSTER_ID=a=b KAFKA_NODE_ID=2";
+        let docker = parsed(&format!("ottla docker {line}"));
+        assert_eq!(parsed(&format!("/etc/kafka/docker/run {line}")), docker);
+        let Command::Docker(docker) = docker else {
+            panic!("taken for {docker:?}");
+        };
+        let [id, node] = docker.variables.as_slice() else {
+            panic!("two variables became {docker:?}");
+        };
+        assert_eq!((id.key.as_str(), id.value.as_str()), ("CLUSTER_ID", "a=b"));
+        assert_eq!(
+            (node.key.as_str(), node.value.as_str()),
+            ("KAFKA_NODE_ID", "2")
+        );
     }
 
     #[test]

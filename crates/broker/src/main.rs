@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ottla_broker::cli::{self, Command};
-use ottla_broker::{offline, serve};
+use ottla_broker::{docker, health, offline, serve};
 
 /// Decoding reserves memory by lengths that clients send. This allocator hands
 /// out address space only, so such a reservation costs nothing and the missing
@@ -14,6 +14,8 @@ static ALLOCATOR: ottla_allocator::MiMalloc = ottla_allocator::MiMalloc;
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Command::Serve(serve)) => serve::run(&serve),
+        Ok(Command::Docker(docker)) => docker::run(&docker),
+        Ok(Command::Health(health)) => health::run(&health),
         Ok(Command::RandomUuid) => offline::random_uuid(),
         Ok(Command::Format(format)) => offline::format(&format),
         Ok(Command::Info(info)) => offline::info(&info),

@@ -37,6 +37,7 @@ pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_client_metrics,
     describe_cluster, describe_group, describe_topic,
 };
+pub use env::{EnvError, from_kafka_env};
 pub use error::ConfigError;
 pub use group::{CLIENT_METRICS_KEYS, GROUP_KEYS};
 pub use key::{ConfigKey, Effect, Importance, Kind, Synonym, Unit, Update};
@@ -44,6 +45,7 @@ pub use layers::{Layers, Overrides, TopicDefaults};
 pub use listeners::{Listener, Listeners, Roles, SecurityProtocol, Voter};
 pub use own::{FlushPolicy, LogFormat, OTTLA_KEYS, OttlaConfig};
 pub use page::reference_page;
+pub use properties::{PropertiesError, write as write_properties};
 pub use scope::{Scope, broker_key};
 pub use start::{Start, StartSettings};
 pub use topic::{CleanupPolicy, CompressionType, TOPIC_KEYS, TimestampType, TopicConfig};

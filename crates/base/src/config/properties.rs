@@ -24,6 +24,32 @@ pub fn parse(text: &str) -> Result<Overrides, PropertiesError> {
     Ok(settings)
 }
 
+/// A text that [`parse`] reads these settings from.
+pub fn write(settings: &Overrides) -> String {
+    let mut text = String::new();
+    for (key, value) in settings {
+        escape(key, &mut text);
+        text.push('=');
+        escape(value, &mut text);
+        text.push('\n');
+    }
+    text
+}
+
+fn escape(part: &str, text: &mut String) {
+    let mut is_at_start = true;
+    for c in part.chars() {
+        match c {
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\\' | '=' | ':' | '#' | '!' => text.extend(['\\', c]),
+            c if is_at_start && is_blank(c) => text.extend(['\\', c]),
+            c => text.push(c),
+        }
+        is_at_start = is_at_start && is_blank(c);
+    }
+}
+
 /// Lines that hold a setting, each with the number that it starts at. A backslash at
 /// the end joins the next line, whose leading blanks go.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
@@ -138,6 +164,21 @@ mod tests {
         ] {
             check(text, &[("key", "value")]);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let settings: Overrides = [
+            ("listeners", "PLAINTEXT://:9092"),
+            ("jaas", "a required\n b=\"c\\d\";\r"),
+            ("blank", " \t x "),
+            ("#key", "!#"),
+            ("empty", ""),
+            ("tab", "\u{c}\t"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        assert_eq!(parse(&write(&settings)), Ok(settings));
     }
 
     #[test]

@@ -38,7 +38,12 @@ impl Node {
         match cli::parse(words).unwrap() {
             Command::Format(request) => format(&request, &mut out)?,
             Command::Info(request) => good = info(&request, &mut out)?,
-            Command::Serve(_) | Command::Check(_) | Command::Dump(_) | Command::RandomUuid => {
+            Command::Serve(_)
+            | Command::Check(_)
+            | Command::Docker(_)
+            | Command::Dump(_)
+            | Command::Health(_)
+            | Command::RandomUuid => {
                 panic!("{verb} is none of ours")
             }
         }

@@ -17,6 +17,10 @@ use crate::history::{Log, Offset};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
+/// As many replicas as the broker gives a topic that does not say how many: one on a
+/// node, three on a cluster that is set so.
+const BROKER_DEFAULT: i32 = -1;
+
 #[derive(Debug)]
 pub(super) struct Topics {
     names: Vec<String>,
@@ -99,7 +103,11 @@ fn led(consumer: &BaseConsumer, name: &str) -> Result<u32> {
 
 pub(super) fn create(client: &ClientConfig, name: &str, partitions: u32) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = client.create()?;
-    let topic = NewTopic::new(name, i32::try_from(partitions)?, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(
+        name,
+        i32::try_from(partitions)?,
+        TopicReplication::Fixed(BROKER_DEFAULT),
+    );
     let options = AdminOptions::new().request_timeout(Some(ASK_WITHIN));
     let created = block_on(admin.create_topics([&topic], &options))?;
     for result in created {

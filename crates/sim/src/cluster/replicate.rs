@@ -15,6 +15,16 @@ const CHUNK_BYTES: usize = 600;
 /// How far it may be sent ahead of what it has acknowledged.
 const WINDOW: i64 = 60;
 
+/// What a follower asks for, and what it has.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    partition: PartitionId,
+    epoch: LeaderEpoch,
+    end: Offset,
+    last_epoch: LeaderEpoch,
+    log_start: Offset,
+}
+
 impl ClusterWorld {
     /// Asks the leader for what follows; calls it first if need be.
     pub(super) fn follow(&mut self, broker: BrokerId, partition: PartitionId) {
@@ -142,6 +152,73 @@ impl ClusterWorld {
         }
     }
 
+    fn on_follow(&mut self, leader: BrokerId, follower: BrokerId, stream: u64, asked: Asked) {
+        let Asked {
+            partition,
+            epoch,
+            end,
+            last_epoch,
+            log_start,
+        } = asked;
+        let Some(cell) = self.node(leader).broker.cell(partition) else {
+            let refused = Message::Refused { partition };
+            self.pass(follower, leader, follower, refused);
+            return;
+        };
+        match cell.partition.place(epoch, end, last_epoch) {
+            Placed::From(next) => {
+                let session = Session {
+                    stream,
+                    epoch,
+                    next,
+                    acknowledged: next,
+                };
+                self.node(leader)
+                    .life
+                    .sessions
+                    .insert((partition, follower), session);
+                let input = Input::Replicated {
+                    by: follower,
+                    epoch,
+                    end,
+                    log_start,
+                };
+                self.step(leader, partition, input);
+                self.send_position(leader, partition, follower);
+                self.pump(leader, partition, follower);
+            }
+            Placed::BehindStart(start) => {
+                let session = Session {
+                    stream,
+                    epoch,
+                    next: start,
+                    acknowledged: start,
+                };
+                self.begin_anew(leader, partition, follower, session);
+            }
+            Placed::Diverged {
+                epoch: found,
+                end: found_end,
+            } => {
+                self.node(leader)
+                    .life
+                    .sessions
+                    .remove(&(partition, follower));
+                let diverged = Message::Diverged {
+                    partition,
+                    leader_epoch: epoch,
+                    epoch: found,
+                    end: found_end,
+                };
+                self.pass(follower, leader, follower, diverged);
+            }
+            Placed::NotLeader { .. } => {
+                let refused = Message::Refused { partition };
+                self.pass(follower, leader, follower, refused);
+            }
+        }
+    }
+
     fn on_from_follower(
         &mut self,
         leader: BrokerId,
@@ -157,63 +234,14 @@ impl ClusterWorld {
                 last_epoch,
                 log_start,
             } => {
-                let Some(cell) = self.node(leader).broker.cell(partition) else {
-                    let refused = Message::Refused { partition };
-                    self.pass(follower, leader, follower, refused);
-                    return;
+                let asked = Asked {
+                    partition,
+                    epoch,
+                    end,
+                    last_epoch,
+                    log_start,
                 };
-                match cell.partition.place(epoch, end, last_epoch) {
-                    Placed::From(next) => {
-                        let session = Session {
-                            stream,
-                            epoch,
-                            next,
-                            acknowledged: next,
-                        };
-                        self.node(leader)
-                            .life
-                            .sessions
-                            .insert((partition, follower), session);
-                        let input = Input::Replicated {
-                            by: follower,
-                            epoch,
-                            end,
-                            log_start,
-                        };
-                        self.step(leader, partition, input);
-                        self.send_position(leader, partition, follower);
-                        self.pump(leader, partition, follower);
-                    }
-                    Placed::BehindStart(start) => {
-                        let session = Session {
-                            stream,
-                            epoch,
-                            next: start,
-                            acknowledged: start,
-                        };
-                        self.begin_anew(leader, partition, follower, session);
-                    }
-                    Placed::Diverged {
-                        epoch: found,
-                        end: found_end,
-                    } => {
-                        self.node(leader)
-                            .life
-                            .sessions
-                            .remove(&(partition, follower));
-                        let diverged = Message::Diverged {
-                            partition,
-                            leader_epoch: epoch,
-                            epoch: found,
-                            end: found_end,
-                        };
-                        self.pass(follower, leader, follower, diverged);
-                    }
-                    Placed::NotLeader { .. } => {
-                        let refused = Message::Refused { partition };
-                        self.pass(follower, leader, follower, refused);
-                    }
-                }
+                self.on_follow(leader, follower, stream, asked);
             }
             Message::Acknowledged {
                 partition,

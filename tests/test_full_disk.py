@@ -96,6 +96,66 @@ def test_a_full_disk_heals_when_there_is_room(make_broker, make_checker, clients
     assert not verdict.anomalies, verdict.text
 
 
+@pytest.mark.ours
+def test_an_index_without_room_heals_when_there_is_some(make_broker, clients, small_disk):
+    """Something else takes also what the commit log leaves for the index."""
+    data = small_disk / 'data'
+    broker = make_broker({'log.dirs': str(data), 'ottla.commit.file.bytes': str(4 << 20)}).start()
+    place = TopicPartition('t', 0)
+    producer = clients.producer(broker, acks='all', enable_idempotence=False, retries=0)
+    for sent in [producer.send('t', bytes(20_000), partition=0) for _ in range(800)]:
+        sent.get(timeout=30)
+    # A file that is there already needs no space, and its beginning flushes the index.
+    first = clients.admin(broker).delete_records({place: -1})[place]['low_watermark']
+    deadline = time.monotonic() + 30
+    while not list((data / 'commit').glob('*.spare')):
+        assert time.monotonic() < deadline, 'no dead file is kept'
+        time.sleep(0.01)
+    acknowledged, is_refused = {}, False
+    with (small_disk / 'ballast').open('wb', buffering=0) as ballast:
+        while not (is_refused and 'no room for the index' in broker.output()):
+            assert time.monotonic() < deadline, f'{len(acknowledged)} acknowledged, {broker.output()[-2000:]}'
+            take_all_space(ballast)
+            value = b'%08d' % len(acknowledged) + bytes(20_000)
+            try:
+                acknowledged[producer.send('t', value, partition=0).get(timeout=10).offset] = value
+            except KafkaStorageError:
+                is_refused = True
+    assert acknowledged
+    assert found(broker, clients, place, first) == acknowledged
+    (small_disk / 'ballast').unlink()
+    deadline = time.monotonic() + 60
+    while is_refused:
+        assert time.monotonic() < deadline, broker.output()[-2000:]
+        with contextlib.suppress(KafkaStorageError):
+            acknowledged[producer.send('t', b'room again', partition=0).get(timeout=10).offset] = b'room again'
+            is_refused = False
+    assert found(broker, clients, place, first) == acknowledged
+    broker.restart_after_kill()
+    assert found(broker, clients, place, first) == acknowledged
+
+
+def take_all_space(file):
+    with contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def found(broker, clients, place, first):
+    """What a new consumer finds from an offset on, by offset."""
+    consumer = clients.consumer(broker)
+    consumer.assign([place])
+    end = consumer.end_offsets([place])[place]
+    consumer.seek(place, first)
+    values = {}
+    deadline = time.monotonic() + 30
+    while consumer.position(place) < end:
+        assert time.monotonic() < deadline, f'reads stop at {consumer.position(place)} of {end}'
+        for records in consumer.poll(timeout_ms=1000).values():
+            values |= {record.offset: record.value for record in records}
+    return values
+
+
 def fill(broker, clients, checker):
     """Waits until a producer that does not try again is told why it cannot write."""
     producer = clients.producer(broker, retries=0, enable_idempotence=False, acks='all')

@@ -581,7 +581,7 @@ fn a_file_that_was_found_keeps_its_name() {
 }
 
 #[test]
-fn a_log_that_grows_again_in_the_same_file_counts_it_once() {
+fn a_file_that_power_took_from_a_log_is_counted_no_more() {
     let disk = Disk::simulated(page_cache());
     let log = create(&disk, 1);
     fill(&disk, log, 3, 100);

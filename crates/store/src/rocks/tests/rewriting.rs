@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc::channel;
 
 use super::*;
-use crate::commit::entry::HEADER_SIZE;
-use crate::rewrite::{Job, Step};
+use crate::commit::disk::Disk as AnyDisk;
+use crate::commit::entry::{HEADER_SIZE, Outgoing};
+use crate::commit::file::CommitFile;
+use crate::rewrite::{Destination, Job, JobCommand, MovedRow, Moves, Purpose, Step};
 
 /// What the active file of a store at rest takes here.
 const RESTED: u64 = 128 * 1024;
@@ -187,6 +190,62 @@ fn logs_may_be_cut_between_any_two_steps() {
         }
         count += 1;
     }
+}
+
+/// The power goes when a batch was copied to a durable file, and was not durable itself.
+#[test]
+fn no_copy_outlives_what_was_written_before_it() {
+    let disk = Disk::simulated(page_cache());
+    let (log, earlier) = (create(&disk, 1), create(&disk, 2));
+    let batches = [earlier, log].map(|log| {
+        let recorder = Arc::new(Recorder::default());
+        disk.store.attach(log, 1, recorder.clone());
+        let batch = batch(Offset(0), 1, 0, 100);
+        append(&disk.store, log, batch.clone());
+        wait_until(|| !recorder.take().is_empty());
+        batch
+    });
+    let from = *disk.entries(1).last().unwrap();
+    let target = FileNumber::sorted(1);
+    let moves = Moves {
+        log,
+        first: Offset(0),
+        through: Offset(0),
+        target,
+        target_length: copy_alone(&disk, log, &batches[1], target),
+        rows: vec![MovedRow {
+            base: Offset(0),
+            from,
+            to: Destination::Verbatim { at: 0 },
+        }],
+        purpose: Purpose::Copy,
+    };
+    let (answer, answered) = channel();
+    let queue = &disk.store.shared.queue;
+    queue.push(Command::Job(JobCommand::Move(Arc::new(moves), answer)));
+    queue.wake();
+    answered.recv_timeout(Duration::from_secs(10)).unwrap();
+    disk.store.shared.index.flush().unwrap();
+    let faults = disk.faults().clone();
+    let disk = disk.killed(|_| faults.lose_all_unsynced());
+    for (log, batch) in [earlier, log].into_iter().zip(batches) {
+        assert_eq!(read_all(&disk.store, log), Ok(vec![batch]));
+    }
+    assert_eq!(disk.store.shared.sorted_files(), [target]);
+}
+
+/// Makes a durable sorted file of one batch; returns its length.
+fn copy_alone(disk: &Disk, log: LogId, batch: &RecordBatch, number: FileNumber) -> u32 {
+    let any = AnyDisk::Simulated(disk.faults().clone());
+    let shared = &disk.store.shared;
+    let file = CommitFile::create_growing(&any, &shared.commit_dir, number).unwrap();
+    let mut outgoing = Outgoing::default();
+    outgoing.push(log, &Entry::Batch(batch.clone()), number, Position::START);
+    outgoing.push(LogId(0), &Entry::Seal, number, Position::START);
+    file.write(outgoing.segments(), 0).unwrap();
+    file.sync().unwrap();
+    shared.insert_file(Arc::new(file));
+    u32::try_from(outgoing.size()).unwrap()
 }
 
 #[test]

@@ -157,63 +157,8 @@ impl ClusterWorld {
                 last_epoch,
                 log_start,
             } => {
-                let Some(cell) = self.node(leader).broker.cell(partition) else {
-                    let refused = Message::Refused { partition };
-                    self.pass(follower, leader, follower, refused);
-                    return;
-                };
-                match cell.partition.place(epoch, end, last_epoch) {
-                    Placed::From(next) => {
-                        let session = Session {
-                            stream,
-                            epoch,
-                            next,
-                            acknowledged: next,
-                        };
-                        self.node(leader)
-                            .life
-                            .sessions
-                            .insert((partition, follower), session);
-                        let input = Input::Replicated {
-                            by: follower,
-                            epoch,
-                            end,
-                            log_start,
-                        };
-                        self.step(leader, partition, input);
-                        self.send_position(leader, partition, follower);
-                        self.pump(leader, partition, follower);
-                    }
-                    Placed::BehindStart(start) => {
-                        let session = Session {
-                            stream,
-                            epoch,
-                            next: start,
-                            acknowledged: start,
-                        };
-                        self.begin_anew(leader, partition, follower, session);
-                    }
-                    Placed::Diverged {
-                        epoch: found,
-                        end: found_end,
-                    } => {
-                        self.node(leader)
-                            .life
-                            .sessions
-                            .remove(&(partition, follower));
-                        let diverged = Message::Diverged {
-                            partition,
-                            leader_epoch: epoch,
-                            epoch: found,
-                            end: found_end,
-                        };
-                        self.pass(follower, leader, follower, diverged);
-                    }
-                    Placed::NotLeader { .. } => {
-                        let refused = Message::Refused { partition };
-                        self.pass(follower, leader, follower, refused);
-                    }
-                }
+                let has = (end, last_epoch, log_start);
+                self.on_follow((leader, follower, stream), partition, epoch, has);
             }
             Message::Acknowledged {
                 partition,
@@ -242,6 +187,73 @@ impl ClusterWorld {
             | Message::Position { .. }
             | Message::Diverged { .. }
             | Message::Refused { .. } => unreachable!("a leader says that"),
+        }
+    }
+
+    /// A follower asks for what follows what it has.
+    fn on_follow(
+        &mut self,
+        (leader, follower, stream): (BrokerId, BrokerId, u64),
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        (end, last_epoch, log_start): (Offset, LeaderEpoch, Offset),
+    ) {
+        let Some(cell) = self.node(leader).broker.cell(partition) else {
+            let refused = Message::Refused { partition };
+            self.pass(follower, leader, follower, refused);
+            return;
+        };
+        match cell.partition.place(epoch, end, last_epoch) {
+            Placed::From(next) => {
+                let session = Session {
+                    stream,
+                    epoch,
+                    next,
+                    acknowledged: next,
+                };
+                self.node(leader)
+                    .life
+                    .sessions
+                    .insert((partition, follower), session);
+                let input = Input::Replicated {
+                    by: follower,
+                    epoch,
+                    end,
+                    log_start,
+                };
+                self.step(leader, partition, input);
+                self.send_position(leader, partition, follower);
+                self.pump(leader, partition, follower);
+            }
+            Placed::BehindStart(start) => {
+                let session = Session {
+                    stream,
+                    epoch,
+                    next: start,
+                    acknowledged: start,
+                };
+                self.begin_anew(leader, partition, follower, session);
+            }
+            Placed::Diverged {
+                epoch: found,
+                end: found_end,
+            } => {
+                self.node(leader)
+                    .life
+                    .sessions
+                    .remove(&(partition, follower));
+                let diverged = Message::Diverged {
+                    partition,
+                    leader_epoch: epoch,
+                    epoch: found,
+                    end: found_end,
+                };
+                self.pass(follower, leader, follower, diverged);
+            }
+            Placed::NotLeader { .. } => {
+                let refused = Message::Refused { partition };
+                self.pass(follower, leader, follower, refused);
+            }
         }
     }
 

@@ -189,6 +189,7 @@ pub(crate) enum Fact<'a> {
 }
 
 impl fmt::Display for Fact<'_> {
+    #[expect(clippy::too_many_lines, reason = "one line of the trace for each fact")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AppendAsked {

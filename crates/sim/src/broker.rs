@@ -281,9 +281,9 @@ impl Broker {
 
     /// Where the log of a partition ends on the disk, whether the broker is up or not.
     pub(crate) fn durable_end(&self, partition: PartitionId) -> Offset {
-        let summaries = self.store.logs().into_iter();
+        let mut summaries = self.store.logs().into_iter();
         let tp = topic_partition(partition);
-        let log = summaries.filter(|summary| summary.tp == tp).next_back();
+        let log = summaries.rfind(|summary| summary.tp == tp);
         log.map_or(Offset::ZERO, |log| {
             self.store.bounds(log.id).expect("the log exists").end
         })

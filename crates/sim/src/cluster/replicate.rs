@@ -15,16 +15,6 @@ const CHUNK_BYTES: usize = 600;
 /// How far it may be sent ahead of what it has acknowledged.
 const WINDOW: i64 = 60;
 
-/// What a follower asks for, and what it has.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    partition: PartitionId,
-    epoch: LeaderEpoch,
-    end: Offset,
-    last_epoch: LeaderEpoch,
-    log_start: Offset,
-}
-
 impl ClusterWorld {
     /// Asks the leader for what follows; calls it first if need be.
     pub(super) fn follow(&mut self, broker: BrokerId, partition: PartitionId) {
@@ -152,14 +142,62 @@ impl ClusterWorld {
         }
     }
 
-    fn on_follow(&mut self, leader: BrokerId, follower: BrokerId, stream: u64, asked: Asked) {
-        let Asked {
-            partition,
-            epoch,
-            end,
-            last_epoch,
-            log_start,
-        } = asked;
+    fn on_from_follower(
+        &mut self,
+        leader: BrokerId,
+        follower: BrokerId,
+        stream: u64,
+        message: Message,
+    ) {
+        match message {
+            Message::Follow {
+                partition,
+                epoch,
+                end,
+                last_epoch,
+                log_start,
+            } => {
+                let has = (end, last_epoch, log_start);
+                self.on_follow((leader, follower, stream), partition, epoch, has);
+            }
+            Message::Acknowledged {
+                partition,
+                epoch,
+                end,
+                log_start,
+            } => {
+                let sessions = &mut self.node(leader).life.sessions;
+                let Some(session) = sessions.get_mut(&(partition, follower)) else {
+                    return;
+                };
+                if session.epoch != epoch || session.stream != stream {
+                    return;
+                }
+                session.acknowledged = session.acknowledged.max(end);
+                let input = Input::Replicated {
+                    by: follower,
+                    epoch,
+                    end,
+                    log_start,
+                };
+                self.step(leader, partition, input);
+                self.pump(leader, partition, follower);
+            }
+            Message::Append { .. }
+            | Message::Position { .. }
+            | Message::Diverged { .. }
+            | Message::Refused { .. } => unreachable!("a leader says that"),
+        }
+    }
+
+    /// A follower asks for what follows what it has.
+    fn on_follow(
+        &mut self,
+        (leader, follower, stream): (BrokerId, BrokerId, u64),
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        (end, last_epoch, log_start): (Offset, LeaderEpoch, Offset),
+    ) {
         let Some(cell) = self.node(leader).broker.cell(partition) else {
             let refused = Message::Refused { partition };
             self.pass(follower, leader, follower, refused);
@@ -216,60 +254,6 @@ impl ClusterWorld {
                 let refused = Message::Refused { partition };
                 self.pass(follower, leader, follower, refused);
             }
-        }
-    }
-
-    fn on_from_follower(
-        &mut self,
-        leader: BrokerId,
-        follower: BrokerId,
-        stream: u64,
-        message: Message,
-    ) {
-        match message {
-            Message::Follow {
-                partition,
-                epoch,
-                end,
-                last_epoch,
-                log_start,
-            } => {
-                let asked = Asked {
-                    partition,
-                    epoch,
-                    end,
-                    last_epoch,
-                    log_start,
-                };
-                self.on_follow(leader, follower, stream, asked);
-            }
-            Message::Acknowledged {
-                partition,
-                epoch,
-                end,
-                log_start,
-            } => {
-                let sessions = &mut self.node(leader).life.sessions;
-                let Some(session) = sessions.get_mut(&(partition, follower)) else {
-                    return;
-                };
-                if session.epoch != epoch || session.stream != stream {
-                    return;
-                }
-                session.acknowledged = session.acknowledged.max(end);
-                let input = Input::Replicated {
-                    by: follower,
-                    epoch,
-                    end,
-                    log_start,
-                };
-                self.step(leader, partition, input);
-                self.pump(leader, partition, follower);
-            }
-            Message::Append { .. }
-            | Message::Position { .. }
-            | Message::Diverged { .. }
-            | Message::Refused { .. } => unreachable!("a leader says that"),
         }
     }
 

@@ -436,51 +436,66 @@ impl ClusterWorld {
     }
 
     fn on_broker_event(&mut self, event: Event) {
-        match event {
-            Event::Disk { broker, life } if self.lives(broker, life) => self.on_disk(broker),
-            Event::Tick {
-                broker,
-                life,
-                partition,
-            } if self.lives(broker, life) => self.on_tick(broker, partition),
-            Event::Reload {
-                broker,
-                life,
-                partition,
-            } if self.lives(broker, life) => self.reload(broker, partition),
-            Event::Housekeep { broker, life } if self.lives(broker, life) => {
-                self.on_housekeep(broker);
-            }
-            Event::Decisions { broker, life } if self.lives(broker, life) => {
-                self.on_decisions(broker);
-            }
-            _ => (),
+        if let Event::Disk { broker, life } = event
+            && self.lives(broker, life)
+        {
+            self.on_disk(broker);
+        } else if let Event::Tick {
+            broker,
+            life,
+            partition,
+        } = event
+            && self.lives(broker, life)
+        {
+            self.on_tick(broker, partition);
+        } else if let Event::Reload {
+            broker,
+            life,
+            partition,
+        } = event
+            && self.lives(broker, life)
+        {
+            self.reload(broker, partition);
+        } else if let Event::Housekeep { broker, life } = event
+            && self.lives(broker, life)
+        {
+            self.on_housekeep(broker);
+        } else if let Event::Decisions { broker, life } = event
+            && self.lives(broker, life)
+        {
+            self.on_decisions(broker);
         }
     }
 
     fn on_controller_event(&mut self, event: Event) {
-        match event {
-            Event::ToController { asker, ask } => self.on_ask(asker, *ask),
-            Event::FromController { asker, reply } => self.on_decision(asker, *reply),
-            Event::Commit { term, count } if term == self.quorum.term => self.on_commit(count),
-            Event::ControllerTick if self.controller_at == Some(self.now) => {
+        if let Event::ToController { asker, ask } = event {
+            self.on_ask(asker, *ask);
+        } else if let Event::FromController { asker, reply } = event {
+            self.on_decision(asker, *reply);
+        } else if let Event::Commit { term, count } = event {
+            if term == self.quorum.term {
+                self.on_commit(count);
+            }
+        } else if let Event::ControllerTick = event {
+            if self.controller_at == Some(self.now) {
                 self.controller_at = None;
-                let pending = self.quorum.pending();
-                let replies = self.quorum.tick(self.now);
-                self.after_controller(pending, replies);
+                self.wake_controller();
             }
-            Event::ControllerStarts => {
-                let seed = self.rng.below(u64::MAX);
-                self.quorum.start(seed);
-                let what = format!("a controller starts in term {}", self.quorum.term);
-                self.observe(&Fact::Fault { what: &what });
-                let pending = self.quorum.pending();
-                let replies = self.quorum.tick(self.now);
-                self.after_controller(pending, replies);
-            }
-            Event::CreateTopic => self.on_create_topic(),
-            _ => (),
+        } else if let Event::ControllerStarts = event {
+            let seed = self.rng.below(u64::MAX);
+            self.quorum.start(seed);
+            let what = format!("a controller starts in term {}", self.quorum.term);
+            self.observe(&Fact::Fault { what: &what });
+            self.wake_controller();
+        } else if let Event::CreateTopic = event {
+            self.on_create_topic();
         }
+    }
+
+    fn wake_controller(&mut self) {
+        let pending = self.quorum.pending();
+        let replies = self.quorum.tick(self.now);
+        self.after_controller(pending, replies);
     }
 
     // What happens within a broker.

@@ -188,8 +188,60 @@ pub(crate) enum Fact<'a> {
     },
 }
 
+impl Fact<'_> {
+    /// What several brokers know of each other, and what happens to all of them.
+    fn told_of_a_cluster(&self) -> String {
+        match self {
+            Self::Committed {
+                broker,
+                partition,
+                end,
+                ..
+            } => format!("b{broker} p{partition} knows {end} to be committed"),
+            Self::InSync {
+                broker,
+                partition,
+                durable,
+            } => format!("b{broker} p{partition} is in sync, with {durable}"),
+            Self::CommittedLost {
+                broker,
+                partition,
+                from,
+                to,
+            } => format!("b{broker} p{partition} loses {from}..{to}"),
+            Self::Decided { what } => format!("decided: {what}"),
+            Self::Fault { what } => (*what).to_string(),
+            Self::Scanned {
+                broker,
+                partition,
+                start,
+                end,
+                ..
+            } => format!("b{broker} p{partition} holds {start}..{end}"),
+            Self::AppendAsked { .. }
+            | Self::DeleteAsked { .. }
+            | Self::MayStart { .. }
+            | Self::Answered { .. }
+            | Self::Orphaned { .. }
+            | Self::Published { .. }
+            | Self::Stepped { .. }
+            | Self::Recovered { .. }
+            | Self::Read { .. }
+            | Self::GroupAsked { .. }
+            | Self::GroupAnswered { .. }
+            | Self::GroupStepped { .. }
+            | Self::Crashed { .. }
+            | Self::Restarted { .. }
+            | Self::DiskRefuses { .. }
+            | Self::Calm
+            | Self::Ended { .. } => {
+                unreachable!("it is told elsewhere")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Fact<'_> {
-    #[expect(clippy::too_many_lines, reason = "one line of the trace for each fact")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AppendAsked {
@@ -227,32 +279,12 @@ impl fmt::Display for Fact<'_> {
             Self::Recovered { broker, partition } => {
                 write!(f, "b{broker} p{partition} recovered")
             }
-            Self::Committed {
-                broker,
-                partition,
-                end,
-                ..
-            } => write!(f, "b{broker} p{partition} knows {end} to be committed"),
-            Self::InSync {
-                broker,
-                partition,
-                durable,
-            } => write!(f, "b{broker} p{partition} is in sync, with {durable}"),
-            Self::CommittedLost {
-                broker,
-                partition,
-                from,
-                to,
-            } => write!(f, "b{broker} p{partition} loses {from}..{to}"),
-            Self::Decided { what } => write!(f, "decided: {what}"),
-            Self::Fault { what } => f.write_str(what),
-            Self::Scanned {
-                broker,
-                partition,
-                start,
-                end,
-                ..
-            } => write!(f, "b{broker} p{partition} holds {start}..{end}"),
+            Self::Committed { .. }
+            | Self::InSync { .. }
+            | Self::CommittedLost { .. }
+            | Self::Decided { .. }
+            | Self::Fault { .. }
+            | Self::Scanned { .. } => f.write_str(&self.told_of_a_cluster()),
             Self::Read {
                 partition,
                 offset,

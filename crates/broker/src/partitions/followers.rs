@@ -76,10 +76,13 @@ impl Followers {
         replaced
     }
 
-    pub(super) fn leave(&mut self, follower: BrokerId, news: &News) {
+    /// Says whether the follower has no stream any more.
+    pub(super) fn leave(&mut self, follower: BrokerId, news: &News) -> bool {
         let is_it = |(known, of): &(BrokerId, News)| *known == follower && of.is_same(news);
+        let before = self.streams.len();
         let others = self.streams.iter().filter(|stream| !is_it(stream));
         self.streams = others.cloned().collect();
+        self.streams.len() < before
     }
 
     pub(super) fn streams(&self) -> &Arc<[(BrokerId, News)]> {

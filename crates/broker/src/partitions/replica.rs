@@ -40,7 +40,18 @@ impl Leading for Cell {
     }
 
     fn leave(&self, follower: BrokerId, news: &News) {
-        self.with(|state, _| state.followers.leave(follower, news));
+        self.with(|state, now| {
+            if state.followers.leave(follower, news) {
+                // Whatever it had, it has to say anew: it may come back with less.
+                let gone = Input::Replicated {
+                    by: follower,
+                    epoch: state.partition.view().leader_epoch,
+                    end: Offset::ZERO,
+                    log_start: Offset::ZERO,
+                };
+                state.step(now, gone);
+            }
+        });
     }
 
     fn replicated(&self, by: BrokerId, epoch: LeaderEpoch, end: Offset, log_start: Offset) {

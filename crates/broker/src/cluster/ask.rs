@@ -68,6 +68,21 @@ pub(crate) async fn ask(broker: &Arc<Broker>, request: Request) -> Result<Answer
             biased;
             _ = activity.wait_for(|is_active| *is_active) => (),
             answer = client.ask(request.clone()) => return answer,
+            () = stay_turned(broker) => (),
+        }
+    }
+}
+
+/// Has the node asked that the quorum elected, as soon as this node knows of it: the one
+/// before may never answer. Returns when the node's controller is gone.
+async fn stay_turned(broker: &Broker) {
+    let mut activity = broker.controller.activity();
+    loop {
+        if let Some(active) = broker.controller.active() {
+            broker.cluster.client.turn_to(active.address);
+        }
+        if activity.changed().await.is_err() {
+            return;
         }
     }
 }

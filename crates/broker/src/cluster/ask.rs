@@ -13,6 +13,7 @@ use ottla_protocol::messages::WireClient;
 use tracing::debug;
 
 use super::answer;
+use super::watch::Ended;
 use crate::api::error::unexpected;
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
@@ -30,6 +31,8 @@ pub(crate) struct ClusterHandle {
     client: Client,
     /// That of this broker's registration; -1 before there is one.
     epoch: AtomicI64,
+    /// Whose process seems to be gone.
+    pub(crate) ended: Ended,
 }
 
 impl ClusterHandle {
@@ -37,6 +40,7 @@ impl ClusterHandle {
         Self {
             client,
             epoch: AtomicI64::new(-1),
+            ended: Ended::default(),
         }
     }
 

@@ -427,6 +427,10 @@ impl ClusterWorld {
             high_watermark: view.high_watermark,
         };
         self.pass(follower, leader, follower, message);
+        if session.next < view.log_start {
+            // The start lies in what was sent just now, and could not be told before.
+            self.send_position(leader, partition, follower);
+        }
     }
 
     /// More of the log can be read than before.

@@ -279,16 +279,11 @@ impl ClusterWorld {
                         epoch,
                         after,
                         batch,
+                        high_watermark,
                     };
                     self.step(follower, partition, input);
                     after = next;
                 }
-                let input = Input::Position {
-                    epoch,
-                    high_watermark,
-                    log_start: Offset::ZERO,
-                };
-                self.step(follower, partition, input);
             }
             Message::Position {
                 partition,

@@ -66,7 +66,8 @@ impl Partition {
                 epoch,
                 after,
                 batch,
-            } => self.append_from(epoch, after, batch, out),
+                high_watermark,
+            } => self.append_from(epoch, after, (batch, high_watermark), out),
             Input::Position {
                 epoch,
                 high_watermark,
@@ -257,13 +258,14 @@ impl Partition {
         &mut self,
         epoch: LeaderEpoch,
         after: Offset,
-        batch: RecordBatch,
+        (batch, high_watermark): (RecordBatch, Offset),
         out: &mut Vec<Effect>,
     ) {
         if let Role::Follower(follower) = &mut self.role
             && follower.epoch == epoch
+            && follower.append_from(after, batch, &self.settings, &mut self.log, out)
         {
-            follower.append_from(after, batch, &self.settings, &mut self.log, out);
+            follower.raise(high_watermark);
         }
     }
 

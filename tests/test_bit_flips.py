@@ -19,7 +19,7 @@ from blackbox import Broker, ottla_binary
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.record import MemoryRecords
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.one_node('about the disk of one process')]
 
 PLACES = [(topic, partition) for topic in ['apples', 'pears', 'plums'] for partition in range(2)]
 RECORDS = 1200

@@ -51,6 +51,7 @@ pub(crate) fn request_to_proto(request: Request) -> proto::Request {
             frame: forward.frame,
             listener: forward.listener,
             client: forward.client,
+            broker_id: forward.broker.0,
         }),
     };
     proto::Request {
@@ -88,6 +89,7 @@ pub(crate) fn request_from_proto(request: proto::Request) -> Result<Request, Mal
             frame: forward.frame,
             listener: forward.listener,
             client: forward.client,
+            broker: BrokerId(forward.broker_id),
         }),
     })
 }

@@ -39,6 +39,8 @@ pub struct Forward {
     pub listener: String,
     /// The client's address, where it has one.
     pub client: String,
+    /// The broker that the client asked.
+    pub broker: BrokerId,
 }
 
 /// The answer to the [`Request`] of the same name.

@@ -291,6 +291,7 @@ fn exchanges() -> Vec<(Request, Answer)> {
         frame: Bytes::from_static(b"a request"),
         listener: "PLAINTEXT".to_owned(),
         client: "127.0.0.1:5".to_owned(),
+        broker: BrokerId(4),
     };
     let forwarded = Forwarded {
         frame: Bytes::from_static(b"an answer"),

@@ -105,6 +105,7 @@ pub(crate) async fn forward(
             frame,
             listener: facts.listener.to_string(),
             client: client.unwrap_or_default(),
+            broker: broker.id,
         },
     )
     .await
@@ -130,6 +131,7 @@ pub(crate) async fn submit<R: WireClient>(
         frame: frame.freeze(),
         listener: broker.inter_broker.clone(),
         client: String::new(),
+        broker: broker.id,
     };
     let mut answer = answer_to(broker, forward).await?;
     decode_response_header(R::KEY, version, &mut answer)

@@ -12,14 +12,19 @@ use ottla_base::config::StartSettings;
 use ottla_base::{BrokerId, ClusterId, ErrorCode, LeaderEpoch, Millis, PartitionId, TopicName};
 use ottla_broker::format::Bootstrap;
 use ottla_broker::wiring::{self, Running, StartParts};
-use ottla_controller::{Image, Partition};
+use ottla_controller::{Image, Partition, Resource};
 use ottla_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use ottla_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
-use ottla_protocol::messages::{CreateTopicsRequest, DeleteRecordsRequest};
+use ottla_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use ottla_protocol::messages::{
+    CreateTopicsRequest, DeleteRecordsRequest, IncrementalAlterConfigsRequest,
+};
 use ottla_protocol::records::BatchBuilder;
 use ottla_store::{Durability, LogStore, Op, memory, rocks};
 
@@ -354,4 +359,34 @@ async fn a_partition_that_is_elsewhere_is_told_from_one_that_is_nowhere() {
         assert_eq!(answer.error_code, code.code(), "broker {id}, {partition}");
     }
     assert_eq!(cluster.image(1).brokers().len(), 3);
+}
+
+#[tokio::test]
+async fn a_brokers_own_settings_are_changed_by_that_broker_alone() {
+    let cluster = Cluster::start().await;
+    for asked in 1..=3 {
+        for named in 1..=3 {
+            let code = match named == asked {
+                true => ErrorCode::None,
+                false => ErrorCode::InvalidRequest,
+            };
+            let answer = set_retention(&mut cluster.connect(asked), named).await;
+            assert_eq!(answer, code.code(), "broker {asked} is asked for {named}");
+        }
+        let own = Resource::Broker(BrokerId(i32::try_from(asked).expect("it is small")));
+        assert!(cluster.image(asked).overrides(&own).is_some());
+    }
+}
+
+async fn set_retention(client: &mut Client, broker: usize) -> i16 {
+    const BROKER: i8 = 4;
+    let config = AlterableConfig::default()
+        .with_name(text("log.retention.ms"))
+        .with_value(Some(text("86400000")));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(BROKER)
+        .with_resource_name(text(&broker.to_string()))
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    client.call(1, request).await.responses[0].error_code
 }

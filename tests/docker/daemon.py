@@ -79,7 +79,7 @@ class Daemon:
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            # Its containers are children of the session that it began.
+            # What it started itself, such as containerd, is in its session.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

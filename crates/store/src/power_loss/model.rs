@@ -99,7 +99,7 @@ pub(super) fn apply(logs: &mut Logs, command: &Command) {
                 log.apply(op);
             }
         }
-        Command::Job(_) => {}
+        Command::Job(_) | Command::SetApart(_) => {}
     }
 }
 
@@ -245,7 +245,9 @@ impl Log {
     fn start_as_in(&mut self, id: LogId, found: &Self, later: &[Command]) {
         let furthest = later.iter().filter_map(|command| match command {
             Command::Op(Op::StartOffset { log, to }) if *log == id => Some(*to),
-            Command::Op(_) | Command::Create { .. } | Command::Job(_) => None,
+            Command::Op(_) | Command::Create { .. } | Command::Job(_) | Command::SetApart(_) => {
+                None
+            }
         });
         if found.start > self.start && Some(found.start) <= furthest.max() {
             let to = found.start;

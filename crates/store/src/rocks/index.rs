@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use ottla_base::ByteSize;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, LogLevel,
@@ -230,6 +231,12 @@ impl Index {
     pub(crate) fn has_background_errors(&self) -> bool {
         let errors = self.db.property_int_value("rocksdb.background-errors");
         errors.is_ok_and(|errors| errors.is_some_and(|errors| errors > 0))
+    }
+
+    /// What is on disk of it.
+    pub(crate) fn tables_bytes(&self) -> ByteSize {
+        let bytes = self.db.property_int_value("rocksdb.live-sst-files-size");
+        ByteSize(bytes.ok().flatten().unwrap_or(u64::MAX))
     }
 
     /// RocksDB verifies what it reads.

@@ -74,6 +74,9 @@ pub struct Options {
     pub index_cache: ByteSize,
     /// Rows of the index that are collected before they become a file.
     pub index_memtable: ByteSize,
+    /// An index up to this size is read through at a start, so that damage is healed
+    /// before anybody meets it.
+    pub index_verified: ByteSize,
     pub rewrites: Rewrites,
 }
 
@@ -97,6 +100,7 @@ impl Options {
             tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
+            index_verified: ByteSize(32 * MIB),
             rewrites: Rewrites::InBackground,
         }
     }
@@ -161,6 +165,7 @@ pub(crate) fn open_on(
     let file_bytes = u32::try_from(options.commit_file.0).unwrap_or(u32::MAX);
     let start = StartOptions {
         memory,
+        verified: options.index_verified,
         tail_bytes: to_usize(options.tail_cache),
         writer: WriterOptions {
             durability: options.durability,
@@ -184,6 +189,7 @@ pub(crate) fn open_on(
 #[derive(Clone)]
 struct StartOptions {
     memory: IndexMemory,
+    verified: ByteSize,
     tail_bytes: usize,
     writer: WriterOptions,
     lock: Arc<File>,
@@ -308,6 +314,9 @@ impl Opening<'_> {
         let index = Index::open(&places.index, options.memory, &options.writer.disk);
         let index = index.map_err(of_index)?;
         self.check_format(&index)?;
+        if copied.is_some() && index.tables_bytes() <= options.verified {
+            index.read_through().map_err(of_index)?;
+        }
         let store = start(self.dir.join("commit"), index, options, copied);
         store.map_err(|error| match error {
             RecoveryError::Io(error) => Unstarted::ForGood(self.io(&error)),

@@ -63,6 +63,7 @@ fn original() -> Original {
     let options = Options {
         commit_file: ByteSize(64 * 1024),
         tail_cache: ByteSize(0),
+        index_verified: ByteSize(0),
         rewrites: Rewrites::Never,
         ..options()
     };

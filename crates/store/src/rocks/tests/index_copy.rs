@@ -9,8 +9,18 @@ fn small() -> Options {
     Options {
         commit_file: ByteSize(64 * 1024),
         tail_cache: ByteSize(0),
+        index_verified: ByteSize(0),
         ..options()
     }
+}
+
+#[test]
+fn a_small_index_is_healed_before_anybody_meets_the_damage() {
+    let (mut disk, logs) = six_logs();
+    disk.options.index_verified = ByteSize(1 << 20);
+    let disk = disk.killed(|dir| damage(&[largest_table(&dir.join("index"))], 4096));
+    assert_eq!(readable(&disk, &logs), [true; 6]);
+    sound(disk);
 }
 
 /// Flips a bit every so many bytes in the middle of the files of this name.
@@ -54,6 +64,7 @@ fn largest_table(dir: &Path) -> PathBuf {
 fn six_logs() -> (Disk, Vec<LogId>) {
     let disk = Disk::new(Options {
         tail_cache: ByteSize(0),
+        index_verified: ByteSize(0),
         ..options()
     });
     let logs: Vec<_> = (1..=6).map(|number| create(&disk, number)).collect();

@@ -157,15 +157,21 @@ impl Places {
     fn take_over(&self, index: &Index, flush: Flush) -> Result<(), IndexError> {
         fs::create_dir_all(&self.copy)?;
         let new = files_of(&self.frozen)?;
-        for (name, path) in &new {
+        // A list never comes before the tables that it names.
+        let (tables, lists): (Vec<_>, Vec<_>) = new.iter().partition(|(_, path)| is_table(path));
+        for (name, path) in tables {
             let to = self.copy.join(name);
             // A table never changes, and one of the same time is the same.
-            if name != CURRENT && !is_same(path, &to)? {
+            if !is_same(path, &to)? {
                 copy_file(path, &to)?;
             }
         }
+        sync_dir(&self.copy)?;
         if index.is_damaged() {
             return Err(IndexError::Damaged("it changed while it was copied".into()));
+        }
+        for (name, path) in lists.into_iter().filter(|(name, _)| *name != CURRENT) {
+            copy_file(path, &self.copy.join(name))?;
         }
         sync_dir(&self.copy)?;
         copy_file(&self.frozen.join(CURRENT), &self.copy.join(CURRENT))?;
@@ -303,6 +309,10 @@ fn files_of(dir: &Path) -> io::Result<BTreeMap<OsString, PathBuf>> {
     let items = fs::read_dir(dir)?;
     let files = items.map(|item| item.map(|item| (item.file_name(), item.path())));
     files.collect()
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sst")
 }
 
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {

@@ -257,7 +257,7 @@ fn noticed(dir: &Path, kind: Kind, file: &Path, place: &str) -> Notice {
         assert_eq!(report.faults, [], "{place}");
         return Notice::Irrelevant;
     }
-    if kind == Kind::Manifest && report.faults.is_empty() {
+    if matches!(kind, Kind::Manifest | Kind::CopiedList) && report.faults.is_empty() {
         return Notice::TakenForTorn;
     }
     let is_named = |fault: &Fault| match fault.place {

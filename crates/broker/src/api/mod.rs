@@ -234,7 +234,7 @@ fn not_leader_code(view: &View) -> ErrorCode {
 /// What a client is told that asks for a partition of a topic which has no cell.
 fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
     match topic.place(partition) {
-        Some(Place::Broken) => ErrorCode::KafkaStorageError,
+        Some(Place::Broken(_)) => ErrorCode::KafkaStorageError,
         Some(Place::Here(_) | Place::Elsewhere) => ErrorCode::NotLeaderOrFollower,
         None => ErrorCode::UnknownTopicOrPartition,
     }

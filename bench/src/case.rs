@@ -79,7 +79,7 @@ pub(crate) enum Case {
     Cluster1kAll,
     /// One 1 KiB record at a time to the same three nodes, acks=all, idempotent, no linger
     ClusterAck,
-    /// One 1 KiB record at a time to one partition of the same three nodes, acks=all, idempotent, no linger, and kill -9 of its leader
+    /// kill -9 of the leader of one partition of the same three nodes, and 200 records of 1 KiB a second until one is acknowledged, acks=all, idempotent, no linger
     ClusterFailover,
 }
 

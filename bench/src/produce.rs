@@ -76,6 +76,15 @@ impl Deliveries {
         }
     }
 
+    /// How many records were acknowledged since the last reset.
+    pub(crate) fn delivered(&self) -> Result<u64> {
+        let seen = self.seen.lock().expect("no holder panics");
+        match &seen.failed {
+            Some(error) => bail!("a record was not acknowledged: {error}"),
+            None => Ok(seen.delivered),
+        }
+    }
+
     /// In microseconds since it was made.
     pub(crate) fn now(&self) -> usize {
         usize::try_from(micros(self.begun.elapsed())).unwrap_or(usize::MAX)

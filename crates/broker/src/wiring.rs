@@ -313,7 +313,7 @@ impl Running {
         let facts = ConnectionFacts {
             listener: listener.into(),
             peer: None,
-            is_forwarded: false,
+            forwarded_by: None,
         };
         let tasks = &self.broker.tasks;
         let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());

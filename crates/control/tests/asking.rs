@@ -265,6 +265,7 @@ fn exchanges() -> Vec<(Request, Answer)> {
     };
     let forward = Forward {
         frame: Bytes::from_static(b"a request"),
+        broker: BrokerId(2),
         listener: "PLAINTEXT".to_owned(),
         client: "127.0.0.1:5".to_owned(),
     };

@@ -83,7 +83,7 @@ pub(crate) fn admit(
     if !route.served.contains(&header.version) {
         return refuse_version(key, &header, budget);
     }
-    if route.by_controller && !facts.is_forwarded && !broker.controller.is_active() {
+    if route.by_controller && facts.forwarded_by.is_none() && !broker.controller.is_active() {
         return Ok(Admitted {
             answer: forward(key, whole, budget, broker.clone(), facts.clone()).boxed(),
             pipelined: false,

@@ -93,7 +93,7 @@ async fn answer_client(broker: &Arc<Broker>, forward: Forward) -> Result<Answer,
     let facts = ConnectionFacts {
         listener: forward.listener.into(),
         peer: forward.client.parse().ok(),
-        is_forwarded: true,
+        forwarded_by: Some(forward.broker),
     };
     match gate::answer_forwarded(forward.frame, broker, &Arc::new(facts)).await {
         Ok(frame) => Ok(Answer::Forwarded(Forwarded {

@@ -84,6 +84,7 @@ pub(crate) async fn forward(
         broker,
         Forward {
             frame,
+            broker: broker.id,
             listener: facts.listener.to_string(),
             client: client.unwrap_or_default(),
         },
@@ -109,6 +110,7 @@ pub(crate) async fn submit<R: WireClient>(
     encoded.map_err(|error| unexpected(&error))?;
     let forward = Forward {
         frame: frame.freeze(),
+        broker: broker.id,
         listener: broker.inter_broker.clone(),
         client: String::new(),
     };

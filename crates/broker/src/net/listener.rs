@@ -123,7 +123,7 @@ impl Bound {
                     let facts = ConnectionFacts {
                         listener: self.name.clone(),
                         peer: Some(peer),
-                        is_forwarded: false,
+                        forwarded_by: None,
                     };
                     prepare(&stream, peer);
                     let (broker, stop) = (broker.clone(), tasks.stopping());

@@ -6,6 +6,8 @@ mod listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ottla_base::BrokerId;
+
 pub(crate) use connection::serve;
 pub use listener::BindError;
 pub(crate) use listener::{Bound, bind};
@@ -18,7 +20,7 @@ pub(crate) struct ConnectionFacts {
     pub listener: Arc<str>,
     /// `None` for a connection that is not a socket (tests).
     pub peer: Option<SocketAddr>,
-    /// Whether another node forwards the client's requests: they are not forwarded
-    /// once more.
-    pub is_forwarded: bool,
+    /// The node that the client asked, where that was another one: what it forwards is
+    /// not forwarded once more.
+    pub forwarded_by: Option<BrokerId>,
 }

@@ -19,7 +19,12 @@ use ottla_protocol::messages::create_topics_request::{
 use ottla_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
-use ottla_protocol::messages::{CreateTopicsRequest, DeleteRecordsRequest};
+use ottla_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use ottla_protocol::messages::{
+    CreateTopicsRequest, DeleteRecordsRequest, IncrementalAlterConfigsRequest,
+};
 use ottla_protocol::records::BatchBuilder;
 use ottla_store::{Durability, LogStore, Op, memory, rocks};
 
@@ -354,4 +359,30 @@ async fn a_partition_that_is_elsewhere_is_told_from_one_that_is_nowhere() {
         assert_eq!(answer.error_code, code.code(), "broker {id}, {partition}");
     }
     assert_eq!(cluster.image(1).brokers().len(), 3);
+}
+
+/// The broker that a client asks is the only one whose settings it may change there,
+/// though another one decides.
+#[tokio::test]
+async fn every_brokers_settings_can_be_changed() {
+    let cluster = Cluster::start().await;
+    for (asked, named, expected) in [
+        (1, "1", ErrorCode::None),
+        (2, "2", ErrorCode::None),
+        (2, "", ErrorCode::None),
+        (2, "1", ErrorCode::InvalidRequest),
+        (1, "2", ErrorCode::InvalidRequest),
+    ] {
+        let rate = AlterableConfig::default()
+            .with_name(text("leader.replication.throttled.rate"))
+            .with_value(Some(text("1000")));
+        let broker = AlterConfigsResource::default()
+            .with_resource_type(4)
+            .with_resource_name(text(named))
+            .with_configs(vec![rate]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![broker]);
+        let response = cluster.connect(asked).call(1, request).await;
+        let code = response.responses[0].error_code;
+        assert_eq!(code, expected.code(), "broker {named:?} by broker {asked}");
+    }
 }

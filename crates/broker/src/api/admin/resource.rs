@@ -37,12 +37,12 @@ pub(super) fn to_alter(cx: &Cx, kind: i8, name: &str) -> Result<Resource, Outcom
     from_wire(cx, kind, name)
 }
 
-/// The broker of that name, which must be this one.
+/// The broker of that name, which must be the one that the client asked.
 pub(super) fn this_broker(cx: &Cx, name: &str) -> Result<BrokerId, Outcome> {
-    let own = cx.broker.id;
+    let asked = cx.connection.forwarded_by.unwrap_or(cx.broker.id);
     match name.parse() {
-        Ok(id) if BrokerId(id) == own => Ok(own),
-        Ok(id) => Err(invalid(format!("this is broker {own}, not {id}"))),
+        Ok(id) if BrokerId(id) == asked => Ok(asked),
+        Ok(id) => Err(invalid(format!("this is broker {asked}, not {id}"))),
         Err(_) => Err(invalid(format!("{name:?} is not the number of a broker"))),
     }
 }

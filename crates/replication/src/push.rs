@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::convert::{Acknowledged, FromLeader, LeaderNews};
+use crate::convert::{Acknowledged, FromLeader, LeaderNews, Room};
 use crate::replica::{Leading, Node, Read, ReadMode, Role};
 use crate::throttle::Throttle;
 
@@ -118,6 +118,8 @@ struct Sending {
     /// Ends of what is on its way, and bytes.
     in_flight: VecDeque<(Offset, usize)>,
     in_flight_bytes: usize,
+    /// How much may be on its way while its follower is behind.
+    room: usize,
     /// It waits until less of it is on its way.
     is_full: bool,
     told_high_watermark: Offset,
@@ -149,6 +151,8 @@ struct Turn {
     leading: Arc<dyn Leading>,
     epoch: LeaderEpoch,
     next: Offset,
+    /// What is read at most.
+    room: usize,
     read: Option<Read>,
 }
 
@@ -175,6 +179,7 @@ impl Push {
         &self,
         partition: TopicPartition,
         position: &FollowPosition,
+        room: Room,
         leading: Option<Arc<dyn Leading>>,
     ) {
         self.unfollow(partition);
@@ -187,9 +192,12 @@ impl Push {
             Place::From(next) => {
                 let Acknowledged { end, log_start, .. } = acknowledged(position);
                 leading.replicated(follower, epoch, end, log_start);
-                self.begin(partition, leading, epoch, next, None);
+                let log_start = leading.role().log_start;
+                self.begin(partition, leading, epoch, next, log_start, room);
             }
-            Place::BehindStart(start) => self.begin(partition, leading, epoch, start, Some(start)),
+            Place::BehindStart(start) => {
+                self.begin(partition, leading, epoch, start, start, room);
+            }
             Place::Diverged { epoch: of, end } => {
                 self.answer(partition, epoch, LeaderNews::Diverged { epoch: of, end });
             }
@@ -204,10 +212,10 @@ impl Push {
         leading: Arc<dyn Leading>,
         epoch: LeaderEpoch,
         next: Offset,
-        start: Option<Offset>,
+        log_start: Offset,
+        room: Room,
     ) {
         let role = leading.role();
-        let log_start = start.unwrap_or(role.log_start);
         let mut state = self.lock();
         if state.closed {
             drop(state);
@@ -221,6 +229,9 @@ impl Push {
             next,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
+            room: room.map_or(usize::MAX, |room| {
+                usize::try_from(room.get()).unwrap_or(usize::MAX)
+            }),
             is_full: false,
             told_high_watermark: role.high_watermark,
             told_log_start: log_start,
@@ -359,6 +370,7 @@ impl Push {
             leading,
             epoch,
             next,
+            room,
             read,
         } = turn;
         let is_throttled = leading.is_throttled(self.follower);
@@ -369,7 +381,7 @@ impl Push {
         let read = match read {
             Some(read) => read,
             None => {
-                let bytes = self.limits.message_bytes;
+                let bytes = self.read_bytes(room, is_throttled);
                 leading.read(epoch, next, bytes, ReadMode::NonBlocking)
             }
         };
@@ -429,15 +441,24 @@ impl Push {
             let Some(me) = self.me.upgrade() else {
                 return;
             };
-            let bytes = self.limits.message_bytes;
             self.node.block(Box::new(move || {
                 let Turn { epoch, next, .. } = turn;
+                let is_throttled = turn.leading.is_throttled(me.follower);
+                let bytes = me.read_bytes(turn.room, is_throttled);
                 let read = turn.leading.read(epoch, next, bytes, ReadMode::Blocking);
                 me.lock().read(turn.partition, turn.id, read);
                 me.wake.notify_one();
                 me.read_from_disk();
             }));
         }
+    }
+
+    /// How much one message may hold.
+    fn read_bytes(&self, room: usize, is_throttled: bool) -> usize {
+        let portion = is_throttled.then(|| self.throttle.portion().get());
+        let portion = portion.and_then(|portion| usize::try_from(portion).ok());
+        let bytes = self.limits.message_bytes.min(room);
+        bytes.min(portion.unwrap_or(usize::MAX))
     }
 
     fn mark(&self, partition: TopicPartition) {
@@ -542,7 +563,7 @@ impl State {
                 if !sending.is_queued {
                     continue;
                 }
-                if sending.in_flight_bytes >= half {
+                if sending.in_flight_bytes >= half.min(sending.room()) {
                     sending.is_queued = false;
                     sending.is_full = true;
                     continue;
@@ -724,6 +745,14 @@ impl State {
 }
 
 impl Sending {
+    fn room(&self) -> usize {
+        if self.is_behind {
+            self.room
+        } else {
+            usize::MAX
+        }
+    }
+
     fn turn(&mut self, partition: TopicPartition) -> Turn {
         Turn {
             partition,
@@ -731,6 +760,7 @@ impl Sending {
             leading: self.leading.clone(),
             epoch: self.epoch,
             next: self.next,
+            room: self.room(),
             read: self.read.take(),
         }
     }

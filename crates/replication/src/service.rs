@@ -142,8 +142,9 @@ async fn listen(
 
 fn obey(leaders: &Leaders, push: &Push, message: FromFollower) {
     match message {
-        FromFollower::Follow(partition, position) => {
-            push.follow(partition, &position, leaders.replicas.leading(partition));
+        FromFollower::Follow(partition, position, room) => {
+            let leading = leaders.replicas.leading(partition);
+            push.follow(partition, &position, room, leading);
         }
         FromFollower::Acknowledged(partition, done) => push.acknowledged(partition, done),
         FromFollower::Unfollow(partition) => push.unfollow(partition),

@@ -195,16 +195,18 @@ impl Leader {
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) link: Arc<Link>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Follower {
     pub(crate) fn of(leader: &Leader) -> Self {
         let node = NodeFake::new(FOLLOWER);
         let throttle = Arc::new(Throttle::new(u64::MAX));
-        let links = Links::new(node, Channels::default(), throttle);
+        let links = Links::new(node, Channels::default(), throttle.clone());
         links.set_address(LEADER, Some(leader.address.clone()));
         Self {
             link: links.to(LEADER),
+            throttle,
         }
     }
 
@@ -449,6 +451,7 @@ struct CopyState {
     batches: Vec<RecordBatch>,
     high_watermark: Offset,
     withheld: bool,
+    throttled: bool,
     asked: Vec<i64>,
 }
 
@@ -462,6 +465,7 @@ impl Copy {
                 batches: Vec::new(),
                 high_watermark: Offset(0),
                 withheld: false,
+                throttled: false,
                 asked: Vec::new(),
             }),
             link: Mutex::default(),
@@ -490,6 +494,10 @@ impl Copy {
     /// The same, and the leader is not asked.
     pub(crate) fn learns(&self, epoch: LeaderEpoch) {
         self.state.lock(|copy| copy.epoch = epoch);
+    }
+
+    pub(crate) fn throttle(&self) {
+        self.state.lock(|copy| copy.throttled = true);
     }
 
     /// Acknowledges nothing from now on.
@@ -616,7 +624,7 @@ impl Following for Copy {
     }
 
     fn is_throttled(&self) -> bool {
-        false
+        self.state.get(|copy| copy.throttled)
     }
 }
 

@@ -58,6 +58,14 @@ impl Links {
         links.entry(leader).or_insert_with(make).clone()
     }
 
+    /// This broker has another epoch, or its first: every stream begins anew and says it.
+    pub fn reopen(&self) {
+        let links = self.by_leader.lock();
+        for link in links.unwrap_or_else(PoisonError::into_inner).values() {
+            link.address.send_modify(|_| ());
+        }
+    }
+
     /// Where a broker is to be found from now on, if anywhere.
     pub fn set_address(&self, leader: BrokerId, address: Option<Address>) {
         self.to(leader).address.send_if_modified(|known| {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::convert::{Acknowledged, FromLeader, LeaderNews, Room};
+use crate::convert::{Acknowledged, FromLeader, Hello, LeaderNews, Room};
 use crate::replica::{Leading, Node, Read, ReadMode, Role};
 use crate::throttle::Throttle;
 
@@ -41,6 +41,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub(crate) struct Push {
     follower: BrokerId,
+    broker_epoch: i64,
     limits: Limits,
     node: Arc<dyn Node>,
     throttle: Arc<Throttle>,
@@ -66,6 +67,12 @@ impl News {
     /// The high watermark or the start of the log has moved.
     pub fn on_position(&self) {
         self.push.mark_moved(self.partition);
+    }
+
+    /// The term of the follower's broker in which it says what it has; negative if it
+    /// had none yet.
+    pub fn broker_epoch(&self) -> i64 {
+        self.push.broker_epoch
     }
 
     pub fn is_same(&self, other: &Self) -> bool {
@@ -158,13 +165,14 @@ struct Turn {
 
 impl Push {
     pub(crate) fn new(
-        follower: BrokerId,
+        hello: &Hello,
         limits: Limits,
         node: Arc<dyn Node>,
         throttle: Arc<Throttle>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
-            follower,
+            follower: hello.broker,
+            broker_epoch: hello.broker_epoch,
             limits,
             node,
             throttle,

@@ -90,7 +90,7 @@ impl Replication for Leaders {
         };
         self.admit(&hello)?;
         let (limits, throttle) = (self.limits, self.throttle.clone());
-        let push = Push::new(hello.broker, limits, self.node.clone(), throttle);
+        let push = Push::new(&hello, limits, self.node.clone(), throttle);
         let listening = listen(self.clone(), hello.broker, push.clone(), said);
         self.node.spawn("follower", Box::pin(listening));
         let guard = CloseOnDrop(push);

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, NotEnoughReplicasError
 from kafka.structs import OffsetAndMetadata
 from nodes import Nodes
@@ -21,14 +21,16 @@ def nodes(make_node):
 
 
 class Load(threading.Thread):
-    """Sends numbers in order with an idempotent producer until it is told to stop."""
+    """Sends numbers in order with an idempotent producer, to one partition after the
+    other, until it is told to stop."""
 
-    def __init__(self, nodes, topic, **settings):
+    def __init__(self, nodes, topic, partitions=1, **settings):
         super().__init__(daemon=True)
         self.producer = KafkaProducer(bootstrap_servers=nodes.address, enable_idempotence=True, acks='all',
                                       linger_ms=1, delivery_timeout_ms=60_000, request_timeout_ms=5_000,
                                       metadata_max_age_ms=5_000, **settings)
         self.topic = topic
+        self.partitions = partitions
         self.sent = 0
         self.acknowledged = {}
         self.failed = []
@@ -38,12 +40,21 @@ class Load(threading.Thread):
 
     def run(self):
         while not self.ending.is_set():
-            number = self.sent
-            future = self.producer.send(self.topic, str(number).encode(), partition=0)
-            future.add_callback(self._acknowledge, number)
-            future.add_errback(lambda error, number=number: self.failed.append((number, error)))
-            self.sent += 1
+            self._send(0)
             self.ending.wait(0.002)
+
+    def fill(self, count, size):
+        """Sends so many records of so many bytes before the thread starts."""
+        for _ in range(count):
+            self._send(size)
+        self.producer.flush(60)
+
+    def _send(self, size):
+        number = self.sent
+        future = self.producer.send(self.topic, str(number).encode().ljust(size), partition=number % self.partitions)
+        future.add_callback(self._acknowledge, number)
+        future.add_errback(lambda error, number=number: self.failed.append((number, error)))
+        self.sent += 1
 
     def _acknowledge(self, number, metadata):
         now = time.monotonic()
@@ -65,26 +76,27 @@ class Load(threading.Thread):
         self.producer.close(timeout=5)
 
 
-def everything(clients, nodes, topic):
-    """Numbers of partition 0, as they lie in it."""
+def everything(clients, nodes, topic, partitions):
+    """Numbers of each partition, as they lie in it."""
     consumer = clients.consumer(nodes, group_id=None)
-    partition = TopicPartition(topic, 0)
-    consumer.assign([partition])
-    consumer.seek_to_beginning(partition)
-    end = consumer.end_offsets([partition])[partition]
-    numbers = []
+    assigned = [TopicPartition(topic, partition) for partition in range(partitions)]
+    consumer.assign(assigned)
+    consumer.seek_to_beginning(*assigned)
+    ends = consumer.end_offsets(assigned)
+    numbers = {partition: [] for partition in assigned}
     deadline = time.monotonic() + 60
-    while consumer.position(partition) < end:
-        assert time.monotonic() < deadline, f'{consumer.position(partition)} of {end} records could be read'
-        for records in consumer.poll(1000).values():
-            numbers += [int(record.value) for record in records]
-    return numbers
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        assert time.monotonic() < deadline, f'{sum(map(len, numbers.values()))} of {sum(ends.values())} records could be read'
+        for partition, records in consumer.poll(1000).items():
+            numbers[partition] += [int(record.value) for record in records]
+    return list(numbers.values())
 
 
 def assert_kept(clients, nodes, topic, load):
-    numbers = everything(clients, nodes, topic)
-    assert numbers == sorted(set(numbers)), 'a record is there twice or out of order'
-    assert set(load.acknowledged) <= set(numbers), 'an acknowledged record is lost'
+    numbers = everything(clients, nodes, topic, load.partitions)
+    for partition in numbers:
+        assert partition == sorted(set(partition)), 'a record is there twice or out of order'
+    assert set(load.acknowledged) <= {number for partition in numbers for number in partition}, 'an acknowledged record is lost'
     assert not load.failed, load.failed[:3]
 
 
@@ -245,3 +257,127 @@ def test_a_partition_moves_to_other_nodes_under_load(nodes, clients):
         load.wait_for(100)
     load.stop()
     assert_kept(clients, nodes, 'numbers', load)
+
+
+KEY = {'leader': 'leader.replication.throttled', 'follower': 'follower.replication.throttled'}
+MOVED_PARTITION_BYTES = 256 << 10
+# Bytes per second of one throttle; a second of it may pass at once.
+RATE = 1 << 20
+
+
+def configure(admin, *resources):
+    # Rates are described only once they are set, so the client does not know them.
+    answers = admin.alter_configs(resources, raise_on_unknown=False)
+    assert all(answer == 'OK' for named in answers.values() for answer in named.values()), answers
+
+
+class Moves:
+    """Partitions of a topic on their way from nodes 1 and 2 to nodes 3 and 2, as
+    kafka-reassign-partitions would send them."""
+
+    def __init__(self, nodes, topic, partitions):
+        self.nodes = nodes
+        self.topic = topic
+        self.partitions = [TopicPartition(topic, at) for at in range(partitions)]
+        self.before, self.after = [1, 2], [3, 2]
+
+    def create(self):
+        with self.nodes.admin() as admin:
+            admin.create_topics({self.topic: {'assignments': {tp.partition: self.before for tp in self.partitions}}})
+        self.nodes.wait_until_in_sync(self.topic, 2)
+
+    def throttle(self, side, rate):
+        """The leaders are those that have the partitions, the follower is the one that
+        gets them."""
+        replicas = {'leader': self.before, 'follower': [3]}
+        listed = {f'{KEY[each]}.replicas': ','.join(f'{tp.partition}:{at}' for tp in self.partitions for at in replicas[each])
+                  for each in KEY}
+        brokers = [ConfigResource(ConfigResourceType.BROKER, str(number), {f'{KEY[side]}.rate': str(rate)})
+                   for number in self.nodes.running()]
+        with self.nodes.admin() as admin:
+            configure(admin, ConfigResource(ConfigResourceType.TOPIC, self.topic, listed), *brokers)
+
+    def unthrottle(self, side):
+        gone = {f'{key}.replicas': ('DELETE', None) for key in KEY.values()}
+        brokers = [ConfigResource(ConfigResourceType.BROKER, str(number), {f'{KEY[side]}.rate': ('DELETE', None)})
+                   for number in self.nodes.running()]
+        with self.nodes.admin() as admin:
+            configure(admin, ConfigResource(ConfigResourceType.TOPIC, self.topic, gone), *brokers)
+
+    def start(self):
+        with self.nodes.admin() as admin:
+            answers = admin.alter_partition_reassignments(dict.fromkeys(self.partitions, self.after))
+        assert answers == dict.fromkeys(self.partitions), answers
+
+    def cancel(self):
+        """Takes back what is not complete; returns which partitions that were."""
+        ongoing = self.ongoing()
+        with self.nodes.admin() as admin:
+            answers = admin.alter_partition_reassignments(dict.fromkeys(ongoing))
+        return {tp for tp, error in answers.items() if error is None}
+
+    def ongoing(self):
+        with self.nodes.admin() as admin:
+            return admin.list_partition_reassignments()
+
+    def replicas(self):
+        return {TopicPartition(self.topic, at): each['replica_nodes'] for at, each in self.nodes.partitions(self.topic).items()}
+
+    def bytes_moved(self):
+        """What node 3 has of the topic."""
+        with self.nodes.admin(3) as admin:
+            directories = admin.describe_log_dirs([self.topic], brokers=[3])
+        partitions = [partition for broker in directories for directory in broker['log_dirs']
+                      for topic in directory['topics'] for partition in topic['partitions']]
+        return sum(partition['partition_size'] for partition in partitions)
+
+    def wait_until_moved(self, size, within):
+        """Returns how long that took and how much it was."""
+        moved = 0
+
+        def are_there():
+            nonlocal moved
+            moved = self.bytes_moved()
+            return moved >= size
+
+        return self.nodes.wait_until(are_there, within, lambda: f'{moved} of {size} bytes were moved'), moved
+
+
+@pytest.mark.parametrize('side', ['leader', 'follower'])
+def test_moves_are_as_fast_as_they_may_be_and_lose_nothing(nodes, clients, tell, request, side):
+    count = request.config.getoption('count') or 16
+    moves = Moves(nodes, 'numbers', count)
+    moves.create()
+    load = Load(nodes, 'numbers', count)
+    record, per_partition = 16 << 10, MOVED_PARTITION_BYTES // (16 << 10)
+    load.fill(count * per_partition, record)
+    load.start()
+    load.wait_for(100)
+    size = count * MOVED_PARTITION_BYTES
+    moves.throttle(side, RATE)
+    moves.start()
+    took, moved = moves.wait_until_moved(size // 2, 60)
+    told = [f'{moved / took / RATE:.2f} of the rate over {took:.1f} s']
+    assert moved <= RATE * (took + 1.5), f'{moved} bytes in {took:.2f} s'
+
+    taken_back = moves.cancel()
+    assert taken_back, 'all were moved before that was taken back'
+    assert not moves.ongoing()
+    replicas = moves.replicas()
+    assert all(set(replicas[tp]) == set(moves.before if tp in taken_back else moves.after) for tp in moves.partitions), replicas
+    load.wait_for(100)
+
+    kept = (count - len(taken_back)) * MOVED_PARTITION_BYTES
+    nodes.wait_until(lambda: moves.bytes_moved() < kept + MOVED_PARTITION_BYTES, 20, lambda: 'what was taken back is kept')
+    before = moves.bytes_moved()
+    moves.start()
+    took = nodes.wait_until(lambda: not moves.ongoing(), 60 + 2 * size / RATE)
+    rest = moves.bytes_moved() - before
+    told.append(f'{rest / took / RATE:.2f} of it over {took:.1f} s')
+    assert RATE * (took - 3) <= rest <= RATE * (took + 1.5), f'{rest} bytes in {took:.2f} s'
+    assert moves.replicas() == dict.fromkeys(moves.partitions, moves.after)
+    moves.unthrottle(side)
+    load.wait_for(100)
+    load.stop()
+    assert_kept(clients, nodes, 'numbers', load)
+    tell(f'{count} partitions moved at the {side}: {", ".join(told)}; longest pause {load.longest_pause * 1000:.0f} ms')

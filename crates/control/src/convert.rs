@@ -2,7 +2,8 @@
 
 use ottla_base::{BrokerId, ClusterId, ErrorCode, LeaderEpoch, PartitionId, ProducerId, TopicId};
 use ottla_controller::{
-    BrokerEpoch, Heartbeat, HeartbeatAnswer, IsrChange, ProducerIdBlock, Record, Registration,
+    BrokerEpoch, Heartbeat, HeartbeatAnswer, IsrChange, Member, ProducerIdBlock, Record,
+    Registration,
 };
 use ottla_rpc::Address;
 
@@ -199,19 +200,35 @@ fn change_to_proto(change: IsrChange) -> proto::IsrChange {
         partition: change.partition.0,
         leader_epoch: change.leader_epoch.0,
         partition_epoch: change.partition_epoch,
-        isr: change.isr.iter().map(|broker| broker.0).collect(),
+        isr: change.isr.iter().map(|member| member.id.0).collect(),
+        isr_epochs: change.isr.iter().map(epoch_to_proto).collect(),
         recovered: change.recovered,
     }
 }
 
 fn change_from_proto(change: proto::IsrChange) -> Result<IsrChange, Malformed> {
     let topic = <[u8; 16]>::try_from(change.topic_id.as_ref());
+    if change.isr.len() != change.isr_epochs.len() {
+        return Err(Malformed("epochs of replicas in sync"));
+    }
+    let epochs = change.isr_epochs;
     Ok(IsrChange {
         topic: TopicId(topic.map_err(|_| Malformed("topic id"))?),
         partition: PartitionId(change.partition),
         leader_epoch: LeaderEpoch(change.leader_epoch),
         partition_epoch: change.partition_epoch,
-        isr: change.isr.into_iter().map(BrokerId).collect(),
+        isr: change.isr.into_iter().zip(epochs).map(member).collect(),
         recovered: change.recovered,
     })
+}
+
+fn epoch_to_proto(member: &Member) -> i64 {
+    member.epoch.map_or(-1, |epoch| epoch.0)
+}
+
+fn member((id, epoch): (i32, i64)) -> Member {
+    Member {
+        id: BrokerId(id),
+        epoch: Some(BrokerEpoch(epoch)).filter(|epoch| epoch.0 >= 0),
+    }
 }

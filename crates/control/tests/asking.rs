@@ -12,7 +12,8 @@ use ottla_control::{
     Active, Answer, Candidate, Client, Controller, Forward, Forwarded, Refused, Request,
 };
 use ottla_controller::{
-    BrokerEpoch, Endpoint, Heartbeat, HeartbeatAnswer, IsrChange, ProducerIdBlock, Registration,
+    BrokerEpoch, Endpoint, Heartbeat, HeartbeatAnswer, IsrChange, Member, ProducerIdBlock,
+    Registration,
 };
 use ottla_rpc::{Address, Channels};
 use tokio::net::TcpListener;
@@ -252,6 +253,23 @@ async fn every_request_and_answer_arrives_as_it_was_sent() {
     }
 }
 
+fn change() -> IsrChange {
+    IsrChange {
+        topic: TopicId([3; 16]),
+        partition: PartitionId(5),
+        leader_epoch: LeaderEpoch(6),
+        partition_epoch: 8,
+        isr: vec![
+            BrokerId(4).into(),
+            Member {
+                id: BrokerId(2),
+                epoch: Some(BrokerEpoch(9)),
+            },
+        ],
+        recovered: true,
+    }
+}
+
 fn exchanges() -> Vec<(Request, Answer)> {
     let registration = Registration {
         id: BrokerId(4),
@@ -274,18 +292,10 @@ fn exchanges() -> Vec<(Request, Answer)> {
         wants_fence: false,
         wants_shutdown: true,
     };
-    let change = IsrChange {
-        topic: TopicId([3; 16]),
-        partition: PartitionId(5),
-        leader_epoch: LeaderEpoch(6),
-        partition_epoch: 8,
-        isr: vec![BrokerId(4), BrokerId(2)],
-        recovered: true,
-    };
     let alter = Request::AlterPartitions {
         broker: BrokerId(4),
         epoch: BrokerEpoch(17),
-        changes: vec![change],
+        changes: vec![change()],
     };
     let forward = Forward {
         frame: Bytes::from_static(b"a request"),

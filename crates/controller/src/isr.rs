@@ -15,9 +15,24 @@ pub struct IsrChange {
     pub leader_epoch: LeaderEpoch,
     /// The one that this change starts from.
     pub partition_epoch: i32,
-    pub isr: Vec<BrokerId>,
+    pub isr: Vec<Member>,
     /// The leader has dealt with what an unclean election left.
     pub recovered: bool,
+}
+
+/// A replica that is to be in sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: BrokerId,
+    /// The term of the broker in which it had what the leader says it has; none if the
+    /// leader has not heard of it.
+    pub epoch: Option<BrokerEpoch>,
+}
+
+impl From<BrokerId> for Member {
+    fn from(id: BrokerId) -> Self {
+        Self { id, epoch: None }
+    }
 }
 
 /// Why a partition keeps the in-sync replicas it has.
@@ -47,6 +62,13 @@ pub enum AlterPartitionError {
     Recovered,
     #[error("broker {broker} is fenced, about to stop or not registered")]
     Ineligible { broker: BrokerId },
+    /// What it had then it may have lost since (KIP-903).
+    #[error("broker {broker} had the records in its epoch {said}, and is in {current} now")]
+    StaleMember {
+        broker: BrokerId,
+        said: BrokerEpoch,
+        current: BrokerEpoch,
+    },
     /// The change was made, and completed a reassignment that took the leader away.
     #[error("another broker leads now")]
     NewLeaderElected,
@@ -78,7 +100,7 @@ impl ControllerMachine {
         let (topic, current) = self.may_alter(broker, change)?;
         let rules = book.of(self.image(), &topic.name);
         let wanted = Partition {
-            isr: change.isr.clone(),
+            isr: change.ids(),
             recovering: !change.recovered,
             ..current.clone()
         };
@@ -109,11 +131,31 @@ impl ControllerMachine {
         let current = current.ok_or(AlterPartitionError::UnknownPartition { partition })?;
         is_current(broker, change, current)?;
         is_a_choice(change, current)?;
-        let ineligible = |id: &&BrokerId| self.image().active_broker(**id).is_none();
-        match change.isr.iter().find(ineligible) {
-            Some(&broker) => Err(AlterPartitionError::Ineligible { broker }),
-            None => Ok((Arc::clone(topic), current.clone())),
+        for member in &change.isr {
+            self.is_eligible(*member)?;
         }
+        Ok((Arc::clone(topic), current.clone()))
+    }
+
+    fn is_eligible(&self, member: Member) -> Result<(), AlterPartitionError> {
+        let Member { id: broker, epoch } = member;
+        let known = self.image().active_broker(broker);
+        let known = known.ok_or(AlterPartitionError::Ineligible { broker })?;
+        let current = known.epoch;
+        match epoch {
+            Some(said) if said != current => Err(AlterPartitionError::StaleMember {
+                broker,
+                said,
+                current,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl IsrChange {
+    fn ids(&self) -> Vec<BrokerId> {
+        self.isr.iter().map(|member| member.id).collect()
     }
 }
 
@@ -148,7 +190,7 @@ fn is_current(
 
 /// Whether these replicas may be in sync with that leader.
 fn is_a_choice(change: &IsrChange, current: &Partition) -> Result<(), AlterPartitionError> {
-    let isr = &change.isr;
+    let isr = &change.ids();
     let distinct = (1..isr.len()).all(|at| !isr[..at].contains(&isr[at]));
     let known = isr.iter().all(|id| current.replicas.contains(id));
     let led = current.leader.is_some_and(|leader| isr.contains(&leader));

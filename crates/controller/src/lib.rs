@@ -37,7 +37,7 @@ pub use configs::{
 pub use elections::{Elected, Election, ElectionError};
 pub use features::{FEATURES, Feature, METADATA_VERSION};
 pub use image::{Change, Image, Topic};
-pub use isr::{AlterPartitionError, IsrChange};
+pub use isr::{AlterPartitionError, IsrChange, Member};
 pub use machine::{BootstrapError, ControllerMachine, Input, Mode, Reply, Settings};
 pub use partition::{Partition, Partitions};
 pub use partitions::{CreatePartitionsError, NewPartitions};

@@ -1,5 +1,7 @@
 //! Between what is sent and what is meant.
 
+use std::num::NonZeroU32;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use ottla_base::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
 use ottla_partition::FollowPosition;
@@ -13,10 +15,14 @@ use crate::proto::from_leader::Message as ByLeader;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FromFollower {
     Hello(Hello),
-    Follow(TopicPartition, FollowPosition),
+    Follow(TopicPartition, FollowPosition, Room),
     Acknowledged(TopicPartition, Acknowledged),
     Unfollow(TopicPartition),
 }
+
+/// How much of a partition may be on its way while its follower is behind; none leaves
+/// that to the leader.
+pub(crate) type Room = Option<NonZeroU32>;
 
 /// Who speaks to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +90,13 @@ impl FromFollower {
                 broker_epoch: hello.broker_epoch,
                 leader_id: leader.0,
             }),
-            Self::Follow(partition, position) => ByFollower::Follow(proto::Follow {
+            Self::Follow(partition, position, room) => ByFollower::Follow(proto::Follow {
                 partition: Some(key(partition)),
                 leader_epoch: position.epoch.0,
                 end: position.end.0,
                 last_epoch: position.last_epoch.0,
                 log_start: position.log_start.0,
+                room: room.map_or(0, NonZeroU32::get),
             }),
             Self::Acknowledged(partition, done) => ByFollower::Acknowledged(proto::Acknowledged {
                 partition: Some(key(partition)),
@@ -125,7 +132,8 @@ impl FromFollower {
                     last_epoch: LeaderEpoch(follow.last_epoch),
                     log_start: Offset(follow.log_start),
                 };
-                Self::Follow(partition(follow.partition)?, position)
+                let room = NonZeroU32::new(follow.room);
+                Self::Follow(partition(follow.partition)?, position, room)
             }
             ByFollower::Acknowledged(done) => {
                 let acknowledged = Acknowledged {

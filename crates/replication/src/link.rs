@@ -4,15 +4,17 @@
 //! when its turn comes, so that a hundred flushes make one acknowledgement.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_base::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use ottla_protocol::records::RecordBatch;
 use ottla_rpc::{Address, Channels};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::convert::{Acknowledged, FromFollower, FromLeader, LeaderNews};
+use crate::convert::{Acknowledged, FromFollower, FromLeader, LeaderNews, Room};
 use crate::pull;
 use crate::replica::{Following, Node};
 use crate::throttle::Throttle;
@@ -56,6 +58,14 @@ impl Links {
         links.entry(leader).or_insert_with(make).clone()
     }
 
+    /// This broker has another epoch, or its first: every stream begins anew and says it.
+    pub fn reopen(&self) {
+        let links = self.by_leader.lock();
+        for link in links.unwrap_or_else(PoisonError::into_inner).values() {
+            link.address.send_modify(|_| ());
+        }
+    }
+
     /// Where a broker is to be found from now on, if anywhere.
     pub fn set_address(&self, leader: BrokerId, address: Option<Address>) {
         self.to(leader).address.send_if_modified(|known| {
@@ -96,10 +106,21 @@ struct Entry {
     replica: Arc<dyn Following>,
     stage: Stage,
     acknowledgement: Option<Acknowledged>,
+    /// What was asked for is throttled, and counted.
+    advance: Option<Advance>,
     /// In `due`.
     is_due: bool,
     /// How long the next retry waits.
     retry_after: Duration,
+}
+
+/// A portion of what is throttled is counted when it is asked for, so that many
+/// partitions do not ask for the same.
+#[derive(Clone, Copy, Debug)]
+struct Advance {
+    bytes: usize,
+    /// The end of the log that the leader was told.
+    end: Offset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +164,7 @@ impl Link {
                 replica,
                 stage: Stage::Wanted,
                 acknowledgement: None,
+                advance: None,
                 is_due: false,
                 retry_after: RETRY_MIN,
             };
@@ -239,8 +261,15 @@ impl Link {
                     let Some(position) = replica.position() else {
                         continue;
                     };
-                    self.lock().followed(partition);
-                    return Some(FromFollower::Follow(partition, position));
+                    let room = match self.admit(&*replica) {
+                        Ok(room) => room,
+                        Err(until) => {
+                            self.lock().postpone(partition, until);
+                            continue;
+                        }
+                    };
+                    self.lock().followed(partition, position.end, room);
+                    return Some(FromFollower::Follow(partition, position, room));
                 }
                 Say::Wait(None) => self.wake.notified().await,
                 Say::Wait(Some(until)) => {
@@ -249,6 +278,20 @@ impl Link {
                 Say::Over => return None,
             }
         }
+    }
+
+    /// Whether a replica may be followed now, and how much it may ask for at once; if
+    /// not, when.
+    fn admit(&self, replica: &dyn Following) -> Result<Room, Instant> {
+        if !replica.is_throttled() {
+            return Ok(None);
+        }
+        if let Some(until) = self.throttle.wait_until() {
+            return Err(until);
+        }
+        let portion = self.throttle.portion();
+        self.throttle.take(size(portion));
+        Ok(Some(portion))
     }
 
     /// Carries out what the leader says.
@@ -267,26 +310,38 @@ impl Link {
                 batches,
                 high_watermark,
             } => {
+                let advance = self.lock().take_advance(partition, Offset::ZERO);
+                self.throttle.give_back(advance);
                 if replica.is_throttled() {
-                    let bytes = batches.iter().map(|batch| batch.size().0).sum::<u64>();
-                    self.throttle
-                        .take(usize::try_from(bytes).unwrap_or(usize::MAX));
-                    if let Some(until) = self.throttle.wait_until() {
-                        self.lock().halt(partition, until);
-                        self.wake.notify_one();
-                    }
+                    self.count(partition, &batches);
                 }
                 replica.append(epoch, after, batches, high_watermark);
             }
             LeaderNews::Position {
                 high_watermark,
                 log_start,
-            } => replica.on_position(epoch, high_watermark, log_start),
+            } => {
+                // To whoever has all that is committed, little will come.
+                let advance = self.lock().take_advance(partition, high_watermark);
+                self.throttle.give_back(advance);
+                replica.on_position(epoch, high_watermark, log_start);
+            }
             LeaderNews::Diverged { epoch: of, end } => replica.on_diverged(epoch, of, end),
             LeaderNews::Refused => {
                 self.lock().retry(partition);
                 self.wake.notify_one();
             }
+        }
+    }
+
+    /// Counts what has come, and asks for no more if that was too much.
+    fn count(&self, partition: TopicPartition, batches: &[RecordBatch]) {
+        let bytes = batches.iter().map(|batch| batch.size().0).sum::<u64>();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.throttle.take(bytes);
+        if let Some(until) = self.throttle.wait_until() {
+            self.lock().halt(partition, until);
+            self.wake.notify_one();
         }
     }
 
@@ -365,12 +420,34 @@ impl State {
         }
     }
 
-    fn followed(&mut self, partition: TopicPartition) {
+    fn followed(&mut self, partition: TopicPartition, end: Offset, room: Room) {
         if let Some(entry) = self.partitions.get_mut(&partition)
             && entry.stage == Stage::Wanted
         {
             entry.stage = Stage::Followed;
+            entry.advance = room.map(|room| Advance {
+                bytes: size(room),
+                end,
+            });
         }
+    }
+
+    /// It may not be asked for before that time.
+    fn postpone(&mut self, partition: TopicPartition, until: Instant) {
+        if let Some(entry) = self.partitions.get_mut(&partition)
+            && entry.stage == Stage::Wanted
+        {
+            entry.stage = Stage::Halted;
+            self.retries.insert((until, partition));
+        }
+    }
+
+    /// What was counted when the partition was asked for, if the leader was told an end
+    /// that is not below `end`.
+    fn take_advance(&mut self, partition: TopicPartition, end: Offset) -> usize {
+        let entry = self.partitions.get_mut(&partition);
+        let advance = entry.and_then(|entry| entry.advance.take_if(|advance| end <= advance.end));
+        advance.map_or(0, |advance| advance.bytes)
     }
 
     /// Says whether there is something new to say.
@@ -418,4 +495,8 @@ impl State {
         self.retries.retain(|(_, retried)| *retried != partition);
         self.partitions.remove(&partition)
     }
+}
+
+fn size(room: NonZeroU32) -> usize {
+    usize::try_from(room.get()).unwrap_or(usize::MAX)
 }

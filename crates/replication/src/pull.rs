@@ -48,7 +48,7 @@ pub(crate) async fn run(link: Arc<Link>, node: Arc<dyn Node>, channels: Channels
 async fn keep_open(link: &Arc<Link>, node: &dyn Node, channels: &Channels) {
     let mut addresses = link.address.subscribe();
     let mut pause = None;
-    while let Some(address) = wanted(link, &mut addresses).await {
+    while let Some(address) = wanted(link, node, &mut addresses).await {
         let mut worked = false;
         let broken = tokio::select! {
             biased;
@@ -80,11 +80,17 @@ async fn keep_open(link: &Arc<Link>, node: &dyn Node, channels: &Channels) {
     }
 }
 
-/// Waits until something is followed there, and it is known where that is.
-async fn wanted(link: &Link, addresses: &mut watch::Receiver<Option<Address>>) -> Option<Address> {
+/// Waits until something is followed there, it is known where that is, and this broker
+/// has an epoch to come with.
+async fn wanted(
+    link: &Link,
+    node: &dyn Node,
+    addresses: &mut watch::Receiver<Option<Address>>,
+) -> Option<Address> {
     let mut wanted = link.wanted.subscribe();
     wanted.wait_for(|wanted| *wanted).await.ok()?;
-    let known = addresses.wait_for(Option::is_some).await.ok()?;
+    let known = addresses.wait_for(|known| known.is_some() && node.broker_epoch() >= 0);
+    let known = known.await.ok()?;
     known.clone()
 }
 

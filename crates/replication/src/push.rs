@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::convert::{Acknowledged, FromLeader, LeaderNews};
+use crate::convert::{Acknowledged, FromLeader, Hello, LeaderNews, Room};
 use crate::replica::{Leading, Node, Read, ReadMode, Role};
 use crate::throttle::Throttle;
 
@@ -41,6 +41,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub(crate) struct Push {
     follower: BrokerId,
+    broker_epoch: i64,
     limits: Limits,
     node: Arc<dyn Node>,
     throttle: Arc<Throttle>,
@@ -66,6 +67,12 @@ impl News {
     /// The high watermark or the start of the log has moved.
     pub fn on_position(&self) {
         self.push.mark_moved(self.partition);
+    }
+
+    /// The term of the follower's broker in which it says what it has; negative if it
+    /// had none yet.
+    pub fn broker_epoch(&self) -> i64 {
+        self.push.broker_epoch
     }
 
     pub fn is_same(&self, other: &Self) -> bool {
@@ -118,6 +125,8 @@ struct Sending {
     /// Ends of what is on its way, and bytes.
     in_flight: VecDeque<(Offset, usize)>,
     in_flight_bytes: usize,
+    /// How much may be on its way while its follower is behind.
+    room: usize,
     /// It waits until less of it is on its way.
     is_full: bool,
     told_high_watermark: Offset,
@@ -151,18 +160,21 @@ struct Turn {
     leading: Arc<dyn Leading>,
     epoch: LeaderEpoch,
     next: Offset,
+    /// What is read at most.
+    room: usize,
     read: Option<Read>,
 }
 
 impl Push {
     pub(crate) fn new(
-        follower: BrokerId,
+        hello: &Hello,
         limits: Limits,
         node: Arc<dyn Node>,
         throttle: Arc<Throttle>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
-            follower,
+            follower: hello.broker,
+            broker_epoch: hello.broker_epoch,
             limits,
             node,
             throttle,
@@ -177,6 +189,7 @@ impl Push {
         &self,
         partition: TopicPartition,
         position: &FollowPosition,
+        room: Room,
         leading: Option<Arc<dyn Leading>>,
     ) {
         self.unfollow(partition);
@@ -189,9 +202,12 @@ impl Push {
             Place::From(next) => {
                 let Acknowledged { end, log_start, .. } = acknowledged(position);
                 leading.replicated(follower, epoch, end, log_start);
-                self.begin(partition, leading, epoch, next, None);
+                let log_start = leading.role().log_start;
+                self.begin(partition, leading, epoch, next, log_start, room);
             }
-            Place::BehindStart(start) => self.begin(partition, leading, epoch, start, Some(start)),
+            Place::BehindStart(start) => {
+                self.begin(partition, leading, epoch, start, start, room);
+            }
             Place::Diverged { epoch: of, end } => {
                 self.answer(partition, epoch, LeaderNews::Diverged { epoch: of, end });
             }
@@ -206,10 +222,10 @@ impl Push {
         leading: Arc<dyn Leading>,
         epoch: LeaderEpoch,
         next: Offset,
-        start: Option<Offset>,
+        log_start: Offset,
+        room: Room,
     ) {
         let role = leading.role();
-        let log_start = start.unwrap_or(role.log_start);
         let mut state = self.lock();
         if state.closed {
             drop(state);
@@ -223,6 +239,9 @@ impl Push {
             next,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
+            room: room.map_or(usize::MAX, |room| {
+                usize::try_from(room.get()).unwrap_or(usize::MAX)
+            }),
             is_full: false,
             told_high_watermark: role.high_watermark,
             told_log_start: log_start,
@@ -365,6 +384,7 @@ impl Push {
             leading,
             epoch,
             next,
+            room,
             read,
         } = turn;
         let is_throttled = leading.is_throttled(self.follower);
@@ -375,7 +395,7 @@ impl Push {
         let read = match read {
             Some(read) => read,
             None => {
-                let bytes = self.limits.message_bytes;
+                let bytes = self.read_bytes(room, is_throttled);
                 leading.read(epoch, next, bytes, ReadMode::NonBlocking)
             }
         };
@@ -432,14 +452,23 @@ impl Push {
         let Some(me) = self.me.upgrade() else {
             return;
         };
-        let bytes = self.limits.message_bytes;
         self.node.block(Box::new(move || {
             let Turn { epoch, next, .. } = turn;
+            let is_throttled = turn.leading.is_throttled(me.follower);
+            let bytes = me.read_bytes(turn.room, is_throttled);
             let read = turn.leading.read(epoch, next, bytes, ReadMode::Blocking);
             me.lock().read(turn.partition, turn.id, read);
             // Its own task goes on: here there is none.
             me.wake.notify_one();
         }));
+    }
+
+    /// How much one message may hold.
+    fn read_bytes(&self, room: usize, is_throttled: bool) -> usize {
+        let portion = is_throttled.then(|| self.throttle.portion().get());
+        let portion = portion.and_then(|portion| usize::try_from(portion).ok());
+        let bytes = self.limits.message_bytes.min(room);
+        bytes.min(portion.unwrap_or(usize::MAX))
     }
 
     fn mark(&self, partition: TopicPartition) {
@@ -544,7 +573,7 @@ impl State {
                 if !sending.is_queued {
                     continue;
                 }
-                if sending.in_flight_bytes >= half {
+                if sending.in_flight_bytes >= half.min(sending.room()) {
                     sending.is_queued = false;
                     sending.is_full = true;
                     continue;
@@ -727,6 +756,14 @@ impl State {
 }
 
 impl Sending {
+    fn room(&self) -> usize {
+        if self.is_behind {
+            self.room
+        } else {
+            usize::MAX
+        }
+    }
+
     fn turn(&mut self, partition: TopicPartition) -> Turn {
         Turn {
             partition,
@@ -734,6 +771,7 @@ impl Sending {
             leading: self.leading.clone(),
             epoch: self.epoch,
             next: self.next,
+            room: self.room(),
             read: self.read.take(),
         }
     }

@@ -90,7 +90,7 @@ impl Replication for Leaders {
         };
         self.admit(&hello)?;
         let (limits, throttle) = (self.limits, self.throttle.clone());
-        let push = Push::new(hello.broker, limits, self.node.clone(), throttle);
+        let push = Push::new(&hello, limits, self.node.clone(), throttle);
         let listening = listen(self.clone(), hello.broker, push.clone(), said);
         self.node.spawn("follower", Box::pin(listening));
         let guard = CloseOnDrop(push);
@@ -142,8 +142,9 @@ async fn listen(
 
 fn obey(leaders: &Leaders, push: &Push, message: FromFollower) {
     match message {
-        FromFollower::Follow(partition, position) => {
-            push.follow(partition, &position, leaders.replicas.leading(partition));
+        FromFollower::Follow(partition, position, room) => {
+            let leading = leaders.replicas.leading(partition);
+            push.follow(partition, &position, room, leading);
         }
         FromFollower::Acknowledged(partition, done) => push.acknowledged(partition, done),
         FromFollower::Unfollow(partition) => push.unfollow(partition),

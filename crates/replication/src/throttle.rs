@@ -1,9 +1,16 @@
 //! How much may pass in a second of what is throttled.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// What is throttled comes in portions of a sixteenth of a second, but not in tiny ones,
+/// nor in larger ones than there are anyway.
+const PORTIONS_PER_SECOND: u64 = 16;
+const PORTION_MIN: u32 = 16 << 10;
+const PORTION_MAX: u32 = 1 << 20;
 
 /// A bucket of bytes that fills at a rate and holds what fits into a second. Whoever
 /// takes more than there is leaves a debt that the others wait for too.
@@ -17,6 +24,7 @@ struct State {
     /// Bytes per second.
     rate: f64,
     bytes: f64,
+    portion: NonZeroU32,
     at: Instant,
 }
 
@@ -27,6 +35,7 @@ impl Throttle {
             state: Mutex::new(State {
                 rate,
                 bytes: rate,
+                portion: portion(bytes_per_second),
                 at: Instant::now(),
             }),
         }
@@ -36,6 +45,7 @@ impl Throttle {
         let mut state = self.lock();
         state.fill();
         state.rate = to_float(bytes_per_second);
+        state.portion = portion(bytes_per_second);
         state.bytes = state.bytes.min(state.rate);
     }
 
@@ -57,6 +67,18 @@ impl Throttle {
         state.bytes -= to_float(bytes as u64);
     }
 
+    /// Some of what was taken is not needed.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.fill();
+        state.bytes = (state.bytes + to_float(bytes as u64)).min(state.rate);
+    }
+
+    /// How much of one partition passes at once.
+    pub(crate) fn portion(&self) -> NonZeroU32 {
+        self.lock().portion
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,6 +91,12 @@ impl State {
         self.at = now;
         self.bytes = (self.bytes + passed * self.rate).min(self.rate);
     }
+}
+
+fn portion(bytes_per_second: u64) -> NonZeroU32 {
+    let fair = u32::try_from(bytes_per_second / PORTIONS_PER_SECOND).unwrap_or(u32::MAX);
+    let portion = fair.clamp(PORTION_MIN, PORTION_MAX);
+    NonZeroU32::new(portion).expect("the least portion is something")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]

@@ -245,7 +245,7 @@ impl KafkaError for AlterPartitionError {
             Self::NotLeader { .. } | Self::NoSubset { .. } | Self::Recovering | Self::Recovered => {
                 ErrorCode::InvalidRequest
             }
-            Self::Ineligible { .. } => ErrorCode::IneligibleReplica,
+            Self::Ineligible { .. } | Self::StaleMember { .. } => ErrorCode::IneligibleReplica,
             Self::NewLeaderElected => ErrorCode::NewLeaderElected,
         }
     }

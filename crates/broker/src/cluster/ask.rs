@@ -48,8 +48,9 @@ impl ClusterHandle {
         BrokerEpoch(self.epoch.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_epoch(&self, epoch: BrokerEpoch) {
-        self.epoch.store(epoch.0, Ordering::Relaxed);
+    /// Says whether that is another one than before.
+    pub(super) fn set_epoch(&self, epoch: BrokerEpoch) -> bool {
+        self.epoch.swap(epoch.0, Ordering::Relaxed) != epoch.0
     }
 }
 

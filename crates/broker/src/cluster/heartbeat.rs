@@ -50,7 +50,9 @@ pub(crate) async fn register(
         };
         match asked {
             Ok(Answer::Registered(epoch)) => {
-                broker.cluster.set_epoch(epoch);
+                if broker.cluster.set_epoch(epoch) {
+                    broker.peers.links.reopen();
+                }
                 return Ok(());
             }
             Ok(other) => unreachable!("a registration was answered with {other:?}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ottla_base::ErrorCode;
 use ottla_control::{Answer, Request};
-use ottla_controller::IsrChange;
+use ottla_controller::{IsrChange, Member};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -48,10 +48,16 @@ pub(crate) async fn run(
 /// outcomes until then.
 async fn propose(broker: &Arc<Broker>, mut proposals: Vec<IsrProposal>) {
     loop {
+        let epoch = broker.cluster.epoch();
+        let leader = Member {
+            id: broker.id,
+            epoch: Some(epoch),
+        };
+        let changes = proposals.iter().map(|proposal| change(proposal, leader));
         let request = Request::AlterPartitions {
             broker: broker.id,
-            epoch: broker.cluster.epoch(),
-            changes: proposals.iter().map(change).collect(),
+            epoch,
+            changes: changes.collect(),
         };
         match ask(broker, request).await {
             Ok(Answer::Altered(codes)) => {
@@ -74,14 +80,21 @@ async fn propose(broker: &Arc<Broker>, mut proposals: Vec<IsrProposal>) {
     }
 }
 
-fn change(proposal: &IsrProposal) -> IsrChange {
+fn change(proposal: &IsrProposal, leader: Member) -> IsrChange {
+    let of = |member: &Member| {
+        if member.id == leader.id {
+            leader
+        } else {
+            *member
+        }
+    };
     let tp = proposal.cell.topic_partition;
     IsrChange {
         topic: tp.topic,
         partition: tp.partition,
         leader_epoch: proposal.epoch,
         partition_epoch: proposal.partition_epoch,
-        isr: proposal.isr.clone(),
+        isr: proposal.isr.iter().map(of).collect(),
         recovered: true,
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use ottla_base::config::TopicConfig;
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken, TopicName, TopicPartition};
+use ottla_controller::Member;
 use ottla_partition::{
     Acks, ActiveProducer, Append, AppendError, Appended, CHECKPOINT_KEY, DeleteError, Effect,
     EpochEnd, Input, Lead, Partition, Reply, RoleKind, View,
@@ -142,7 +143,7 @@ struct After {
     acknowledgement: Option<(LeaderEpoch, Offset, Offset)>,
     refollows: bool,
     is_cut: bool,
-    proposal: Option<(LeaderEpoch, i32, Vec<BrokerId>)>,
+    proposal: Option<(LeaderEpoch, i32, Vec<Member>)>,
 }
 
 #[derive(Debug)]
@@ -532,7 +533,14 @@ impl Cell {
                     epoch,
                     partition_epoch,
                     isr,
-                } => after.proposal = Some((epoch, partition_epoch, isr)),
+                } => {
+                    let member = |id| Member {
+                        id,
+                        epoch: state.followers.epoch_of(id),
+                    };
+                    let isr = isr.into_iter().map(member).collect();
+                    after.proposal = Some((epoch, partition_epoch, isr));
+                }
                 Effect::Committed { end } => state.commit(end, &mut after),
                 Effect::Publish(view) => {
                     self.view.store(Arc::new(view));

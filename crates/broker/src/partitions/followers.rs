@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ottla_base::{BrokerId, Offset};
+use ottla_controller::BrokerEpoch;
 use ottla_protocol::records::RecordBatch;
 use ottla_replication::News;
 
@@ -83,6 +84,14 @@ impl Followers {
         let others = self.streams.iter().filter(|stream| !is_it(stream));
         self.streams = others.cloned().collect();
         self.streams.len() < before
+    }
+
+    /// The term of a follower's broker in which it has what it said; none where it has no
+    /// stream.
+    pub(super) fn epoch_of(&self, follower: BrokerId) -> Option<BrokerEpoch> {
+        let mut streams = self.streams.iter();
+        let (_, news) = streams.find(|(known, _)| *known == follower)?;
+        Some(BrokerEpoch(news.broker_epoch())).filter(|epoch| epoch.0 >= 0)
     }
 
     pub(super) fn streams(&self) -> &Arc<[(BrokerId, News)]> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ottla_base::{BrokerId, LeaderEpoch};
+use ottla_controller::Member;
 use ottla_replication::Links;
 use tokio::sync::mpsc;
 
@@ -27,5 +28,5 @@ pub(crate) struct IsrProposal {
     pub cell: Arc<Cell>,
     pub epoch: LeaderEpoch,
     pub partition_epoch: i32,
-    pub isr: Vec<BrokerId>,
+    pub isr: Vec<Member>,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use ottla_base::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition};
+use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, TopicPartition};
 use ottla_partition::{FollowPosition, Input, Place, RoleKind};
 use ottla_protocol::records::RecordBatch;
 use ottla_replication::{Following, Leading, News, Node, Read, Replicas, Role, Task};
@@ -11,11 +11,12 @@ use ottla_store::{ReadMode, ReadOutcome};
 use tracing::warn;
 
 use super::Cell;
+use super::cell::State;
 use crate::broker::Broker;
 
 impl Leading for Cell {
     fn place(&self, follower: BrokerId, position: &FollowPosition, news: News) -> Place {
-        let (place, replaced) = self.with(|state, _| {
+        let (place, replaced) = self.with(|state, now| {
             let FollowPosition {
                 epoch,
                 end,
@@ -27,6 +28,10 @@ impl Leading for Cell {
                 Place::From(_) | Place::BehindStart(_) => state.followers.join(follower, news),
                 Place::Diverged { .. } | Place::NotLeader { .. } => None,
             };
+            if replaced.is_some() {
+                // Nobody is to take what it had then for what it has now.
+                state.has_nothing(now, follower);
+            }
             (place, replaced)
         });
         if let Some(replaced) = replaced {
@@ -42,14 +47,7 @@ impl Leading for Cell {
     fn leave(&self, follower: BrokerId, news: &News) {
         self.with(|state, now| {
             if state.followers.leave(follower, news) {
-                // Whatever it had, it has to say anew: it may come back with less.
-                let gone = Input::Replicated {
-                    by: follower,
-                    epoch: state.partition.view().leader_epoch,
-                    end: Offset::ZERO,
-                    log_start: Offset::ZERO,
-                };
-                state.step(now, gone);
+                state.has_nothing(now, follower);
             }
         });
     }
@@ -182,6 +180,22 @@ impl Following for Cell {
         let throttled = &config.follower_replication_throttled_replicas;
         is_listed(throttled, self.topic_partition.partition, self.peers.node)
             && !self.counts_as_in_sync()
+    }
+}
+
+impl State {
+    /// Whatever a follower had, it has to say anew: it may come back with less. That its
+    /// broker's epoch is compared when it joins does not make up for that: until the
+    /// controller has heard that it is gone, a member is in sync, and the high watermark
+    /// would count on what it had.
+    fn has_nothing(&mut self, now: Millis, follower: BrokerId) {
+        let gone = Input::Replicated {
+            by: follower,
+            epoch: self.partition.view().leader_epoch,
+            end: Offset::ZERO,
+            log_start: Offset::ZERO,
+        };
+        self.step(now, gone);
     }
 }
 

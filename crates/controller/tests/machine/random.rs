@@ -264,7 +264,7 @@ impl Life {
             partition: tp.partition,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch - late,
-            isr: isr.clone(),
+            isr: isr.iter().copied().map(Into::into).collect(),
             recovered: self.rng.chance(90),
         }];
         let reply = self.cluster.ask(|token| Input::AlterPartitions {

@@ -11,7 +11,7 @@
 //! | `topic t at=[1,2 2,1] …` | creates a topic there |
 //! | `topic t count=3 factor=2 [min_isr=2] [unclean]` | creates one where the controller wants |
 //! | `grow t count=4 [at=[1,2]]`, `delete t` | more partitions, or none |
-//! | `isr t-0 by=1 to=1,2 [leader_epoch=0] [partition_epoch=0] [recovering]` | a leader says who is in sync |
+//! | `isr t-0 by=1 to=1,2@5 [leader_epoch=0] [partition_epoch=0] [recovering]` | a leader says who is in sync |
 //! | `elect preferred [t-0]`, `elect unclean [t-0]` | elections, of all partitions if none is named |
 //! | `move t-0 to=3,4 [free]`, `move t-0 back` | reassignments |
 //! | `set t name=value`, `set all name=value` | settings of a topic or of all brokers; no value removes one |
@@ -25,7 +25,7 @@ use ottla_base::testing::{Command, Script, run_scripts};
 use ottla_base::{BrokerId, ClusterId, LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{
     Alteration, BrokerEpoch, Change, ConfigChange, Edit, EditOp, Elected, Election, Heartbeat,
-    Input, IsrChange, Mode, NewPartitions, NewTopic, Partition, Reassignment, Registration,
+    Input, IsrChange, Member, Mode, NewPartitions, NewTopic, Partition, Reassignment, Registration,
     ReplicationFactor, Reply, Resource, Settings,
 };
 
@@ -218,7 +218,7 @@ impl Story {
             partition,
             leader_epoch: LeaderEpoch(command.or("leader_epoch", current.0)),
             partition_epoch: command.or("partition_epoch", current.1),
-            isr: ids(command.need("to")),
+            isr: members(command.need("to")),
             recovered: !command.has("recovering"),
         }];
         let (reply, seen) = self.0.ask_and_follow(|token| Input::AlterPartitions {
@@ -441,6 +441,18 @@ fn errors<T, E: ToString>(results: &[Result<T, E>]) -> Vec<String> {
 fn partition(text: &str) -> (TopicName, PartitionId) {
     let (topic, index) = text.rsplit_once('-').unwrap();
     (TopicName::from(topic), PartitionId(index.parse().unwrap()))
+}
+
+/// As `2`, or as `2@5` in the epoch 5 of that broker.
+fn members(text: &str) -> Vec<Member> {
+    let members = text.split(',').map(|member| {
+        let (id, epoch) = member.split_once('@').unzip();
+        Member {
+            id: BrokerId(id.unwrap_or(member).parse().unwrap()),
+            epoch: epoch.map(|epoch| BrokerEpoch(epoch.parse().unwrap())),
+        }
+    });
+    members.collect()
 }
 
 fn ids(text: &str) -> Vec<BrokerId> {

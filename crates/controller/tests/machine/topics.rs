@@ -1,10 +1,12 @@
 //! Creating and deleting topics, and giving them more partitions.
 
-use crate::support::{Cluster, create, topic};
+use std::collections::BTreeSet;
+
+use crate::support::{Cluster, Wants, broker, create, topic};
 use ottla_base::{BrokerId, PartitionId, TopicId, TopicName};
 use ottla_controller::{
     AssignmentError, Change, CreatePartitionsError, CreateTopicError, DeleteTopicError, Input,
-    Mode, NewPartitions, NewTopic, PlacementError, Reply, TopicRef,
+    Mode, NewPartitions, NewTopic, PlacementError, Registration, Reply, TopicRef,
 };
 
 /// What creating `asked` answers in a cluster of brokers 1 and 2 that has the
@@ -394,4 +396,93 @@ fn topics_only_grow() {
     };
     let reply = Cluster::of(&[1]).ask(grow("x", 9, None));
     assert_eq!(reply, Reply::CreatePartitions(vec![Err(unknown)]));
+}
+
+/// Brokers in these racks, by rising id; `-` is one of which no rack is known.
+fn in_racks(racks: &str) -> Cluster {
+    let mut cluster = Cluster::empty();
+    for (id, rack) in (1..).zip(racks.chars()) {
+        let registration = Registration {
+            rack: (rack != '-').then(|| rack.to_string()),
+            ..broker(id, 1)
+        };
+        cluster.ask(|token| Input::RegisterBroker {
+            token,
+            broker: registration,
+        });
+        cluster.beat(id, Wants::Work);
+    }
+    cluster
+}
+
+/// The least and the most of what each broker has got.
+fn spread(count: impl Fn(BrokerId) -> usize, brokers: usize) -> (usize, usize) {
+    let ids = (1..).map(BrokerId).take(brokers);
+    let counts: Vec<_> = ids.map(count).collect();
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    (*least.unwrap(), *most.unwrap())
+}
+
+/// What Kafka's `StripedReplicaPlacer` promises: every partition is in as many racks as
+/// can be, on as many brokers as it has replicas, and all brokers lead as much; where
+/// racks are equally large they keep as much, too, give or take one.
+#[test]
+fn replicas_are_spread_over_racks_and_brokers() {
+    for (racks, factor) in [
+        ("aabbcc", 3),
+        ("aabbcc", 2),
+        ("abcabc", 3),
+        ("aabbcc", 4),
+        ("ab", 2),
+        ("aaabbb", 3),
+        ("aaaabc", 3),
+        ("------", 3),
+        ("aab--", 3),
+    ] {
+        let n = racks.len();
+        let all: BTreeSet<_> = racks.chars().collect();
+        let rack = |id: &BrokerId| racks.as_bytes()[usize::try_from(id.0 - 1).unwrap()];
+        let partitions = 12 * n;
+        let mut cluster = in_racks(racks);
+        cluster.ask(create(vec![NewTopic {
+            partitions: Some(i32::try_from(partitions).unwrap()),
+            replication_factor: Some(i16::try_from(factor).unwrap()),
+            ..topic("a")
+        }]));
+        let placed = cluster
+            .image()
+            .topic(&TopicName::from("a"))
+            .unwrap()
+            .clone();
+        for (id, partition) in placed.partitions() {
+            let what = format!("{racks} x {factor}: {id} is on {:?}", partition.replicas);
+            let brokers: BTreeSet<_> = partition.replicas.iter().collect();
+            let used: BTreeSet<_> = partition.replicas.iter().map(rack).collect();
+            assert_eq!(brokers.len(), factor, "{what}");
+            assert_eq!(used.len(), factor.min(all.len()), "{what}");
+        }
+        let each = || placed.partitions.iter();
+        let led = |id| {
+            each()
+                .filter(|partition| partition.leader == Some(id))
+                .count()
+        };
+        assert_eq!(spread(led, n), (12, 12), "{racks} x {factor} leaders");
+        let sizes: BTreeSet<_> = all
+            .iter()
+            .map(|rack| racks.chars().filter(|other| other == rack).count())
+            .collect();
+        if sizes.len() == 1 {
+            let kept = |id| {
+                each()
+                    .filter(|partition| partition.replicas.contains(&id))
+                    .count()
+            };
+            let (least, most) = spread(kept, n);
+            assert!(
+                12 * factor - 1 <= least && most <= 12 * factor + 1,
+                "{racks} x {factor}: {least} to {most} replicas"
+            );
+        }
+    }
 }

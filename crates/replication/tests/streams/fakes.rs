@@ -197,16 +197,18 @@ impl Leader {
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) link: Arc<Link>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Follower {
     pub(crate) fn of(leader: &Leader) -> Self {
         let node = NodeFake::new(FOLLOWER);
         let throttle = Arc::new(Throttle::new(u64::MAX));
-        let links = Links::new(node, Channels::default(), throttle);
+        let links = Links::new(node, Channels::default(), throttle.clone());
         links.set_address(LEADER, Some(leader.address.clone()));
         Self {
             link: links.to(LEADER),
+            throttle,
         }
     }
 
@@ -451,6 +453,7 @@ struct CopyState {
     batches: Vec<RecordBatch>,
     high_watermark: Offset,
     withheld: bool,
+    throttled: bool,
     asked: Vec<i64>,
 }
 
@@ -464,6 +467,7 @@ impl Copy {
                 batches: Vec::new(),
                 high_watermark: Offset(0),
                 withheld: false,
+                throttled: false,
                 asked: Vec::new(),
             }),
             link: Mutex::default(),
@@ -492,6 +496,10 @@ impl Copy {
     /// The same, and the leader is not asked.
     pub(crate) fn learns(&self, epoch: LeaderEpoch) {
         self.state.lock(|copy| copy.epoch = epoch);
+    }
+
+    pub(crate) fn throttle(&self) {
+        self.state.lock(|copy| copy.throttled = true);
     }
 
     /// Acknowledges nothing from now on.
@@ -618,7 +626,7 @@ impl Following for Copy {
     }
 
     fn is_throttled(&self) -> bool {
-        false
+        self.state.get(|copy| copy.throttled)
     }
 }
 

@@ -256,3 +256,46 @@ async fn throttled_replicas_are_sent_no_faster_than_that() {
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(900), "it took {took:?}");
 }
+
+#[tokio::test]
+async fn throttled_copies_ask_for_no_more_than_that_together() {
+    const COPIES: i32 = 20;
+    let logs = (0..COPIES).map(|at| (partition(at), LogFake::of(20, 1_000)));
+    let leader = Leader::start(LIMITS, logs).await;
+    let follower = Follower::of(&leader);
+    follower.throttle.set_rate(200_000);
+    let began = tokio::time::Instant::now();
+    let copies: Vec<_> = (0..COPIES).map(|_| Copy::new()).collect();
+    for (copy, at) in copies.iter().zip(0..) {
+        copy.throttle();
+        follower.follow(partition(at), copy);
+    }
+    for copy in &copies {
+        copy.reaches(20).await;
+    }
+    // 428 kB: one second's worth may pass at once, and one portion too early.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1_000), "it took {took:?}");
+    assert!(took <= Duration::from_millis(2_500), "it took {took:?}");
+}
+
+/// Whoever has everything asks, and is counted, for nothing.
+#[tokio::test]
+async fn throttled_copies_that_have_everything_hold_up_no_other() {
+    const COPIES: i32 = 200;
+    let empty = (1..COPIES).map(|at| (partition(at), LogFake::of(0, 0)));
+    let logs = empty.chain([(partition(COPIES), LogFake::of(20, 1_000))]);
+    let leader = Leader::start(LIMITS, logs).await;
+    let follower = Follower::of(&leader);
+    follower.throttle.set_rate(200_000);
+    let began = tokio::time::Instant::now();
+    let copies: Vec<_> = (0..COPIES).map(|_| Copy::new()).collect();
+    for (copy, at) in copies.iter().zip(1..) {
+        copy.throttle();
+        follower.follow(partition(at), copy);
+    }
+    copies.last().expect("some").reaches(20).await;
+    // Alone the portions that they ask for would take 16 seconds.
+    let took = began.elapsed();
+    assert!(took <= Duration::from_millis(5_000), "it took {took:?}");
+}

@@ -905,7 +905,7 @@ impl ClusterWorld {
                 partition,
                 leader_epoch,
                 partition_epoch,
-                isr,
+                isr: isr.into_iter().map(Into::into).collect(),
                 recovered: true,
             },
             attempts: 0,

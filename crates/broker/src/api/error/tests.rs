@@ -208,6 +208,11 @@ fn of_replicas(table: &mut String) {
         AlterPartitionError::Recovering,
         AlterPartitionError::Recovered,
         AlterPartitionError::Ineligible { broker },
+        AlterPartitionError::StaleMember {
+            broker,
+            said: BrokerEpoch(1),
+            current: BrokerEpoch(2),
+        },
         AlterPartitionError::NewLeaderElected,
     ];
     rows(table, &alter);

@@ -90,6 +90,8 @@ pub(crate) struct Writer {
     /// Where it happened was not the place to end the store.
     fatal: Option<Fatal>,
     spares: Vec<PathBuf>,
+    /// The last file ended because it was full, or more is stored than a file holds.
+    wants_spares: bool,
     /// A flush of the index that was begun, and where a replay begins after it. It ends
     /// when the index has been copied.
     flushing: Option<Flush>,
@@ -224,6 +226,7 @@ impl Writer {
             house_kept: Instant::now(),
             fatal: None,
             spares: start.spares,
+            wants_spares: true,
             flushing: None,
             flushes: start.flushes,
             flushed: start.flushed,
@@ -581,7 +584,10 @@ impl Writer {
         self.finish_group()?;
         match self.extend(needed)? {
             Room::Found => Ok(Room::Found),
-            Room::Full => self.roll(needed),
+            Room::Full => {
+                self.wants_spares = true;
+                self.roll(needed)
+            }
         }
     }
 
@@ -891,12 +897,10 @@ impl Writer {
         let Some(file) = self.shared.remove_file(number) else {
             return Ok(());
         };
-        // A reader that still holds it must not see it filled anew. Nobody keeps more for
-        // later than is stored.
+        // A reader that still holds it must not see it filled anew.
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
-        let is_small = u64::from(self.options.file_bytes) > self.fold.live_bytes();
-        let keep = is_free && is_whole && !is_small && self.spares.len() < SPARES_MAX;
+        let keep = is_free && is_whole && self.wants_spares && self.spares.len() < SPARES_MAX;
         if keep {
             self.spares.extend(file.retire(&self.options.disk, keep)?);
         } else {

@@ -510,7 +510,9 @@ impl Story {
                 self.ends.disk_errors += 1;
             }
         }
-        if !has_failed && self.rng.chance(20) {
+        // Only the rewrite job may have noticed that there is no power.
+        let is_whole = !has_failed && !self.disk.is_without_power();
+        if is_whole && self.rng.chance(20) {
             return self.close(store);
         }
         let end = if self.disk.is_without_power() || self.rng.chance(60) {

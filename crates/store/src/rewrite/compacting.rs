@@ -185,7 +185,12 @@ impl Learning {
         let mut rows = shared.index.rows(&first, &end, ReadMode::Blocking)?;
         let mut current = rows.first()?;
         while let Some((_, value)) = current {
-            producers.add(&IndexRow::parse(value)?.header);
+            let header = IndexRow::parse(value)?.header;
+            // What is not committed may be cut off again, and then the one before counts.
+            if header.next_offset() > self.due.rules.until {
+                break;
+            }
+            producers.add(&header);
             current = rows.next()?;
         }
         Ok(Some(Pass {

@@ -97,6 +97,7 @@ impl Writer {
     /// than it must be.
     fn seal(&mut self) -> Result<(), Fatal> {
         if u64::from(self.options.file_bytes) > self.fold.live_bytes() {
+            self.wants_spares = false;
             self.remove_spares()?;
         }
         self.first_bytes = FILE_BYTES_RESTED;

@@ -195,6 +195,13 @@ impl Partition {
         }
     }
 
+    /// Where to cut a store once more that ends at `end`, after a recovery: an earlier cut
+    /// lay within a batch, which is gone whole.
+    pub fn excess(&self, end: Offset) -> Option<Offset> {
+        let ours = self.log.hard.end;
+        (ours < end).then_some(ours)
+    }
+
     /// For the API of that name.
     pub fn describe_producers(&self) -> impl Iterator<Item = ActiveProducer> {
         self.log.hard.producers.active()

@@ -163,8 +163,13 @@ impl Broker {
         self.next_incarnation += 1;
         self.store.attach(log, incarnation, self.ear.listener(tp));
         self.store.drain();
-        let shadow = Shadow::load(&self.store, log);
+        let mut shadow = Shadow::load(&self.store, log);
         let machine = shadow.recover(now, self.id, self.settings);
+        if let Some(to) = machine.excess(shadow.end) {
+            shadow.end = to;
+            self.store.submit(Op::Truncate { log, to });
+            self.store.drain();
+        }
         let cell = Cell {
             published: machine.view(),
             partition: machine,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ottla_base::{BrokerId, Millis};
 use ottla_partition::{CHECKPOINT_KEY, Partition, Recovery, Settings};
 use ottla_protocol::records::{BatchError, Record};
-use ottla_store::{LogId, LogStore, ReadError, ReadMode, ReadOutcome};
+use ottla_store::{LogId, LogStore, Op, ReadError, ReadMode, ReadOutcome};
 use tracing::warn;
 
 /// Batch headers that recovery takes from the index at once.
@@ -23,7 +23,7 @@ pub enum RecoverError {
 }
 
 /// Recovers the partition whose log is `log`: its last checkpoint, then the
-/// headers behind it.
+/// headers behind it. The log ends where the partition does after that.
 pub(crate) fn recover(
     store: &dyn LogStore,
     log: LogId,
@@ -47,7 +47,12 @@ pub(crate) fn recover(
         }
         headers.iter().for_each(|header| recovery.feed(header));
     }
-    Ok(recovery.finish(now, broker, settings))
+    let partition = recovery.finish(now, broker, settings);
+    if let Some(to) = partition.excess(bounds.end) {
+        store.submit(Op::Truncate { log, to });
+        store.drain();
+    }
+    Ok(partition)
 }
 
 /// Hands every record of a log to `apply`: key and value. Blocks on the disk.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_store::Op;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
@@ -75,7 +74,7 @@ pub(crate) async fn after_cuts(
         let recover = move || {
             reviver.store.drain();
             for cell in cells {
-                match revive_cut(&reviver, &cell) {
+                match revive(&reviver, &cell) {
                     // It may have been told to lead in the meantime.
                     Ok(()) => metadata::host_again(&reviver, &cell),
                     Err(failure) => {
@@ -86,21 +85,6 @@ pub(crate) async fn after_cuts(
         };
         broker.read_pool.run(recover).await;
     }
-}
-
-/// The same after a cut, which may lie within a batch: the batch is gone whole, and the
-/// log ends before it.
-fn revive_cut(broker: &Broker, cell: &Arc<Cell>) -> Result<(), RecoverError> {
-    let settings = broker.settings().partition(&cell.config());
-    let now = broker.clock.now();
-    let partition = recover(&*cell.store, cell.log, now, broker.id, settings)?;
-    let (log, to) = (cell.log, partition.view().end);
-    if to < cell.store.bounds(log)?.end {
-        cell.store.submit(Op::Truncate { log, to });
-        cell.store.drain();
-    }
-    cell.restart(partition);
-    Ok(())
 }
 
 /// Recovers the partition from what its log holds.

@@ -41,6 +41,8 @@ struct Stream {
     broken: bool,
     /// When the last message to each end arrives.
     last: BTreeMap<BrokerId, Millis>,
+    /// When the last one arrives that none overtakes.
+    settled: BTreeMap<BrokerId, Millis>,
 }
 
 /// What travels on a stream: `FromFollower` and `FromLeader`.
@@ -83,11 +85,11 @@ pub(crate) enum Message {
     },
 }
 
-/// Whether a message may overtake those before it, where messages do.
+/// Whether a message may overtake those before it and be overtaken, where messages do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Free,
-    /// It speaks of what was sent before.
+    /// It speaks of what was sent before, and what is sent later builds on it.
     AfterAll,
 }
 
@@ -179,6 +181,7 @@ impl Links {
             number: self.last_number,
             broken: false,
             last: BTreeMap::new(),
+            settled: BTreeMap::new(),
         };
         self.streams.insert((follower, leader), stream);
         self.last_number
@@ -227,7 +230,7 @@ impl Links {
         let from = if to == leader { follower } else { leader };
         let arrives = self.deliver(rng, Place::Broker(from), Place::Broker(to));
         let again = self.disorder && order == Order::Free && rng.chance(5);
-        let again = again.then(|| self.delay(rng));
+        let mut again = again.then(|| self.delay(rng));
         let Some(stream) = self.streams.get_mut(&(follower, leader)) else {
             return Passage::Nowhere;
         };
@@ -240,10 +243,16 @@ impl Links {
             return Passage::Breaks { number };
         };
         let last = stream.last.entry(to).or_default();
+        let settled = stream.settled.entry(to).or_default();
+        delay = delay.max(settled.since(now));
+        again = again.map(|again| again.max(delay));
         if !self.disorder || order == Order::AfterAll {
             delay = delay.max(last.since(now));
         }
-        *last = now.plus_ms(delay.max(again.unwrap_or(0))).max(*last);
+        if order == Order::AfterAll {
+            *settled = now.plus_ms(delay);
+        }
+        *last = now.plus_ms(again.unwrap_or(delay)).max(*last);
         let after_ms = std::iter::once(delay).chain(again).collect();
         Passage::Arrives { number, after_ms }
     }

@@ -128,8 +128,7 @@ impl Partition {
             Role::Leader(leader) => leader.next_deadline(&self.settings, &self.log),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
         };
-        let deletions = self.deletions.next_deadline(self.log.durable_start);
-        let deadlines = [replies, deletions, self.expire_at];
+        let deadlines = [replies, self.deletions.next_deadline(), self.expire_at];
         deadlines.into_iter().flatten().min()
     }
 
@@ -436,6 +435,7 @@ impl Partition {
     }
 
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
             // Where too few are in sync, one of the others may lead next.
             if leader
@@ -449,7 +449,6 @@ impl Partition {
             leader.release(&self.settings, &self.log, out);
             leader.expire(now, out);
         }
-        self.deletions.expire(now, self.log.durable_start, out);
     }
 
     fn expire_producers(&mut self, now: Millis, out: &mut Vec<Effect>) {

@@ -23,6 +23,10 @@ use super::{Cx, Handler, Refusal, leading_cell};
 /// Stands for the high watermark.
 const EVERYTHING: i64 = -1;
 
+/// Kafka carries out the leader's part whatever time it is given, and a client may give
+/// none; here that part ends with the log's new start on disk.
+const OWN_PART_MS_MIN: i32 = 5_000;
+
 #[derive(Debug)]
 pub(super) struct DeleteRecords;
 
@@ -36,7 +40,8 @@ impl Handler for DeleteRecords {
         cx: Cx,
         request: DeleteRecordsRequest,
     ) -> Result<DeleteRecordsResponse, Refusal> {
-        let deadline = cx.broker.clock.now().plus_ms(request.timeout_ms.into());
+        let timeout_ms = request.timeout_ms.max(OWN_PART_MS_MIN);
+        let deadline = cx.broker.clock.now().plus_ms(timeout_ms.into());
         let topics = request.topics.into_iter();
         // All are under way before the first is waited for.
         let started: Vec<_> = topics.map(|topic| start(&cx, topic, deadline)).collect();

@@ -239,16 +239,34 @@ async fn inc_065_an_epoch_ends_where_the_next_begins() {
 }
 
 async fn delete(client: &mut Client, version: i16, topic: &str, before: i64) -> (i16, i64) {
+    delete_within(5_000, client, version, topic, before).await
+}
+
+async fn delete_within(
+    timeout_ms: i32,
+    client: &mut Client,
+    version: i16,
+    topic: &str,
+    before: i64,
+) -> (i16, i64) {
     let partition = DeleteRecordsPartition::default().with_offset(before);
     let topic = DeleteRecordsTopic::default()
         .with_name(text(topic).into())
         .with_partitions(vec![partition]);
     let request = DeleteRecordsRequest::default()
-        .with_timeout_ms(5_000)
+        .with_timeout_ms(timeout_ms)
         .with_topics(vec![topic]);
     let response = client.call(version, request).await;
     let result = &response.topics[0].partitions[0];
     (result.error_code, result.low_watermark)
+}
+
+#[tokio::test]
+async fn records_are_deleted_where_a_client_gives_no_time() {
+    let broker = TestBroker::start().await;
+    let mut client = client(&broker).await;
+    assert_eq!(delete_within(0, &mut client, 2, "t", 1).await, (0, 1));
+    assert_eq!(delete_within(-1, &mut client, 2, "t", 2).await, (0, 2));
 }
 
 #[tokio::test]

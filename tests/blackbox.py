@@ -17,6 +17,7 @@ from compat.places import ottla_binary  # noqa: E402
 
 KAFKA_FOLDER = os.environ.get('KAFKA_FOLDER')
 START_SECONDS = 60 if KAFKA_FOLDER else 10
+STOP_SECONDS = 60 if KAFKA_FOLDER else 2.0
 
 
 class Broker:
@@ -89,11 +90,11 @@ class Broker:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, number=signal.SIGTERM, within=2.0) -> float:
-        """Asks it to end; returns how long that took."""
+    def stop(self, number=signal.SIGTERM, within=STOP_SECONDS) -> float:
+        """Asks it to end; returns how long that took, which is no longer than this."""
         begun = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(timeout=60 if KAFKA_FOLDER else within)
+        self.process.wait(timeout=max(within, STOP_SECONDS))
         return time.monotonic() - begun
 
     def restart_after_kill(self) -> 'Broker':
@@ -112,6 +113,10 @@ class Broker:
 
     def connect(self, timeout=10.0) -> socket.socket:
         return socket.create_connection(('127.0.0.1', self.port), timeout=timeout)
+
+    def connect_to_leader(self, topic) -> socket.socket:
+        """To whoever leads the first partition of a topic."""
+        return self.connect()
 
     def discard(self) -> None:
         if self.is_running():

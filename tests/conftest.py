@@ -9,24 +9,29 @@ from blackbox import KAFKA_FOLDER, Broker
 from checker import Checker
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
+from nodes import Cluster
 
 TOLD = pytest.StashKey[list]()
 PANIC_WORDS = ('panicked at', 'stack overflow', 'memory allocation of')
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
+        if config.getoption('nodes') > 1 and (alone := item.get_closest_marker('one_node')):
+            item.add_marker(pytest.mark.skip(reason=alone.args[0]))
         if KAFKA_FOLDER and item.get_closest_marker('ours'):
             item.add_marker(pytest.mark.skip(reason='about our own binary'))
 
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'ours: asks for something that only our binary does')
+    config.addinivalue_line('markers', 'one_node(why): has nothing to ask a cluster, or starts one itself')
     config.addinivalue_line('markers', 'faults(few, most): tells stories of at most so many faults, so few by default')
     config.stash[TOLD] = []
 
 
 def pytest_addoption(parser):
+    parser.addoption('--nodes', type=int, choices=[1, 3], default=1, help='clusters of so many in the place of each broker')
     parser.addoption('--count', type=int, help='how many faults: power losses, kills')
     parser.addoption('--seed', type=int, help='of the first story, which chooses its settings and moments')
 
@@ -55,7 +60,16 @@ def tell(request):
 
 
 @pytest.fixture
-def make_broker(tmp_path):
+def make_broker(request, make_node):
+    """Makes brokers that are gone after the case, and with --nodes clusters of them."""
+    nodes = request.config.getoption('nodes')
+    if nodes == 1 or request.node.get_closest_marker('one_node'):
+        return make_node
+    return lambda settings=None: Cluster(make_node, nodes, settings)
+
+
+@pytest.fixture
+def make_node(tmp_path):
     """Makes brokers that are gone after the case, and fails it if one of them
     panicked or its log says so."""
     made = []

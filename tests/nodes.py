@@ -2,6 +2,8 @@
 directory and ports of its own."""
 
 import contextlib
+import signal
+import socket
 import time
 
 from blackbox import KAFKA_FOLDER, Broker, free_port
@@ -10,6 +12,8 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaError
 
 FORM_SECONDS = 120 if KAFKA_FOLDER else 20
+# Whoever stops last has nobody left to hand over to, and looks for one.
+STOP_SECONDS = 90 if KAFKA_FOLDER else 20
 
 
 class Nodes:
@@ -106,3 +110,50 @@ class Nodes:
                 outputs = '\n'.join(f'--- node {at}\n{node.output()[-3000:]}' for at, node in enumerate(self.nodes, 1))
                 raise AssertionError(f'{why()} within {within} s\n{outputs}')
             time.sleep(0.05)
+
+
+class Cluster(Nodes):
+    """Nodes in the place of one broker: what a case does to its broker happens to all
+    of them at once."""
+
+    @property
+    def address(self) -> str:
+        return ','.join(super().address)
+
+    def launch(self) -> None:
+        for node in self.nodes:
+            node.launch()
+
+    def kill(self) -> None:
+        for node in self.nodes:
+            node.process.kill()
+        for node in self.nodes:
+            node.process.wait()
+
+    def restart_after_kill(self) -> 'Cluster':
+        self.kill()
+        return self.start()
+
+    def stop(self) -> float:
+        begun = time.monotonic()
+        for node in self.nodes:
+            node.process.send_signal(signal.SIGTERM)
+        for node in self.nodes:
+            node.process.wait(timeout=STOP_SECONDS)
+        return time.monotonic() - begun
+
+    def is_running(self) -> bool:
+        return all(node.is_running() for node in self.nodes)
+
+    def output(self) -> str:
+        return '\n'.join(node.output() for node in self.nodes)
+
+    def memory(self) -> int:
+        """Resident bytes of the largest."""
+        return max(node.memory() for node in self.nodes)
+
+    def connect(self, timeout=10.0) -> socket.socket:
+        return self.nodes[0].connect(timeout)
+
+    def connect_to_leader(self, topic) -> socket.socket:
+        return self.node(self.leader(topic)).connect()

@@ -12,12 +12,12 @@ from kafka.errors import KafkaError, NotEnoughReplicasError
 from kafka.structs import OffsetAndMetadata
 from nodes import Nodes
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.one_node('starts a cluster itself')]
 
 
 @pytest.fixture
-def nodes(make_broker):
-    return Nodes(make_broker).start()
+def nodes(make_node):
+    return Nodes(make_node).start()
 
 
 class Load(threading.Thread):

@@ -15,6 +15,8 @@ import pytest
 FEW = 3
 ROUNDS = pathlib.Path(__file__).parent / 'cluster' / 'rounds.py'
 
+pytestmark = pytest.mark.one_node('starts a cluster itself')
+
 
 @pytest.mark.ours
 @pytest.mark.faults(FEW, 12)

@@ -15,6 +15,8 @@ DISK_MEBIBYTES = 160
 # The broker keeps some 64 MiB for its index.
 TIGHT_MEBIBYTES, BALLAST_MEBIBYTES = 112, 30
 
+pytestmark = pytest.mark.one_node('about the disk of one process')
+
 
 @pytest.fixture
 def small_disk(request):

@@ -17,6 +17,7 @@ from blackbox import ottla_binary
 from kafka.errors import KafkaError
 
 ours = pytest.mark.ours
+pytestmark = pytest.mark.one_node('about the life of one process')
 
 
 def ended(broker, within=10):

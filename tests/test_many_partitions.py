@@ -15,6 +15,8 @@ LARGE = {f'large-{number}': 1485 for number in range(2)}
 SMALL = {f'small-{number}': 1 for number in range(30)}
 PLACES = [TopicPartition(topic, number) for topic, count in (LARGE | SMALL).items() for number in range(count)]
 
+pytestmark = pytest.mark.one_node('about what one process holds')
+
 
 def few_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS_MAX, DESCRIPTORS_MAX))

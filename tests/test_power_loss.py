@@ -18,6 +18,8 @@ MEBIBYTE = 1 << 20
 SAFE = {'log.flush.interval.messages': '1'} if KAFKA_FOLDER else {}
 UNSAFE = {} if KAFKA_FOLDER else {'ottla.flush.policy': 'page-cache'}
 
+pytestmark = pytest.mark.one_node('about the disk of one process')
+
 
 def lose_power(broker, drive, checker, chance):
     """Loses power under load, sometimes again while the broker recovers from

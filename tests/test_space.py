@@ -17,7 +17,7 @@ SETTINGS = {'ottla.commit.file.bytes': str(MEBIBYTE), 'log.retention.check.inter
 WITHIN = 60
 OVERHEAD = 9
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.one_node('about the disk of one process')]
 
 
 def used(broker):

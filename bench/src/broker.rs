@@ -1,9 +1,9 @@
-//! The broker that is measured: started here in an empty directory, or one that
-//! runs already.
+//! The broker that is measured, or the cluster of them: started here in an empty
+//! directory, or one that runs already.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::frames::{Acks, Connection, PreparedProduce};
 use crate::kind::Kind;
+use crate::node::Node;
 use crate::process;
 
 const START_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(40);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the programs are that are started.
 #[derive(Debug, Clone)]
@@ -31,27 +34,33 @@ pub(crate) struct Programs {
     pub(crate) settings: Vec<String>,
 }
 
-/// Dropping it ends the process and removes its data.
+/// Dropping it ends every process and removes their data.
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) kind: Kind,
+    /// Of every node, with commas in between.
     pub(crate) address: String,
-    /// Empty when nobody knows it.
+    /// One of each node, in the order of their ids, which begin with 1. Empty when
+    /// nobody knows them.
     pub(crate) pids: Vec<u32>,
     pub(crate) programs: Programs,
-    /// `peers/run`, or Ottla itself; none while it is stopped.
-    child: Option<Child>,
+    /// Empty for one that runs already.
+    nodes: Vec<Node>,
+    /// `peers/run`, or every node of Ottla; empty while it is stopped.
+    children: Vec<Child>,
     home: TempDir,
 }
 
 impl Broker {
     /// One that is not started yet, with an empty directory.
-    pub(crate) fn new(kind: &Kind, programs: &Programs) -> Result<Self> {
-        let (address, pids) = match kind {
-            Kind::Running { address, pid } => (address.clone(), Vec::from_iter(*pid)),
+    pub(crate) fn new(kind: &Kind, nodes: usize, programs: &Programs) -> Result<Self> {
+        ensure!(nodes == 1 || kind.forms_clusters(), "it is one node");
+        let (address, pids, nodes) = match kind {
+            Kind::Running { address, pid } => (address.clone(), Vec::from_iter(*pid), Vec::new()),
             Kind::Ottla(_) | Kind::Kafka(_) | Kind::Tansu | Kind::Noida => {
-                let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                (format!("127.0.0.1:{port}"), Vec::new())
+                let nodes = Node::some(nodes)?;
+                let addresses: Vec<String> = nodes.iter().map(Node::address).collect();
+                (addresses.join(","), Vec::new(), nodes)
             }
         };
         Ok(Self {
@@ -59,49 +68,78 @@ impl Broker {
             address,
             pids,
             programs: programs.clone(),
-            child: None,
+            nodes,
+            children: Vec::new(),
             home: home()?,
         })
     }
 
+    fn is_cluster(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    /// How many copies of everything it keeps.
+    pub(crate) fn replicas(&self) -> i32 {
+        i32::try_from(self.nodes.len().max(1)).expect("a few nodes")
+    }
+
     /// Starts the process and returns how long it took from there to the first
-    /// acknowledged record.
+    /// acknowledged record, or until a cluster has all its nodes.
     pub(crate) fn start(&mut self, topic: &str) -> Result<Duration> {
-        ensure!(self.child.is_none(), "the broker runs already");
+        ensure!(self.children.is_empty(), "the broker runs already");
         let begun = Instant::now();
-        self.child = self.spawn()?;
-        self.await_acknowledgement(topic)?;
+        self.spawn()?;
+        match (self.is_cluster(), self.kind.peer()) {
+            (false, _) => self.await_acknowledgement(topic)?,
+            (true, None) => self.await_members()?,
+            (true, Some(_)) => {
+                let ready = self.when_ready()?;
+                (self.address, self.pids) = (ready.address, ready.pids);
+                return Ok(begun.elapsed());
+            }
+        }
         let acknowledged = Instant::now();
         if self.kind.peer().is_none() {
-            let child = self.child.as_ref().map(Child::id);
-            self.pids = child.map_or_else(|| self.pids.clone(), |pid| vec![pid]);
+            if !self.children.is_empty() {
+                self.pids = self.children.iter().map(Child::id).collect();
+            }
             return Ok(acknowledged - begun);
         }
         // What makes it ready to start, such as formatting its directory, is
         // not its own start: the time is counted from that of its process.
-        self.pids = self.pids_when_ready()?;
+        self.pids = self.when_ready()?.pids;
         let pid = self.pids.first().context("no process id")?;
         let age = process::age(*pid)?;
         Ok(age.saturating_sub(acknowledged.elapsed()))
     }
 
-    fn spawn(&self) -> Result<Option<Child>> {
-        let mut command = match (&self.kind, self.kind.peer()) {
-            (Kind::Running { .. }, _) => return Ok(None),
-            (_, Some(peer)) => self.peer_command(peer),
-            (_, None) => self.ottla_command(),
+    fn spawn(&mut self) -> Result<()> {
+        let commands = match (&self.kind, self.kind.peer()) {
+            (Kind::Running { .. }, _) => Vec::new(),
+            (_, Some(peer)) => vec![self.peer_command(peer)],
+            (_, None) => self
+                .nodes
+                .iter()
+                .map(|own| self.ottla_command(own))
+                .collect(),
         };
-        let child = command.stdin(Stdio::null()).spawn();
-        let program = command.get_program().display();
-        Ok(Some(child.with_context(|| format!("starting {program}"))?))
+        for mut command in commands {
+            let child = command.stdin(Stdio::null()).spawn();
+            let program = command.get_program().display();
+            let child = child.with_context(|| format!("starting {program}"))?;
+            self.children.push(child);
+        }
+        Ok(())
     }
 
-    fn ottla_command(&self) -> Command {
+    fn ottla_command(&self, own: &Node) -> Command {
         let mut command = ends_with_us(&self.programs.ottla);
         command.arg("serve").arg("--data");
-        command.arg(self.home.path().join("data"));
-        command.args(["--log", "warn", "--set"]);
-        command.arg(format!("listeners=PLAINTEXT://{}", self.address));
+        command.arg(self.home.path().join(format!("data-{}", own.id)));
+        command.args(["--log", "warn"]);
+        for setting in own.settings(&self.nodes) {
+            command.arg("--set").arg(setting);
+        }
         for setting in self.kind.settings() {
             command.args(["--set", setting]);
         }
@@ -115,8 +153,15 @@ impl Broker {
     fn peer_command(&self, peer: &str) -> Command {
         let mut command = ends_with_us(&self.programs.peers.join("run"));
         command.arg(peer).arg("--dir").arg(self.home.path());
-        let port = self.address.rsplit(':').next();
-        command.arg("--port").args(port);
+        if let Some(first) = self.nodes.first() {
+            command.arg("--port").arg(first.port.to_string());
+        }
+        if self.is_cluster() {
+            command.arg("--nodes").arg(self.nodes.len().to_string());
+        }
+        for setting in Node::settings_of_all(&self.nodes) {
+            command.arg("--set").arg(setting);
+        }
         for setting in self.kind.settings() {
             command.args(["--set", setting]);
         }
@@ -141,29 +186,54 @@ impl Broker {
         }
     }
 
-    fn check_that_it_lives(&mut self) -> Result<()> {
-        let Some(child) = &mut self.child else {
-            return Ok(());
-        };
-        let Some(status) = child.try_wait()? else {
-            return Ok(());
-        };
-        let mut said = String::new();
-        if let Some(errors) = &mut child.stderr {
-            errors.read_to_string(&mut said)?;
+    /// Until every node says that all of them are there.
+    fn await_members(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        for number in 0..self.nodes.len() {
+            while self.members(number) < self.nodes.len() {
+                ensure!(begun.elapsed() < START_WITHIN, "they form no cluster");
+                self.check_that_it_lives()?;
+                thread::sleep(LOOK_EVERY);
+            }
         }
-        if said.is_empty() {
-            write!(said, "it ended with {status}")?;
-        }
-        bail!("{}", said.trim())
+        Ok(())
     }
 
-    /// Reads the line `ready ADDRESS pid=PID,...` of `peers/run`.
-    fn pids_when_ready(&mut self) -> Result<Vec<u32>> {
-        let output = self.child.as_mut().and_then(|child| child.stdout.take());
+    /// How many brokers serve, as one node has it.
+    fn members(&self, number: usize) -> usize {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.nodes[number].address());
+        config.set("log_level", "0");
+        let asked = config.create::<BaseConsumer>();
+        let known = asked.and_then(|asked| asked.fetch_metadata(None, ANSWER_WITHIN));
+        known.map_or(0, |known| known.brokers().len())
+    }
+
+    fn check_that_it_lives(&mut self) -> Result<()> {
+        for child in &mut self.children {
+            let Some(status) = child.try_wait()? else {
+                continue;
+            };
+            let mut said = String::new();
+            if let Some(errors) = &mut child.stderr {
+                errors.read_to_string(&mut said)?;
+            }
+            if said.is_empty() {
+                write!(said, "it ended with {status}")?;
+            }
+            bail!("{}", said.trim())
+        }
+        Ok(())
+    }
+
+    /// Reads the line `ready ADDRESS,... pid=PID,...` of `peers/run`.
+    fn when_ready(&mut self) -> Result<Ready> {
+        let output = self.children.first_mut();
+        let output = output.and_then(|child| child.stdout.take());
         let mut line = String::new();
         BufReader::new(output.context("no output")?).read_line(&mut line)?;
-        pids(&line).with_context(|| format!("'{}' is no ready line", line.trim()))
+        self.check_that_it_lives()?;
+        Ready::read(&line).with_context(|| format!("'{}' is no ready line", line.trim()))
     }
 
     /// Starts it once more, with none of what it had stored or remembered.
@@ -180,30 +250,43 @@ impl Broker {
 
     /// Lets it finish what a stop makes it do.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
-            return Ok(());
-        };
-        // It may have ended by itself.
-        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
-        let begun = Instant::now();
-        while child.try_wait()?.is_none() {
-            if begun.elapsed() > STOP_WITHIN {
-                child.kill()?;
-                child.wait()?;
-                bail!("it did not stop within {} s", STOP_WITHIN.as_secs());
-            }
-            thread::sleep(LOOK_EVERY);
+        let mut children = mem::take(&mut self.children);
+        for child in &children {
+            // It may have ended by itself.
+            let _ = kill_process(Pid::from_child(child), Signal::TERM);
         }
+        let begun = Instant::now();
+        let mut in_time = true;
+        for child in &mut children {
+            while child.try_wait()?.is_none() {
+                if begun.elapsed() > STOP_WITHIN {
+                    in_time = false;
+                    child.kill()?;
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+        ensure!(
+            in_time,
+            "it did not stop within {} s",
+            STOP_WITHIN.as_secs()
+        );
         Ok(())
     }
 
     /// Ends it as a crash would.
     pub(crate) fn kill(&mut self) -> Result<()> {
         for pid in &self.pids {
-            let pid = Pid::from_raw(i32::try_from(*pid)?).context("a process id of 0")?;
-            kill_process(pid, Signal::KILL)?;
+            kill_at_once(*pid)?;
         }
         self.stop()
+    }
+
+    /// Ends one of its nodes as a crash would.
+    pub(crate) fn kill_node(&self, id: i32) -> Result<()> {
+        let index = usize::try_from(id - 1)?;
+        let pid = self.pids.get(index).context("no node of that id")?;
+        kill_at_once(*pid)
     }
 
     /// librdkafka's settings for this broker.
@@ -221,6 +304,11 @@ impl Drop for Broker {
     }
 }
 
+fn kill_at_once(pid: u32) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("a process id of 0")?;
+    Ok(kill_process(pid, Signal::KILL)?)
+}
+
 fn home() -> Result<TempDir> {
     Ok(TempDir::with_prefix("ottla-bench-")?)
 }
@@ -232,9 +320,22 @@ fn ends_with_us(program: &Path) -> Command {
     command
 }
 
-fn pids(ready: &str) -> Option<Vec<u32>> {
-    let (_, pids) = ready.trim().strip_prefix("ready ")?.split_once(" pid=")?;
-    pids.split(',').map(|pid| pid.parse().ok()).collect()
+/// What `peers/run` says of what it started.
+#[derive(Debug, PartialEq, Eq)]
+struct Ready {
+    address: String,
+    pids: Vec<u32>,
+}
+
+impl Ready {
+    fn read(line: &str) -> Option<Self> {
+        let (address, pids) = line.trim().strip_prefix("ready ")?.split_once(" pid=")?;
+        let pids = pids.split(',').map(|pid| pid.parse().ok());
+        Some(Self {
+            address: address.to_owned(),
+            pids: pids.collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// What the program says of its version.
@@ -259,7 +360,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ready_line_names_every_process() {
+    fn a_ready_line_names_every_address_and_process() {
+        let ready = |address: &str, pids: &[u32]| {
+            Some(Ready {
+                address: address.to_owned(),
+                pids: pids.to_vec(),
+            })
+        };
         let read = [
             "ready 127.0.0.1:40143 pid=4711\n",
             "ready 127.0.0.1:1,127.0.0.1:2 pid=7,8\n",
@@ -267,7 +374,14 @@ mod tests {
             "skipped: kafka: there is no Java 17\n",
             "",
         ]
-        .map(pids);
-        assert_eq!(read, [Some(vec![4711]), Some(vec![7, 8]), None, None, None]);
+        .map(Ready::read);
+        let expected = [
+            ready("127.0.0.1:40143", &[4711]),
+            ready("127.0.0.1:1,127.0.0.1:2", &[7, 8]),
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(read, expected);
     }
 }

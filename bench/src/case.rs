@@ -12,10 +12,11 @@ use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::{Figure, Figures};
 use crate::produce::{self, Acks};
-use crate::{bare, cold, compact, consume, latency, life, many, perf_test};
+use crate::{bare, cold, compact, consume, failover, latency, life, many, perf_test};
 
 const MANY_PARTITIONS: i32 = 1000;
 const FIVE_GIBIBYTES: u32 = 5 * 1024;
+pub(crate) const NODES_OF_A_CLUSTER: usize = 3;
 
 /// In the order in which one broker is given them: its memory when idle is
 /// looked at before any load, its memory under load in the first load.
@@ -73,6 +74,13 @@ pub(crate) enum Case {
     ColdRead,
     /// 1,000 records of 1 KiB a second, acks=all, idempotent, no linger, with and without a client of bare frames that reads 2 GiB of other partitions again and again, none of it from memory; to be reached: half as much again at most in the p99
     OldReader,
+    /// Pipelined produce of 1 KiB records to three nodes, three replicas of which two must be in sync, acks=all, idempotent; processor and memory of all three
+    #[value(name = "cluster-1kib-acks-all")]
+    Cluster1kAll,
+    /// One 1 KiB record at a time to the same three nodes, acks=all, idempotent, no linger
+    ClusterAck,
+    /// One 1 KiB record at a time to one partition of the same three nodes, acks=all, idempotent, no linger, and kill -9 of its leader
+    ClusterFailover,
 }
 
 impl Case {
@@ -107,6 +115,37 @@ impl Case {
             Self::Compaction => compact::ten_million(load, broker),
             Self::ColdRead => cold::one_of_a_thousand(broker),
             Self::OldReader => cold::beside_a_producer(load, broker),
+            Self::Cluster1kAll => pipelined(load, broker, 1024, Acks::AllIdempotent),
+            Self::ClusterAck => Ok(produce::one_by_one(load, broker, 1024)?.figures()),
+            Self::ClusterFailover => failover::leader_killed(load, broker, 1024),
+        }
+    }
+
+    /// How many brokers there are, as one cluster.
+    pub(crate) const fn nodes(self) -> usize {
+        match self {
+            Self::Cluster1kAll | Self::ClusterAck | Self::ClusterFailover => NODES_OF_A_CLUSTER,
+            Self::Start
+            | Self::Produce1kAll
+            | Self::Produce1kAcks1
+            | Self::Produce100Acks1
+            | Self::Produce100Bare
+            | Self::Produce100All
+            | Self::Partitions1000
+            | Self::Unpipelined
+            | Self::UnpipelinedBare
+            | Self::Consume
+            | Self::EndToEnd
+            | Self::FanOut1
+            | Self::FanOut8
+            | Self::ProducerPerfTest
+            | Self::ConsumerPerfTest
+            | Self::Restart
+            | Self::Restart5Gib
+            | Self::Partitions20000
+            | Self::Compaction
+            | Self::ColdRead
+            | Self::OldReader => 1,
         }
     }
 
@@ -122,6 +161,7 @@ impl Case {
                 | Self::Compaction
                 | Self::ColdRead
                 | Self::OldReader
+                | Self::ClusterFailover
         )
     }
 
@@ -136,6 +176,7 @@ impl Case {
                 | Self::Produce100All
                 | Self::Produce100Bare
                 | Self::Partitions1000
+                | Self::Cluster1kAll
         )
     }
 
@@ -166,7 +207,10 @@ impl Case {
             | Self::Restart5Gib
             | Self::Compaction
             | Self::ColdRead
-            | Self::OldReader => vec![Kind::OTTLA, Kind::KAFKA],
+            | Self::OldReader
+            | Self::ClusterAck
+            | Self::ClusterFailover
+            | Self::Cluster1kAll => vec![Kind::OTTLA, Kind::KAFKA],
             // Apache Kafka opens files for each partition, and more than a system allows.
             Self::Partitions20000 => vec![Kind::OTTLA],
         }
@@ -183,8 +227,11 @@ impl Case {
             | Self::Partitions1000
             | Self::Consume
             | Self::ProducerPerfTest
-            | Self::ConsumerPerfTest => Figure::RecordsPerSecond,
+            | Self::ConsumerPerfTest
+            | Self::Cluster1kAll => Figure::RecordsPerSecond,
             Self::Unpipelined | Self::UnpipelinedBare | Self::EndToEnd => Figure::P99,
+            Self::ClusterAck => Figure::P50,
+            Self::ClusterFailover => Figure::Failover,
             Self::FanOut1 | Self::FanOut8 => Figure::BrokerCpu,
             Self::Start => Figure::FirstAcknowledged,
             Self::Restart | Self::Restart5Gib => Figure::RestartAfterKill,

@@ -41,11 +41,12 @@ pub(crate) enum Verdict {
 pub(crate) fn goals() -> Vec<Goal> {
     use Bound::{AtLeast, AtMost};
     use Case::{
-        EndToEnd, FanOut1, FanOut8, Produce1kAll, Produce100Acks1, Produce100Bare, Start,
-        Unpipelined, UnpipelinedBare,
+        Cluster1kAll, ClusterAck, EndToEnd, FanOut1, FanOut8, Produce1kAll, Produce100Acks1,
+        Produce100Bare, Start, Unpipelined, UnpipelinedBare,
     };
     use Figure::{
-        BrokerCpu, CpuPerRecord, FirstAcknowledged, IdleMemory, P99, PeakMemory, RecordsPerSecond,
+        BrokerCpu, CpuPerRecord, FirstAcknowledged, IdleMemory, P50, P99, PeakMemory,
+        RecordsPerSecond,
     };
     let beside_kafka = |kind: &Kind, case, figure, bound| Goal {
         subject: (case, kind.clone()),
@@ -56,12 +57,14 @@ pub(crate) fn goals() -> Vec<Goal> {
     let ottla = |case, figure, bound| beside_kafka(&Kind::OTTLA, case, figure, bound);
     let page_cache =
         |case, figure, bound| beside_kafka(&Kind::OTTLA_PAGE_CACHE, case, figure, bound);
-    let alone = |figure, bound| Goal {
-        subject: (UnpipelinedBare, Kind::OTTLA_PAGE_CACHE),
+    let alone = |kind: &Kind, case, figure, bound| Goal {
+        subject: (case, kind.clone()),
         figure,
         rival: Rival::Fixed,
         bound,
     };
+    let bare = |figure, bound| alone(&Kind::OTTLA_PAGE_CACHE, UnpipelinedBare, figure, bound);
+    let cluster = |case, figure, bound| alone(&Kind::OTTLA, case, figure, bound);
     vec![
         ottla(Produce1kAll, RecordsPerSecond, AtLeast(1.2)),
         ottla(Produce1kAll, CpuPerRecord, AtMost(0.6)),
@@ -79,8 +82,8 @@ pub(crate) fn goals() -> Vec<Goal> {
         page_cache(UnpipelinedBare, RecordsPerSecond, AtLeast(1.5)),
         page_cache(UnpipelinedBare, P99, AtMost(0.5)),
         // What another broker written in Rust does on such a machine.
-        alone(RecordsPerSecond, AtLeast(17_000.0)),
-        alone(P99, AtMost(0.16)),
+        bare(RecordsPerSecond, AtLeast(17_000.0)),
+        bare(P99, AtMost(0.16)),
         ottla(EndToEnd, P99, AtMost(0.5)),
         page_cache(EndToEnd, P99, AtMost(0.5)),
         ottla(Start, FirstAcknowledged, AtMost(1.0 / 50.0)),
@@ -92,6 +95,9 @@ pub(crate) fn goals() -> Vec<Goal> {
             rival: Rival::Measured((FanOut1, Kind::OTTLA)),
             bound: AtMost(2.5),
         },
+        cluster(Cluster1kAll, RecordsPerSecond, AtLeast(60_000.0)),
+        ottla(Cluster1kAll, CpuPerRecord, AtMost(1.0)),
+        cluster(ClusterAck, P50, AtMost(1.5)),
     ]
 }
 

@@ -64,6 +64,11 @@ impl Kind {
         }
     }
 
+    /// Whether several of it can be started as one.
+    pub(crate) const fn forms_clusters(&self) -> bool {
+        matches!(self, Self::Ottla(_) | Self::Kafka(_))
+    }
+
     /// Whether its data is there after a restart.
     pub(crate) const fn keeps_data(&self) -> bool {
         matches!(self, Self::Ottla(_) | Self::Kafka(_) | Self::Noida)

@@ -55,6 +55,8 @@ pub(crate) enum Figure {
     TimesLive,
     /// From the last record to where the background work is done.
     Settled,
+    /// From the end of who led to the next acknowledgement.
+    Failover,
 }
 
 /// How a figure is named and written.
@@ -67,7 +69,7 @@ pub(crate) struct Description {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::RecordsPerSecond,
         Self::MebibytesPerSecond,
         Self::MegabytesPerSecond,
@@ -94,6 +96,7 @@ impl Figure {
         Self::Descriptors,
         Self::TimesLive,
         Self::Settled,
+        Self::Failover,
     ];
 
     pub(crate) const fn describe(self) -> Description {
@@ -128,6 +131,7 @@ impl Figure {
             Self::Descriptors => ("descriptors", "open descriptors", 0),
             Self::TimesLive => ("times-live", "bytes on disk ÷ live bytes", 2),
             Self::Settled => ("settled-seconds", "settled after, s", 1),
+            Self::Failover => ("failover-ms", "kill -9 to the next acknowledgement, ms", 0),
         };
         Description { key, title, digits }
     }

@@ -50,6 +50,7 @@ pub(crate) fn plot(results: &Results) -> String {
                     Figure::IdleMemory,
                     Figure::RestartAfterStop,
                     Figure::RestartAfterKill,
+                    Figure::Failover,
                 ],
             ),
         },
@@ -80,7 +81,10 @@ fn rows(results: &Results, figures: &[Figure]) -> Vec<Row> {
 /// rate is no result, and memory is asked for under one load.
 fn shows(case: Case, figure: Figure) -> bool {
     let paced = matches!(case, Case::EndToEnd | Case::FanOut1 | Case::FanOut8);
-    let one_by_one = matches!(case, Case::Unpipelined | Case::UnpipelinedBare);
+    let one_by_one = matches!(
+        case,
+        Case::Unpipelined | Case::UnpipelinedBare | Case::ClusterAck
+    );
     match figure {
         Figure::RecordsPerSecond => !paced,
         Figure::P99 => paced || one_by_one,
@@ -91,7 +95,8 @@ fn shows(case: Case, figure: Figure) -> bool {
         | Figure::RestartAfterStop
         | Figure::RestartAfterKill
         | Figure::MegabytesPerSecond
-        | Figure::TimesLive => true,
+        | Figure::TimesLive
+        | Figure::Failover => true,
         Figure::MebibytesPerSecond
         | Figure::P50
         | Figure::P999

@@ -263,7 +263,7 @@ fn fill(
     }
 }
 
-fn send_threaded(
+pub(crate) fn send_threaded(
     producer: &ThreadedProducer<Deliveries>,
     topic: &str,
     payload: &[u8],

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::backing::Backing;
 use crate::broker::{self, Broker, Programs};
-use crate::case::Case;
+use crate::case::{Case, NODES_OF_A_CLUSTER};
 use crate::kind::Kind;
 use crate::load::Load;
 use crate::outcome::Figures;
@@ -48,7 +48,10 @@ impl Plan {
                         self.turn(kind, &mut results);
                         results.set_version(kind, version);
                     }
-                    Err(error) => self.refuse(kind, &format!("{error:#}"), &mut results),
+                    Err(error) => {
+                        let cases: Vec<Case> = self.cases_of(kind).collect();
+                        refuse(kind, &cases, &format!("{error:#}"), &mut results);
+                    }
                 }
                 report::end(begun.elapsed());
             }
@@ -66,26 +69,37 @@ impl Plan {
         self.cases.iter().filter(of_kind).map(|(case, _)| *case)
     }
 
-    /// Starts a broker, gives it all its cases, and stops it.
+    /// Starts a broker, gives it all its cases, and stops it; then the same with a
+    /// cluster.
     fn turn(&self, kind: &Kind, results: &mut Results) {
-        match self.started(kind) {
+        for nodes in [1, NODES_OF_A_CLUSTER] {
+            let cases = self.cases_of(kind).filter(|case| case.nodes() == nodes);
+            let cases: Vec<Case> = cases.collect();
+            if !cases.is_empty() {
+                self.turn_of(kind, nodes, &cases, results);
+            }
+        }
+    }
+
+    fn turn_of(&self, kind: &Kind, nodes: usize, cases: &[Case], results: &mut Results) {
+        match self.started(kind, nodes) {
             Ok((mut broker, first)) => {
                 let mut warmth = self.warm_up;
-                for case in self.cases_of(kind) {
+                for case in cases.iter().copied() {
                     let run = self.run_warm(case, &mut broker, first, &mut warmth);
                     let run = run.map_err(|error| format!("{error:#}"));
                     report::step(case, &run);
                     results.add(case, kind, run);
                 }
             }
-            Err(error) => self.refuse(kind, &format!("{error:#}"), results),
+            Err(error) => refuse(kind, cases, &format!("{error:#}"), results),
         }
         // What one broker left to be written would slow down the next.
         rustix::fs::sync();
     }
 
-    fn started(&self, kind: &Kind) -> Result<(Broker, Duration)> {
-        let mut broker = Broker::new(kind, &self.programs)?;
+    fn started(&self, kind: &Kind, nodes: usize) -> Result<(Broker, Duration)> {
+        let mut broker = Broker::new(kind, nodes, &self.programs)?;
         let first = broker.start(FIRST)?;
         Ok((broker, first))
     }
@@ -110,12 +124,12 @@ impl Plan {
         drop(backing);
         figures
     }
+}
 
-    fn refuse(&self, kind: &Kind, reason: &str, results: &mut Results) {
-        for case in self.cases_of(kind) {
-            let run = Err(reason.to_owned());
-            report::step(case, &run);
-            results.add(case, kind, run);
-        }
+fn refuse(kind: &Kind, cases: &[Case], reason: &str, results: &mut Results) {
+    for case in cases.iter().copied() {
+        let run = Err(reason.to_owned());
+        report::step(case, &run);
+        results.add(case, kind, run);
     }
 }

@@ -26,7 +26,11 @@ pub(crate) fn create(
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let name = format!("bench-{}", now.as_nanos());
     let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
-    let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(
+        &name,
+        partitions,
+        TopicReplication::Fixed(broker.replicas()),
+    );
     for (key, value) in settings {
         topic = topic.set(key, value);
     }
@@ -43,7 +47,7 @@ pub(crate) fn create_all(broker: &Broker, names: &[String], partitions: i32) -> 
     let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
     let topics = names.iter();
     let topics: Vec<_> = topics
-        .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+        .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(broker.replicas())))
         .collect();
     let created = block_on(admin.create_topics(&topics, &AdminOptions::new()))?;
     for result in created {

@@ -42,7 +42,8 @@ def main() -> int:
             line = f'skipped: {reason}'
         lines.append(f'{suite.name:28} {line} in {time.monotonic() - begun:.0f} s')
         print(f'   {line}', flush=True)
-    print('\n'.join([f'== on {arguments.broker or arguments.on}', *lines]))
+    where = arguments.broker or arguments.on
+    print('\n'.join([f'== on {arguments.nodes} nodes of {where}' if arguments.nodes > 1 else f'== on {where}', *lines]))
     return 1 if unexpected else 0
 
 
@@ -52,6 +53,7 @@ def parse_arguments():
     parser.add_argument('--quick', action='store_true', help='only the suites that are done within minutes')
     parser.add_argument('--all', action='store_true', help='also the suites that run on request only')
     parser.add_argument('--on', choices=['ottla', 'kafka'], default='ottla', help='which broker to start')
+    parser.add_argument('--nodes', type=int, choices=[1, 3], default=1, help='of which it starts so many, one cluster')
     parser.add_argument('--broker', metavar='HOST:PORT', help='test this broker instead of starting one')
     parser.add_argument('--dist', metavar='DIR', type=pathlib.Path,
                         help='the Kafka folder for the suites that start brokers themselves')
@@ -61,6 +63,8 @@ def parse_arguments():
     parser.add_argument('-k', dest='selection', metavar='CASES', help='only these cases, as pytest selects them')
     parser.add_argument('--list', action='store_true', help='show the suites and end')
     arguments = parser.parse_args()
+    if arguments.broker and arguments.nodes > 1:
+        parser.error('--nodes is about brokers that are started here')
     if arguments.write_baseline and (arguments.on != 'kafka' or arguments.broker):
         parser.error('a baseline is what Apache Kafka does: --write-baseline needs --on kafka')
     return arguments
@@ -81,24 +85,26 @@ def run_suite(suite: Suite, arguments, expectations, begun: float) -> Verdict:
         dist = arguments.dist or (broker.kafka_folder().place if arguments.on == 'kafka' else places.DIST)
         with broker_for(suite, arguments, output) as address:
             run = Run(address, dist.resolve(), sys.executable, output, begun + suite.seconds, arguments.selection,
-                      on_kafka=arguments.on == 'kafka')
+                      on_kafka=arguments.on == 'kafka', nodes=arguments.nodes)
             cases = suite.run(run)
     except Unavailable:
         raise
     except Exception as error:
         traceback.print_exc()
         cases = [Case(WHOLE_SUITE, Outcome.FAILED, str(error))]
-    known = baseline.read(suite.baseline_name)
+    known = baseline.read(suite.baseline_name, arguments.nodes)
     there = {name: entry for name, entry in known.items() if suite.covers(name)}
     if arguments.write_baseline and not any(case.name == WHOLE_SUITE for case in cases):
         kept = set(known) if arguments.selection else known.keys() - there.keys()
-        baseline.write(suite.baseline_name, cases, kept, broker.kafka_folder().version)
+        baseline.write(suite.baseline_name, arguments.nodes, cases, kept, broker.kafka_folder().version)
     if arguments.selection:
         there = {case.name: there[case.name] for case in cases if case.name in there}
     return judge(suite.name, cases, expectations, there)
 
 
 def broker_for(suite: Suite, arguments, output: pathlib.Path):
+    if not suite.needs_broker and arguments.nodes > 1:
+        raise Unavailable('it starts its brokers itself, and each of them alone')
     if not suite.needs_broker:
         return contextlib.nullcontext()
     if arguments.broker:
@@ -106,8 +112,8 @@ def broker_for(suite: Suite, arguments, output: pathlib.Path):
     if suite.port and broker.is_listening(f'127.0.0.1:{suite.port}'):
         raise Unavailable(f'something else listens on port {suite.port}, which this suite has written into its cases')
     if arguments.on == 'kafka':
-        return broker.kafka(output / 'broker.log', suite.settings, suite.port)
-    return broker.ottla(places.ottla_binary(), output / 'broker.log', suite.settings, suite.port)
+        return broker.kafka(output / 'broker.log', suite.settings, suite.port, arguments.nodes)
+    return broker.ottla(places.ottla_binary(), output / 'broker.log', suite.settings, suite.port, arguments.nodes)
 
 
 def report(verdict: Verdict) -> None:

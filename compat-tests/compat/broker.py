@@ -1,4 +1,4 @@
-"""A broker for a suite: ours or Apache Kafka, with the same settings."""
+"""A broker or a cluster for a suite: ours or Apache Kafka, with the same settings."""
 
 import contextlib
 import dataclasses
@@ -14,6 +14,8 @@ import time
 
 from compat import places
 from compat.suites import Unavailable
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 
 # Client suites assume settings that they never state; these satisfy most of
 # them. A suite that wants others overrides them.
@@ -28,9 +30,18 @@ COMMON_SETTINGS = {
     'group.initial.rebalance.delay.ms': '0',
     'group.min.session.timeout.ms': '1000',
 }
+# What is otherwise on several nodes: a copy of everything on three of them.
+REPLICATED_SETTINGS = {
+    'default.replication.factor': '3',
+    'min.insync.replicas': '2',
+    'offsets.topic.replication.factor': '3',
+    'transaction.state.log.replication.factor': '3',
+    'transaction.state.log.min.isr': '2',
+}
 START_SECONDS = 10
+FORM_SECONDS = 20
 STOP_SECONDS = 10
-KAFKA_START_SECONDS = 150
+KAFKA_START_SECONDS = 240
 KAFKA_STOP_SECONDS = 40
 
 
@@ -47,47 +58,73 @@ def is_listening(address: str) -> bool:
     return False
 
 
+def usual_settings(nodes: int) -> dict[str, str]:
+    return COMMON_SETTINGS | (REPLICATED_SETTINGS if nodes > 1 else {})
+
+
+def node_settings(ports: list[int], first: int = 1) -> list[dict[str, str]]:
+    """What tells nodes from one another: each is a broker that listens on one of
+    the ports, and where there are several a controller too."""
+    addresses = [f'PLAINTEXT://127.0.0.1:{port}' for port in ports]
+    each = [{'node.id': str(number), 'process.roles': 'broker,controller', 'listeners': address,
+             'advertised.listeners': address} for number, address in enumerate(addresses, first)]
+    if len(ports) == 1:
+        return each
+    controllers = [free_port() for _ in ports]
+    voters = ','.join(f'{number}@127.0.0.1:{port}' for number, port in enumerate(controllers, first))
+    return [settings | {
+        'listeners': f'{settings["listeners"]},CONTROLLER://127.0.0.1:{controller}',
+        'controller.listener.names': 'CONTROLLER',
+        'controller.quorum.voters': voters,
+        'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+        'broker.rack': f'rack{settings["node.id"]}',
+    } for settings, controller in zip(each, controllers, strict=True)]
+
+
 @contextlib.contextmanager
-def ottla(binary: pathlib.Path, log: pathlib.Path, settings: dict[str, str], port: int | None = None):
-    """Starts our broker in a directory of its own; yields its address."""
+def ottla(binary: pathlib.Path, log: pathlib.Path, settings: dict[str, str], port: int | None = None, nodes: int = 1):
+    """Starts our broker, or a cluster of it, in a directory of its own; yields
+    the addresses."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix='ottla-compat-'))
-    port = port or free_port()
-    properties = {
-        'node.id': '1',
-        'process.roles': 'broker,controller',
-        'listeners': f'PLAINTEXT://127.0.0.1:{port}',
-        'advertised.listeners': f'PLAINTEXT://127.0.0.1:{port}',
-        'log.dirs': str(directory / 'data'),
-    } | COMMON_SETTINGS | settings
-    file = directory / 'server.properties'
-    file.write_text(''.join(f'{key}={value}\n' for key, value in properties.items()))
-    with log.open('w') as output:
-        process = subprocess.Popen([binary, 'serve', '--config', file],
-                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    address = f'127.0.0.1:{port}'
+    ports = [port or free_port()] + [free_port() for _ in range(nodes - 1)]
+    addresses = [f'127.0.0.1:{port}' for port in ports]
+    settings = usual_settings(nodes) | settings
+    processes = []
     try:
-        wait_until_listening(address, process, log)
-        yield address
-        if process.poll() is not None:
-            raise RuntimeError(f'the broker died with {process.returncode}; its log is {log}')
+        with log.open('w') as output:
+            for own in node_settings(ports, int(settings.pop('node.id', 1))):
+                properties = settings | own | {'log.dirs': str(directory / own['node.id'])}
+                file = directory / f'server-{own["node.id"]}.properties'
+                file.write_text(''.join(f'{key}={value}\n' for key, value in properties.items()))
+                processes.append(subprocess.Popen([binary, 'serve', '--config', file],
+                                                  stdin=subprocess.DEVNULL, stdout=output, stderr=output))
+        for address, process in zip(addresses, processes, strict=True):
+            wait_until_listening(address, process, log)
+        for address in addresses if nodes > 1 else []:
+            wait_until_formed(address, nodes, log)
+        yield ','.join(addresses)
+        for process in processes:
+            if process.poll() is not None:
+                raise RuntimeError(f'the broker died with {process.returncode}; its log is {log}')
     finally:
-        stop(process, STOP_SECONDS)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            stop(process, STOP_SECONDS)
         shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def kafka(log: pathlib.Path, settings: dict[str, str], port: int | None = None):
+def kafka(log: pathlib.Path, settings: dict[str, str], port: int | None = None, nodes: int = 1):
     """Starts Apache Kafka, as `peers/` does, with the settings that ours would
-    be given; yields its address."""
+    be given; yields its addresses."""
     port = port or free_port()
-    settings = COMMON_SETTINGS | settings
-    if number := settings.get('node.id'):
-        controller = free_port()
-        settings |= {'controller.quorum.voters': f'{number}@127.0.0.1:{controller}',
-                     'listeners': f'PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}'}
+    settings = usual_settings(nodes) | settings
+    first = settings.pop('node.id', '1')
     options = [f'--set={key}={value}' for key, value in settings.items()]
     with log.open('w') as output:
-        process = subprocess.Popen([places.PEERS / 'run', 'kafka', f'--port={port}', *options],
+        process = subprocess.Popen([places.PEERS / 'run', 'kafka', f'--port={port}', f'--nodes={nodes}',
+                                    f'--first-id={first}', *options],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output, text=True)
     try:
         yield wait_until_ready(process, log)
@@ -121,8 +158,23 @@ def wait_until_listening(address: str, process, log: pathlib.Path) -> None:
         time.sleep(0.02)
 
 
+def wait_until_formed(address: str, nodes: int, log: pathlib.Path) -> None:
+    """Until the node at this address says that so many brokers serve."""
+    deadline = time.monotonic() + FORM_SECONDS
+    while members(address) < nodes:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f'{address} is in no cluster of {nodes}; the log of all is {log}')
+        time.sleep(0.05)
+
+
+def members(address: str) -> int:
+    with contextlib.suppress(KafkaError), contextlib.closing(KafkaAdminClient(bootstrap_servers=address)) as admin:
+        return len(admin.describe_cluster()['brokers'])
+    return 0
+
+
 def wait_until_ready(process, log: pathlib.Path) -> str:
-    """The address in the line `ready ADDRESS pid=...` that a peer prints."""
+    """The addresses in the line `ready ADDRESS,... pid=...` that a peer prints."""
     ready, _, _ = select.select([process.stdout], [], [], KAFKA_START_SECONDS)
     line = process.stdout.readline() if ready else ''
     if line.startswith('ready '):

@@ -13,6 +13,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 BOOTSTRAP = os.environ.get('BOOTSTRAP_SERVERS', 'localhost:9092')
+# Of every topic that a case makes without minding.
+REPLICAS = int(os.environ.get('REPLICAS', '1'))
 PATIENCE = 15
 
 
@@ -24,6 +26,11 @@ def eventually(condition, within=PATIENCE, what='the condition'):
             return result
         assert time.monotonic() < deadline, f'{what} did not come true within {within} s'
         time.sleep(0.05)
+
+
+def soon(condition, what='the change'):
+    """At once on one node; of several, the one that answers may not have heard of it yet."""
+    return eventually(condition, PATIENCE if REPLICAS > 1 else 0, what)
 
 
 def name(kind: str) -> str:
@@ -54,7 +61,7 @@ def make_topic(admin):
     def make(partitions=1, **configs):
         topic = name('topic')
         settings = {key.replace('_', '.'): str(value) for key, value in configs.items()}
-        admin.create_topics({topic: {'num_partitions': partitions, 'replication_factor': 1, 'configs': settings}},
+        admin.create_topics({topic: {'num_partitions': partitions, 'replication_factor': REPLICAS, 'configs': settings}},
                             wait_for_metadata=True)
         made.append(topic)
         return topic

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from conftest import BOOTSTRAP, assigned, drain, eventually, name, partition, polling
+from conftest import BOOTSTRAP, REPLICAS, assigned, drain, eventually, name, partition, polling, soon
 from kafka import KafkaAdminClient
 from kafka.admin import (AlterConfigOp, ConfigResource, ConfigResourceType, MemberToRemove, NewPartitions, NewTopic,
                          OffsetSpec, OffsetTimestamp)
@@ -74,9 +74,9 @@ def test_describe_log_dirs(admin, topic, fill):
 
 def test_create_list_describe_and_delete_topics(admin):
     topic = name('topic')
-    created = admin.create_topics({topic: {'num_partitions': 3, 'replication_factor': 1}}, wait_for_metadata=True)
+    created = admin.create_topics({topic: {'num_partitions': 3, 'replication_factor': REPLICAS}}, wait_for_metadata=True)
     answer, = created['topics']
-    assert (answer['name'], answer['error_code'], answer['num_partitions'], answer['replication_factor']) == (topic, 0, 3, 1)
+    assert (answer['name'], answer['error_code'], answer['num_partitions'], answer['replication_factor']) == (topic, 0, 3, REPLICAS)
     assert uuid.UUID(answer['topic_id']) != uuid.UUID(int=0)
     assert answer['configs']['retention.ms']['config_source'] == 'DEFAULT_CONFIG'
     assert topic in admin.list_topics()
@@ -139,7 +139,7 @@ def test_describe_an_unknown_topic(admin):
 
 @pytest.mark.parametrize('request_, error', [
     ({'num_partitions': 0}, InvalidPartitionsError),
-    ({'num_partitions': 1, 'replication_factor': 3}, InvalidReplicationFactorError),
+    ({'num_partitions': 1, 'replication_factor': 4}, InvalidReplicationFactorError),
     ({'num_partitions': 1, 'replication_factor': 0}, InvalidReplicationFactorError),
     ({'num_partitions': 1, 'configs': {'no.such.config': '1'}}, InvalidConfigurationError),
     ({'num_partitions': 1, 'configs': {'retention.ms': 'soon'}}, InvalidConfigurationError),
@@ -194,8 +194,8 @@ def test_create_partitions(admin, make_topic, fill, make_consumer):
 
 
 def test_create_partitions_with_assignments(admin, make_topic):
-    topic, broker = make_topic(1), admin.describe_cluster()['brokers'][0]['broker_id']
-    admin.create_partitions({topic: NewPartitions(3, [[broker], [broker]])})
+    topic, brokers = make_topic(1), [broker['broker_id'] for broker in admin.describe_cluster()['brokers']]
+    admin.create_partitions({topic: NewPartitions(3, [brokers[:REPLICAS], brokers[:REPLICAS]])})
     eventually(lambda: len(partitions_of(admin, topic)) == 3)
 
 
@@ -303,21 +303,22 @@ def test_describe_broker_configs(admin):
 
 def test_alter_configs_incrementally(admin, topic):
     assert alter(admin, topic, {'retention.ms': '5000', 'cleanup.policy': 'delete'}) == 'OK'
-    assert topic_config(admin, topic, 'retention.ms')['value'] == '5000'
+    soon(lambda: topic_config(admin, topic, 'retention.ms')['value'] == '5000')
     assert alter(admin, topic, {'cleanup.policy': (AlterConfigOp.APPEND, 'compact')}) == 'OK'
-    assert topic_config(admin, topic, 'cleanup.policy')['value'] == 'delete,compact'
+    soon(lambda: topic_config(admin, topic, 'cleanup.policy')['value'] == 'delete,compact')
     assert alter(admin, topic, {'cleanup.policy': (AlterConfigOp.SUBTRACT, 'delete')}) == 'OK'
-    assert topic_config(admin, topic, 'cleanup.policy')['value'] == 'compact'
+    soon(lambda: topic_config(admin, topic, 'cleanup.policy')['value'] == 'compact')
     assert alter(admin, topic, {'retention.ms': (AlterConfigOp.DELETE, None)}) == 'OK'
-    assert topic_config(admin, topic, 'retention.ms')['config_source'] == 'DEFAULT_CONFIG'
+    soon(lambda: topic_config(admin, topic, 'retention.ms')['config_source'] == 'DEFAULT_CONFIG')
 
 
 def test_alter_configs_all_at_once(admin, topic):
     alter(admin, topic, {'retention.ms': '5000', 'segment.ms': '7000'})
+    soon(lambda: topic_config(admin, topic, 'segment.ms')['value'] == '7000')
     # The client adds what was set before, so that only the named key changes.
     assert alter(admin, topic, {'retention.ms': '6000'}, incremental=False) == 'OK'
-    assert topic_config(admin, topic, 'retention.ms')['value'] == '6000'
-    assert topic_config(admin, topic, 'segment.ms')['value'] == '7000'
+    soon(lambda: topic_config(admin, topic, 'retention.ms')['value'] == '6000')
+    soon(lambda: topic_config(admin, topic, 'segment.ms')['value'] == '7000')
 
 
 def test_alter_configs_validate_only(admin, topic):
@@ -334,9 +335,9 @@ def test_alter_configs_refuses(admin, topic, configs):
 def test_reset_configs(admin, topic):
     alter(admin, topic, {'retention.ms': '5000', 'segment.ms': '7000'})
     admin.reset_configs([ConfigResource(ConfigResourceType.TOPIC, topic, ['retention.ms'])])
-    assert set(configs_of(admin, ConfigResourceType.TOPIC, topic)) == {'segment.ms'}
+    soon(lambda: set(configs_of(admin, ConfigResourceType.TOPIC, topic)) == {'segment.ms'})
     admin.reset_configs([ConfigResource(ConfigResourceType.TOPIC, topic, [])])
-    assert configs_of(admin, ConfigResourceType.TOPIC, topic) == {}
+    soon(lambda: configs_of(admin, ConfigResourceType.TOPIC, topic) == {})
 
 
 def test_every_topic_config_that_is_read_can_be_written_back(admin, topic):

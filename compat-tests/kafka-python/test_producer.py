@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import BOOTSTRAP, drain, name, partition
+from conftest import BOOTSTRAP, drain, eventually, name, partition
 from kafka import KafkaProducer
 from kafka.errors import (BrokerResponseError, InvalidTopicError, KafkaTimeoutError,
                           MessageSizeTooLargeError)
@@ -257,7 +257,8 @@ def test_a_transaction_carries_offsets(make_producer, make_consumer, topic, fill
     producer.begin_transaction()
     producer.send_offsets_to_transaction({partition(topic): OffsetAndMetadata(3, '', -1)}, consumer.group_metadata())
     producer.commit_transaction()
-    assert consumer.committed(partition(topic)) == 3
+    # Kafka answers before the coordinator of the group has heard of it.
+    eventually(lambda: consumer.committed(partition(topic)) == 3)
 
 
 def test_older_protocol_versions(make_producer, make_consumer, topic):

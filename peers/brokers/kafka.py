@@ -17,10 +17,10 @@ COLLECTOR = ['-server', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', '-XX:Initiati
              '-XX:+ExplicitGCInvokesConcurrent']
 
 
-def start(directory: pathlib.Path, ports: list[int], settings: dict[str, str]) -> list[Node]:
+def start(directory: pathlib.Path, ports: list[int], first_id: int, settings: dict[str, str]) -> list[Node]:
     """Formats what is not formatted yet, and starts a node for each port."""
     folder = install.kafka().place
-    voters = [f'{node}@127.0.0.1:{free_port()}' for node in range(1, len(ports) + 1)]
+    voters = [f'{first_id + index}@127.0.0.1:{free_port()}' for index in range(len(ports))]
     # Voters are written down, so a cluster keeps its controllers' ports when
     # it is started again on the same directory.
     known = directory / 'voters'
@@ -32,8 +32,8 @@ def start(directory: pathlib.Path, ports: list[int], settings: dict[str, str]) -
         cluster.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('='))
     nodes = []
     try:
-        for index, port in enumerate(ports):
-            nodes.append(start_node(folder, directory, index + 1, port, voters, cluster.read_text(), settings))
+        for port, voter in zip(ports, voters, strict=True):
+            nodes.append(start_node(folder, directory, port, voter, voters, cluster.read_text(), settings))
         for node, port in zip(nodes, ports, strict=True):
             node.wait_until(lambda node=node: node.logged('Kafka Server started'), START_SECONDS)
             node.wait_until(lambda port=port: answers_api_versions(port), START_SECONDS)
@@ -44,10 +44,11 @@ def start(directory: pathlib.Path, ports: list[int], settings: dict[str, str]) -
     return nodes
 
 
-def start_node(folder, directory, number, port, voters, cluster, settings) -> Node:
+def start_node(folder, directory, port, voter, voters, cluster, settings) -> Node:
+    number = voter.partition('@')[0]
     data = directory / f'data-{number}'
     file = directory / f'server-{number}.properties'
-    file.write_text(properties(number, port, voters, data, settings))
+    file.write_text(properties(port, voter, voters, data, settings))
     log = directory / f'kafka-{number}.log'
     log.write_bytes(b'')
     if not (data / 'meta.properties').exists():
@@ -57,12 +58,12 @@ def start_node(folder, directory, number, port, voters, cluster, settings) -> No
     return Node(command, log, directory, environment())
 
 
-def properties(number: int, port: int, voters: list[str], data: pathlib.Path, settings: dict[str, str]) -> str:
+def properties(port: int, voter: str, voters: list[str], data: pathlib.Path, settings: dict[str, str]) -> str:
     replicas = min(len(voters), 3)
-    controller_port = voters[number - 1].rsplit(':', 1)[1]
+    controller_port = voter.rpartition(':')[2]
     written = {
         'process.roles': 'broker,controller',
-        'node.id': number,
+        'node.id': voter.partition('@')[0],
         'controller.quorum.voters': ','.join(voters),
         'listeners': f'PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}',
         'advertised.listeners': f'PLAINTEXT://127.0.0.1:{port}',

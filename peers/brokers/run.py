@@ -49,6 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='run', description="Runs another project's broker on loopback.")
     parser.add_argument('peer', choices=INSTALLERS)
     parser.add_argument('--nodes', type=int, choices=[1, 3], default=1, help='how many brokers (Kafka only)')
+    parser.add_argument('--first-id', type=int, default=1, help='the id of the first node, from which the others count on (Kafka only)')
     parser.add_argument('--dir', type=pathlib.Path, help='data and logs, kept; else a temporary directory')
     parser.add_argument('--port', type=int, help='the first broker listens here; else on a free port')
     parser.add_argument('--set', metavar='KEY=VALUE', action='append', default=[], help='a broker setting (Kafka only)')
@@ -63,7 +64,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def start(options: argparse.Namespace, directory: pathlib.Path, ports: list[int]) -> list[Node]:
     if options.peer == 'kafka':
         settings = dict(setting.split('=', 1) for setting in options.set)
-        return kafka.start(directory, ports, settings)
+        return kafka.start(directory, ports, options.first_id, settings)
     if options.peer == 'tansu':
         return [native.start_tansu(directory, ports[0])]
     return [native.start_noida(directory, ports[0])]

@@ -1,18 +1,14 @@
 """A stock client among the clients' hosts: it asks the cluster who leads and who
-controls, and writes a record at a time to each partition of a topic to see when
-that succeeds. It is told what to do by lines of JSON, and answers with such."""
+controls. It is told what to do by lines of JSON, and answers with such."""
 
 import json
 import sys
-import threading
-import time
 
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 
 TOPIC = 'probe'
 PARTITIONS = 3
 ASK_MS = 3_000
-SEND_MS = 120_000
 
 
 def say(**fields) -> None:
@@ -57,24 +53,6 @@ class Agent:
 
     def moving(self) -> int:
         return len(self.ask(lambda admin: admin.list_partition_reassignments()))
-
-    def probe(self) -> bool:
-        for partition in range(PARTITIONS):
-            threading.Thread(target=self._probe, args=(partition,), daemon=True).start()
-        return True
-
-    def _probe(self, partition: int) -> None:
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks='all', enable_idempotence=True, linger_ms=0,
-                                 request_timeout_ms=ASK_MS, delivery_timeout_ms=SEND_MS, max_block_ms=SEND_MS,
-                                 retry_backoff_ms=20, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100)
-        while True:
-            try:
-                producer.send(TOPIC, b'x', partition=partition).get(timeout=SEND_MS / 1000)
-            except Exception as error:  # a probe reports what happens and goes on
-                say(failed=partition, error=repr(error))
-                continue
-            say(acked=partition, at=time.monotonic())
-            time.sleep(0.005)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""The stock client on the clients' host, as the harness sees it."""
+"""The stock clients on the clients' host, as the harness sees them: one that asks, and
+one that writes a record at a time to each partition of a topic (`ottla-checker probe`)."""
 
 import json
 import pathlib
@@ -8,6 +9,8 @@ import sys
 import threading
 import time
 
+import checker
+from agent import PARTITIONS, TOPIC
 from network import CLIENTS
 from nodes import wait_until
 
@@ -15,12 +18,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 ANSWER_SECONDS = 30
 WHOLE_SECONDS = 120
 RESUME_SECONDS = 120
+# librdkafka has its defaults but for these. Whoever waits a minute for the answer of a
+# process that stands still cannot go on sooner, and one that asks for new leaders only
+# every five minutes finds them only when a request of its own has failed.
+PROBE = ('socket.timeout.ms=1000', 'topic.metadata.refresh.interval.ms=500')
 # A gap that began so long before the fault was reported may be its work.
 BEFORE = 0.05
 
 
 class Client:
     def __init__(self, cluster, note):
+        self.cluster = cluster
         self.count = len(cluster.nodes)
         self.note = note
         self.acked: dict[int, list[float]] = {}
@@ -30,17 +38,29 @@ class Client:
         self.process = subprocess.Popen(
             cluster.network.on(CLIENTS, [sys.executable, HERE / 'agent.py', cluster.bootstrap]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.prober: subprocess.Popen | None = None
+        threading.Thread(target=self._read_answers, daemon=True).start()
 
-    def _read(self) -> None:
+    def _read_answers(self) -> None:
         for line in self.process.stdout:
-            said = json.loads(line)
-            if 'acked' in said:
-                self.acked.setdefault(said['acked'], []).append(said['at'])
-            elif 'failed' in said:
-                self.failures.append(f'partition {said["failed"]}: {said["error"]}')
+            self.answers.put(json.loads(line))
+
+    def probe(self, settings: list[str]) -> None:
+        settings = [word for setting in (*PROBE, *settings) for word in ('--set', setting)]
+        self.prober = subprocess.Popen(
+            self.cluster.network.on(CLIENTS, [checker.binary(), 'probe', '--bootstrap', self.cluster.bootstrap,
+                                              '--topic', TOPIC, '--partitions', PARTITIONS, *settings]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read_probes, daemon=True).start()
+        self.wait_until('the first probes', lambda: len(self.acked) == PARTITIONS)
+
+    def _read_probes(self) -> None:
+        for line in self.prober.stdout:
+            what, partition, said = line.rstrip().split(' ', 2)
+            if what == 'acked':
+                self.acked.setdefault(int(partition), []).append(int(said) / 1_000_000)
             else:
-                self.answers.put(said)
+                self.failures.append(f'partition {partition}: {said}')
 
     def try_ask(self, what: str, *arguments):
         """The answer, or None if there was none."""
@@ -61,8 +81,11 @@ class Client:
     def partitions(self) -> list[dict]:
         return self.ask('partitions')
 
-    def wait_until(self, what: str, true) -> None:
-        wait_until(what, true, WHOLE_SECONDS)
+    def wait_until(self, what: str, true, seconds: float = WHOLE_SECONDS) -> None:
+        def checked():
+            self.cluster.check()
+            return true()
+        wait_until(what, checked, seconds)
 
     def wait_until_whole(self) -> None:
         """Every replica of every partition is in sync."""
@@ -79,14 +102,14 @@ class Client:
 
     def hit(self, partition: int, what: str) -> None:
         self.note(f'{what}, partition {partition}')
-        self.hits.append((partition, time.monotonic()))
+        self.hits.append((partition, time.time()))
 
     def wait_until_produce_resumes(self) -> float:
         """How long after the last hit a record was acknowledged by its partition
         after the longest time without; about 0 if nothing stood still."""
         partition, began = self.hits[-1]
         settled = began + 0.5
-        wait_until('that produce resumes', lambda: self.acked[partition][-1] > settled, RESUME_SECONDS)
+        self.wait_until('that produce resumes', lambda: self.acked[partition][-1] > settled, RESUME_SECONDS)
         acked = list(self.acked[partition])
         before = [at for at in acked if at < began - BEFORE]
         times = before[-1:] + acked[len(before):]
@@ -94,5 +117,6 @@ class Client:
         return max(max(gaps)[1] - began, 0.0)
 
     def discard(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        for process in filter(None, (self.prober, self.process)):
+            process.kill()
+            process.wait()

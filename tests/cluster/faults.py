@@ -47,6 +47,7 @@ def kill_controller(case: Round) -> None:
 
 def kill_all(case: Round) -> None:
     case.hit('kill all')
+    case.cluster.check()
     for node in case.cluster.nodes.values():
         node.process.kill()
     for node in case.cluster.nodes.values():

@@ -18,6 +18,8 @@ CLUSTER_ID = '4L6g3nShT-eMCtK--X86sw'
 PORT = 9092
 CONTROLLER_PORT = 9093
 STOP_SECONDS = 60
+# The second is what a JVM makes of the signal.
+STOPPED = (0, 143)
 
 
 class Node:
@@ -37,14 +39,20 @@ class Node:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def has_ended_by_itself(self) -> bool:
+        return self.process is not None and not self.is_running()
+
     def kill(self) -> None:
         if self.is_running():
             self.process.kill()
             self.process.wait()
+            self.process = None
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=STOP_SECONDS)
+        status = self.process.wait(timeout=STOP_SECONDS)
+        assert status in STOPPED, f'node {self.number} was asked to stop and ended with {status}'
+        self.process = None
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -83,14 +91,18 @@ class Cluster:
     def restore(self) -> None:
         """The network is whole, and every node runs."""
         self.network.heal()
+        self.check()
         for node in self.nodes.values():
             if node.is_running():
                 node.thaw()
             else:
                 node.start()
 
-    def died(self) -> list[int]:
-        return [number for number, node in self.nodes.items() if not node.is_running()]
+    def check(self) -> None:
+        """Nodes end only when they are told to."""
+        for node in self.nodes.values():
+            assert not node.has_ended_by_itself(), \
+                f'node {node.number} ended by itself with {node.process.returncode}: {node.log}'
 
     def discard(self) -> None:
         for node in self.nodes.values():

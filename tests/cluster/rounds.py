@@ -52,7 +52,7 @@ def main() -> int:
         failed = run(options, plan[:options.rounds], chance, network, directory)
     finally:
         network.discard()
-        if failed:
+        if failed or options.keep:
             print(f'logs and history are in {directory}; again with --seed {options.seed}')
         else:
             shutil.rmtree(directory)
@@ -75,8 +75,7 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
         load.append(judge)
         stack.callback(judge.discard)
         judge.wait_for_acknowledgements(100)
-        client.ask('probe')
-        client.wait_until('the first probes', lambda: len(client.acked) == 3)
+        client.probe(options.probe)
         resumed = collections.defaultdict(list)
         for number, name in enumerate(plan, 1):
             case = Round(cluster, client, chance)
@@ -86,15 +85,13 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
             print(f'round {number}: {name}, partition {case.partition}, resumed after {seconds * 1000:.0f} ms', flush=True)
             cluster.restore()
             client.wait_until_whole()
-        died = cluster.died()
+        cluster.check()
         verdict = judge.verdict()
     table(resumed)
     print(verdict.text.strip())
     for failure in client.failures:
         print(f'a probe failed: {failure}')
-    if died:
-        print(f'ended by themselves: nodes {died}')
-    return bool(verdict.anomalies or client.failures or died)
+    return bool(verdict.anomalies or client.failures)
 
 
 def table(resumed: dict[str, list[float]]) -> None:
@@ -113,6 +110,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--broker', default='ottla', help='ottla, kafka, or a program that takes a server.properties')
     parser.add_argument('--only', choices=FAULTS)
     parser.add_argument('--full-load', action='store_true')
+    parser.add_argument('--probe', action='append', default=[], metavar='KEY=VALUE',
+                        help="settings of the probe's librdkafka instead of its defaults and those of client.py")
+    parser.add_argument('--keep', action='store_true', help='logs and history, though nothing is wrong')
     return parser.parse_args()
 
 

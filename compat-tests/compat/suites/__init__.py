@@ -11,8 +11,9 @@ from compat.result import Case
 
 @dataclasses.dataclass
 class Run:
-    """What a suite is given: where the broker is and where its output goes."""
+    """What a suite is given: where the brokers are and where its output goes."""
 
+    # Of every node, with commas in between.
     address: str | None
     dist: pathlib.Path
     python: str
@@ -21,6 +22,8 @@ class Run:
     selection: str | None
     # Whether the broker is Apache Kafka, which is spared nothing.
     on_kafka: bool
+    # How many nodes there are, and so how many copies a suite asks for where it can.
+    nodes: int
 
     def seconds_left(self) -> float:
         return max(1, self.deadline - time.monotonic())

@@ -34,7 +34,7 @@ def kgo(run: Run) -> list[Case]:
     if run.selection:
         tests = [test for test in tests if run.selection in test]
     environment = os.environ | {
-        'KGO_SEEDS': run.address, 'KGO_TEST_RF': '1', 'KGO_TEST_STABLE_FETCH': 'true',
+        'KGO_SEEDS': run.address, 'KGO_TEST_RF': str(run.nodes), 'KGO_TEST_STABLE_FETCH': 'true',
         'KGO_TEST_RECORDS': str(RECORDS), 'KGO_LOG_LEVEL': 'none'}
     arguments = [f'-test.run=^({"|".join(tests)})$', '-test.v=test2json', '-test.count=1',
                  f'-test.timeout={run.seconds_left() - 5:.0f}s']

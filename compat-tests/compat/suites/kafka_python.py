@@ -22,14 +22,16 @@ WAITING = {
 
 
 def public_methods(run: Run) -> list[Case]:
-    return pytest(run, places.COMPAT_TESTS / 'kafka-python', {'BOOTSTRAP_SERVERS': run.address})
+    return pytest(run, places.COMPAT_TESTS / 'kafka-python', {'BOOTSTRAP_SERVERS': run.address, 'REPLICAS': str(run.nodes)})
 
 
 def own_suite_at_address(run: Run) -> list[Case]:
     source = fetch_source()
     root = run.output / 'empty-kafka-root'
     root.mkdir(exist_ok=True)
-    return own_suite(run, source, {'KAFKA_URI': f'kafka://{run.address}', 'KAFKA_ROOT': str(root)})
+    # It takes the address of one node and finds the others by itself.
+    address = run.address.partition(',')[0]
+    return own_suite(run, source, {'KAFKA_URI': f'kafka://{address}', 'KAFKA_ROOT': str(root)})
 
 
 def own_suite_spawning(run: Run) -> list[Case]:
@@ -40,12 +42,12 @@ def own_suite_spawning(run: Run) -> list[Case]:
 
 
 def own_suite(run: Run, source, environment) -> list[Case]:
-    wanted = {'KAFKA_VERSION': '4.3.0', 'PROJECT_ROOT': str(source)} | environment
+    wanted = {'KAFKA_VERSION': '4.3.0', 'PROJECT_ROOT': str(source), 'REPLICAS': str(run.nodes)} | environment
     tests = source / 'test' / 'integration'
-    ignored = [f'--ignore={tests / module}' for module in WAITING]
+    options = ['-p', 'test.replicas', *(f'--ignore={tests / module}' for module in WAITING)]
     skipped = [Case(name, Outcome.SKIPPED, reason) for module, reason in WAITING.items()
                for name in collect(run, tests / module, wanted, source)]
-    return pytest(run, tests, wanted, cwd=source, options=ignored) + skipped
+    return pytest(run, tests, wanted, cwd=source, options=options) + skipped
 
 
 def collect(run: Run, module, environment, cwd) -> list[str]:
@@ -72,7 +74,7 @@ def pytest(run: Run, tests, environment, cwd=None, options=()) -> list[Case]:
 
 
 def fetch_source():
-    """The source distribution, unpacked once, with the two things added that
+    """The source distribution, unpacked once, with what is added that
     it needs to run outside its repository."""
     source = places.FOREIGN / f'kafka_python-{VERSION}'
     if not (source / 'test' / 'integration').exists():
@@ -86,7 +88,8 @@ def fetch_source():
     ours = places.COMPAT_TESTS / 'kafka-python-own'
     # Without this file Python finds its own standard package `test` first.
     (source / 'test' / '__init__.py').touch()
-    shutil.copy(ours / 'service.py', source / 'test' / 'service.py')
+    for ours_there in ('service.py', 'replicas.py'):
+        shutil.copy(ours / ours_there, source / 'test' / ours_there)
     shutil.copytree(ours / 'resources', source / 'servers' / 'resources' / 'default', dirs_exist_ok=True)
     return source
 

@@ -3,26 +3,35 @@
 //! Parsing only: nothing here reads a file, the environment or the clock.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use ottla_tools::NewTopic;
 
 /// What the process was started to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Serve(Serve),
+    ApiVersions(BootstrapServer),
     Check(Check),
+    Cluster(Cluster),
     Docker(Docker),
     Dump(Dump),
     Format(Format),
     Health(Health),
     Info(Info),
     RandomUuid,
+    Topics(Topics),
 }
 
-/// The name under which the apache/kafka image starts its broker.
-const RUN_IN_IMAGE: &str = "/etc/kafka/docker/run";
+/// Names of the program that stand for a command: the apache/kafka image has scripts there.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("/etc/kafka/docker/run", "docker"),
+    ("kafka-broker-api-versions.sh", "api-versions"),
+    ("kafka-cluster.sh", "cluster"),
+    ("kafka-topics.sh", "topics"),
+];
 
 /// Parses a command line, the program's name first.
 ///
@@ -35,13 +44,20 @@ where
     A: Into<OsString> + Clone,
 {
     let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    if arguments.first().is_some_and(|name| name == RUN_IN_IMAGE) {
-        arguments.insert(1, "docker".into());
+    let name = arguments.first().map(Path::new);
+    let script = SCRIPTS
+        .iter()
+        .find(|(script, _)| name.is_some_and(|name| name.ends_with(script)));
+    if let Some((_, command)) = script {
+        arguments.insert(1, command.into());
     }
     let cli = Cli::try_parse_from(arguments)?;
     Ok(match cli.verb {
         None => Command::Serve(cli.serve.unless_a_mistyped_command()?),
         Some(Verb::Serve(serve)) => Command::Serve(serve),
+        Some(Verb::ApiVersions(servers)) => Command::ApiVersions(servers),
+        Some(Verb::Cluster(cluster)) => Command::Cluster(cluster),
+        Some(Verb::Topics(topics)) => Command::Topics(topics),
         Some(Verb::Check(check)) => Command::Check(check),
         Some(Verb::Docker(docker)) => Command::Docker(docker),
         Some(Verb::Dump(dump)) => Command::Dump(dump),
@@ -87,8 +103,12 @@ struct Cli {
 enum Verb {
     /// Run a broker (what happens without a command, too)
     Serve(Serve),
+    /// Print which versions of which requests the brokers of a cluster serve, as kafka-broker-api-versions.sh does
+    ApiVersions(BootstrapServer),
     /// Verify every entry of a data directory, changing nothing
     Check(Check),
+    /// Ask a cluster for its id, as kafka-cluster.sh does
+    Cluster(Cluster),
     /// Run a broker in a container, as the apache/kafka image does
     Docker(Docker),
     /// Print what a data directory holds
@@ -101,6 +121,8 @@ enum Verb {
     Info(Info),
     /// Print a new id, fit for `format --cluster-id`
     RandomUuid,
+    /// Make, list, describe and delete topics, as kafka-topics.sh does
+    Topics(Topics),
 }
 
 /// How to run a broker.
@@ -319,6 +341,107 @@ pub struct Info {
     pub config: PathBuf,
 }
 
+/// Which cluster to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct BootstrapServer {
+    /// Where its brokers listen without encryption, separated by commas
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap_server: String,
+}
+
+/// What to ask a cluster about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Cluster {
+    #[command(subcommand)]
+    pub question: ClusterQuestion,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ClusterQuestion {
+    /// Print the id of the cluster
+    ClusterId(BootstrapServer),
+}
+
+/// What to do with topics.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("action").required(true))]
+pub struct Topics {
+    #[command(flatten)]
+    pub servers: BootstrapServer,
+
+    /// Print the names of all topics
+    #[arg(long, group = "action", conflicts_with = "topic")]
+    list: bool,
+
+    /// Make the topic
+    #[arg(long, group = "action", requires = "topic")]
+    create: bool,
+
+    /// Print the partitions and settings of the topic, or of all
+    #[arg(long, group = "action")]
+    describe: bool,
+
+    /// Delete the topic
+    #[arg(long, group = "action", requires = "topic")]
+    delete: bool,
+
+    /// The topic's name
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+
+    /// How many partitions a new topic has [default: the cluster's]
+    #[arg(long, value_name = "NUMBER", requires = "create")]
+    partitions: Option<i32>,
+
+    /// How many replicas each of them has [default: the cluster's]
+    #[arg(long, value_name = "NUMBER", requires = "create")]
+    replication_factor: Option<i16>,
+
+    /// One setting of a new topic; may be given many times
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting, requires = "create")]
+    configs: Vec<Setting>,
+
+    /// Do nothing if there is such a topic
+    #[arg(long, requires = "create")]
+    if_not_exists: bool,
+}
+
+/// One action on topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicAction {
+    List,
+    Create(NewTopic),
+    Describe(Option<String>),
+    Delete(String),
+}
+
+impl Topics {
+    /// The one action that was asked for.
+    pub fn action(&self) -> TopicAction {
+        let topic = self.topic.clone();
+        let name = topic.clone().unwrap_or_default();
+        if self.create {
+            TopicAction::Create(NewTopic {
+                name,
+                partitions: self.partitions,
+                replication_factor: self.replication_factor,
+                configs: self
+                    .configs
+                    .iter()
+                    .map(|setting| (setting.key.clone(), setting.value.clone()))
+                    .collect(),
+                if_not_exists: self.if_not_exists,
+            })
+        } else if self.describe {
+            TopicAction::Describe(topic)
+        } else if self.delete {
+            TopicAction::Delete(name)
+        } else {
+            TopicAction::List
+        }
+    }
+}
+
 fn setting(text: &str) -> Result<Setting, String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok(Setting {
@@ -414,6 +537,74 @@ mod tests {
             (node.key.as_str(), node.value.as_str()),
             ("KAFKA_NODE_ID", "2")
         );
+    }
+
+    #[test]
+    fn scripts_for_asking_a_cluster_are_commands_too() {
+        let lines = [
+            (
+                "kafka-topics.sh --bootstrap-server a:1 --list",
+                "ottla topics --list --bootstrap-server a:1",
+            ),
+            (
+                "kafka-broker-api-versions.sh --bootstrap-server a:1",
+                "ottla api-versions --bootstrap-server a:1",
+            ),
+            (
+                "kafka-cluster.sh cluster-id --bootstrap-server a:1",
+                "ottla cluster cluster-id --bootstrap-server a:1",
+            ),
+        ];
+        for (script, command) in lines {
+            assert_eq!(
+                parsed(&format!("/opt/kafka/bin/{script}")),
+                parsed(command),
+                "{script}"
+            );
+            assert_eq!(parsed(&format!("./{script}")), parsed(command), "{script}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_done_with_topics() {
+        let action = |options: &str| {
+            let line = format!("ottla topics --bootstrap-server a:1 {options}");
+            let Command::Topics(topics) = parsed(&line) else {
+                panic!("{line}: taken for another command");
+            };
+            topics.action()
+        };
+        let made = NewTopic {
+            name: "t".to_owned(),
+            partitions: Some(6),
+            replication_factor: Some(3),
+            configs: vec![("a".to_owned(), "b=c".to_owned())],
+            if_not_exists: true,
+        };
+        let create = "--create --topic t --partitions 6 --replication-factor 3 --config a=b=c --if-not-exists";
+        assert_eq!(action(create), TopicAction::Create(made));
+        assert_eq!(action("--list"), TopicAction::List);
+        assert_eq!(action("--describe"), TopicAction::Describe(None));
+        assert_eq!(
+            action("--describe --topic t"),
+            TopicAction::Describe(Some("t".to_owned()))
+        );
+        assert_eq!(
+            action("--delete --topic t"),
+            TopicAction::Delete("t".to_owned())
+        );
+        for (options, message) in [
+            ("", "--list"),
+            ("--create", "--topic"),
+            ("--delete", "--topic"),
+            ("--list --create --topic t", "cannot be used with"),
+            ("--describe --partitions 3", "--create"),
+        ] {
+            let line = format!("ottla topics --bootstrap-server a:1 {options}");
+            let refused = refused(&line);
+            assert!(refused.contains(message), "{line}: {refused}");
+        }
+        assert!(refused("ottla topics --list").contains("--bootstrap-server"));
     }
 
     #[test]

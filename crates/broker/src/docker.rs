@@ -8,13 +8,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{self, ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use ottla_base::config::{StartSettings, from_kafka_env, write_properties};
 
 use crate::cli::Docker;
 
 /// Where a user mounts settings, if at all.
 const MOUNTED: &str = "/mnt/shared/config/server.properties";
+
+/// Where a user mounts keys and passwords.
+const SECRETS: &str = "/etc/kafka/secrets";
 
 /// Where the image keeps the settings in force.
 const IN_FORCE: &str = "/opt/kafka/config/server.properties";
@@ -59,6 +62,7 @@ fn try_run(request: &Docker) -> anyhow::Result<std::convert::Infallible> {
     for variable in &request.variables {
         environment.insert(variable.key.clone(), variable.value.clone());
     }
+    resolve_secrets(&mut environment, Path::new(SECRETS))?;
     let text = settings_file(mounted(Path::new(MOUNTED))?.as_deref(), &environment)?;
     std::fs::write(IN_FORCE, text).with_context(|| format!("{IN_FORCE} cannot be written"))?;
     let program = std::env::current_exe().context("the program does not know its own file")?;
@@ -68,6 +72,93 @@ fn try_run(request: &Docker) -> anyhow::Result<std::convert::Infallible> {
         .envs(environment_of_broker(environment))
         .exec();
     Err(failed).context("the broker cannot be started")
+}
+
+/// Variables of the image that name a file among the secrets: what is at the place, or
+/// what is in the file, becomes the variable of a setting.
+const KEY_STORE: [Secret; 3] = [
+    Secret::place("KAFKA_SSL_KEYSTORE_FILENAME", "KAFKA_SSL_KEYSTORE_LOCATION"),
+    Secret::content("KAFKA_SSL_KEY_CREDENTIALS", "KAFKA_SSL_KEY_PASSWORD"),
+    Secret::content(
+        "KAFKA_SSL_KEYSTORE_CREDENTIALS",
+        "KAFKA_SSL_KEYSTORE_PASSWORD",
+    ),
+];
+
+/// The same, asked for only where clients are to show a certificate.
+const TRUST_STORE: [Secret; 2] = [
+    Secret::place(
+        "KAFKA_SSL_TRUSTSTORE_FILENAME",
+        "KAFKA_SSL_TRUSTSTORE_LOCATION",
+    ),
+    Secret::content(
+        "KAFKA_SSL_TRUSTSTORE_CREDENTIALS",
+        "KAFKA_SSL_TRUSTSTORE_PASSWORD",
+    ),
+];
+
+/// One such variable, and the variable that follows from it.
+#[derive(Debug)]
+struct Secret {
+    names_file: &'static str,
+    setting: &'static str,
+    is_content: bool,
+}
+
+impl Secret {
+    const fn place(names_file: &'static str, setting: &'static str) -> Self {
+        Self {
+            names_file,
+            setting,
+            is_content: false,
+        }
+    }
+
+    const fn content(names_file: &'static str, setting: &'static str) -> Self {
+        Self {
+            names_file,
+            setting,
+            is_content: true,
+        }
+    }
+
+    fn resolve(&self, environment: &mut Environment, secrets: &Path) -> anyhow::Result<()> {
+        let name = environment.get(self.names_file);
+        let name = name.filter(|name| !name.is_empty());
+        let name =
+            name.with_context(|| format!("{} environment variable not set", self.names_file))?;
+        let file = secrets.join(name);
+        ensure!(file.exists(), "{} file does not exist", file.display());
+        let value = if self.is_content {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("{} cannot be read", file.display()))?;
+            text.trim_end_matches('\n').to_owned()
+        } else {
+            file.display().to_string()
+        };
+        environment.insert(self.setting.to_owned(), value);
+        Ok(())
+    }
+}
+
+/// A broker that advertises TLS finds its keys and their passwords in files. Everything
+/// else is left to the broker itself.
+fn resolve_secrets(environment: &mut Environment, secrets: &Path) -> anyhow::Result<()> {
+    let value = |name: &str| environment.get(name).map_or("", String::as_str);
+    if !value("KAFKA_ADVERTISED_LISTENERS").contains("SSL://") {
+        return Ok(());
+    }
+    let client_auth = value("KAFKA_SSL_CLIENT_AUTH");
+    let asks_clients = client_auth.contains("required") || client_auth.contains("requested");
+    for secret in &KEY_STORE {
+        secret.resolve(environment, secrets)?;
+    }
+    if asks_clients {
+        for secret in &TRUST_STORE {
+            secret.resolve(environment, secrets)?;
+        }
+    }
+    Ok(())
 }
 
 /// The text of the mounted file, if there is one.
@@ -180,6 +271,79 @@ mod tests {
             ],
         );
         assert_eq!(text, "node.id=1\nlog.dir=/data\n");
+    }
+
+    /// The settings that follow from these variables and files, but for the variables
+    /// themselves; or what stops the container.
+    fn resolved(variables: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Environment, String> {
+        let secrets = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            std::fs::write(secrets.path().join(name), text).expect("a file");
+        }
+        let told = environment(variables);
+        let mut resolved = told.clone();
+        let place = |text: String| text.replace(&secrets.path().display().to_string(), "SECRETS");
+        resolve_secrets(&mut resolved, secrets.path()).map_err(|error| place(error.to_string()))?;
+        resolved.retain(|name, _| !told.contains_key(name));
+        Ok(resolved
+            .into_iter()
+            .map(|(name, value)| (name, place(value)))
+            .collect())
+    }
+
+    #[test]
+    fn keys_and_their_passwords_are_found_among_the_secrets() {
+        let variables = [
+            ("KAFKA_ADVERTISED_LISTENERS", "A://a:1,SASL_SSL://b:2"),
+            ("KAFKA_SSL_KEYSTORE_FILENAME", "keys.jks"),
+            ("KAFKA_SSL_KEYSTORE_CREDENTIALS", "of-store"),
+            ("KAFKA_SSL_KEY_CREDENTIALS", "of-key"),
+            ("KAFKA_SSL_TRUSTSTORE_FILENAME", "trusted.jks"),
+            ("KAFKA_SSL_TRUSTSTORE_CREDENTIALS", "of-trusted"),
+        ];
+        let files = [
+            ("keys.jks", "\u{1}"),
+            ("of-store", " a \n\n"),
+            ("of-key", "b"),
+            ("trusted.jks", "\u{1}"),
+            ("of-trusted", "c\n"),
+        ];
+        let of_keys = [
+            ("KAFKA_SSL_KEYSTORE_LOCATION", "SECRETS/keys.jks"),
+            ("KAFKA_SSL_KEYSTORE_PASSWORD", " a "),
+            ("KAFKA_SSL_KEY_PASSWORD", "b"),
+        ];
+        let of_trusted = [
+            ("KAFKA_SSL_TRUSTSTORE_LOCATION", "SECRETS/trusted.jks"),
+            ("KAFKA_SSL_TRUSTSTORE_PASSWORD", "c"),
+        ];
+        assert_eq!(resolved(&variables, &files), Ok(environment(&of_keys)));
+        for client_auth in ["required", "requested"] {
+            let asking = [&variables[..], &[("KAFKA_SSL_CLIENT_AUTH", client_auth)]].concat();
+            let both = [&of_keys[..], &of_trusted].concat();
+            assert_eq!(resolved(&asking, &files), Ok(environment(&both)));
+        }
+        let plain = [
+            &variables[1..],
+            &[("KAFKA_ADVERTISED_LISTENERS", "A://a:1")],
+        ]
+        .concat();
+        assert_eq!(resolved(&plain, &[]), Ok(Environment::new()));
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_is_named() {
+        let variables = [
+            ("KAFKA_ADVERTISED_LISTENERS", "SSL://a:1"),
+            ("KAFKA_SSL_KEYSTORE_FILENAME", "keys.jks"),
+            ("KAFKA_SSL_KEY_CREDENTIALS", ""),
+        ];
+        let refused = |files: &[(&str, &str)]| resolved(&variables, files).expect_err("refused");
+        assert_eq!(refused(&[]), "SECRETS/keys.jks file does not exist");
+        assert_eq!(
+            refused(&[("keys.jks", "")]),
+            "KAFKA_SSL_KEY_CREDENTIALS environment variable not set"
+        );
     }
 
     #[test]

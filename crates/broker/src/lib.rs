@@ -25,6 +25,7 @@ mod retention;
 mod scram;
 pub mod serve;
 mod tasks;
+pub mod tools;
 mod topics;
 pub mod wiring;
 

@@ -53,9 +53,10 @@ pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), LoggingError
     Ok(())
 }
 
-/// Says that clients may connect, in the words that scripts and suites which
+/// Says that clients may connect, in the words that scripts, suites and libraries which
 /// start a Kafka wait for.
 pub fn announce_started(node: BrokerId) {
+    info!("[BrokerLifecycleManager id={node}] Transitioning from RECOVERY to RUNNING");
     info!("[KafkaRaftServer nodeId={node}] Kafka Server started");
 }
 

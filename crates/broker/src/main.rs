@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ottla_broker::cli::{self, Command};
-use ottla_broker::{docker, health, offline, serve};
+use ottla_broker::{docker, health, offline, serve, tools};
 
 /// Decoding reserves memory by lengths that clients send. This allocator hands
 /// out address space only, so such a reservation costs nothing and the missing
@@ -16,6 +16,9 @@ fn main() -> ExitCode {
         Ok(Command::Serve(serve)) => serve::run(&serve),
         Ok(Command::Docker(docker)) => docker::run(&docker),
         Ok(Command::Health(health)) => health::run(&health),
+        Ok(Command::Topics(topics)) => tools::topics(&topics),
+        Ok(Command::Cluster(cluster)) => tools::cluster(&cluster),
+        Ok(Command::ApiVersions(servers)) => tools::api_versions(&servers),
         Ok(Command::RandomUuid) => offline::random_uuid(),
         Ok(Command::Format(format)) => offline::format(&format),
         Ok(Command::Info(info)) => offline::info(&info),

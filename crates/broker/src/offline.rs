@@ -96,6 +96,7 @@ fn try_check(request: &Check) -> Result<bool, LookError> {
     let names = names(&request.data)?;
     for Fault { place, what } in &report.faults {
         match place {
+            Place::IndexCopy => write!(out, "index.copy")?,
             Place::Entry(Position { file, at }) => {
                 write!(out, "commit/{} at {at}", file.file_name())?;
             }

@@ -4,6 +4,7 @@
 mod analysis;
 mod chance;
 mod history;
+mod probe;
 mod run;
 mod verdict;
 
@@ -33,6 +34,9 @@ enum Command {
     Run(Options),
     /// Judge a history.
     Check { history: PathBuf },
+    /// Write one record after the other to each partition of a topic, and tell when
+    /// each is acknowledged.
+    Probe(probe::Options),
 }
 
 /// Nothing is wrong, something is, or nobody knows.
@@ -41,20 +45,20 @@ const BROKEN: u8 = 1;
 const INCONCLUSIVE: u8 = 2;
 
 fn main() -> ExitCode {
-    let judged = match Arguments::parse().command {
-        Command::Run(options) => run::run(&options),
-        Command::Check { history } => check(&history),
+    let ended = match Arguments::parse().command {
+        Command::Run(options) => run::run(&options).map(|verdict| told(&verdict)),
+        Command::Check { history } => check(&history).map(|verdict| told(&verdict)),
+        Command::Probe(options) => probe::run(&options).map(|()| CLEAN),
     };
-    ExitCode::from(match judged {
-        Ok(verdict) => {
-            verdict::say(&verdict);
-            if verdict.is_clean() { CLEAN } else { BROKEN }
-        }
-        Err(error) => {
-            verdict::complain(&error);
-            INCONCLUSIVE
-        }
-    })
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        verdict::complain(&error);
+        INCONCLUSIVE
+    }))
+}
+
+fn told(verdict: &Verdict) -> u8 {
+    verdict::say(verdict);
+    if verdict.is_clean() { CLEAN } else { BROKEN }
 }
 
 fn check(file: &PathBuf) -> Result<Verdict> {

@@ -1,10 +1,10 @@
 //! The side of a node that asks.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla_base::{BrokerId, ErrorCode};
 use ottla_rpc::{Address, Channels};
+use tokio::sync::watch;
 use tonic::transport::Channel;
 use tracing::debug;
 
@@ -33,7 +33,7 @@ pub struct Client {
     channels: Channels,
     candidates: Vec<Candidate>,
     /// Who answered last, or was named.
-    active: Mutex<Option<Address>>,
+    active: watch::Sender<Option<Address>>,
 }
 
 /// What one attempt came to.
@@ -49,8 +49,14 @@ impl Client {
         Self {
             channels,
             candidates,
-            active: Mutex::new(None),
+            active: watch::Sender::new(None),
         }
+    }
+
+    /// This node is the active one from now on. Whoever waits for another one's answer
+    /// asks it instead: the other may be silent because it is gone.
+    pub fn turn_to(&self, address: Address) {
+        self.set_active(Some(address));
     }
 
     /// Asks until somebody answers: forever, so the caller bounds the time. A request
@@ -60,9 +66,10 @@ impl Client {
     /// What the active controller refuses with.
     pub async fn ask(&self, request: Request) -> Result<Answer, ErrorCode> {
         let request = convert::request_to_proto(request);
+        let mut active = self.active.subscribe();
         let mut next = 0;
         loop {
-            let known = self.active();
+            let known = active.borrow_and_update().clone();
             let address = match &known {
                 Some(address) => address.clone(),
                 None => match self.candidates.get(next) {
@@ -77,7 +84,12 @@ impl Client {
                     }
                 },
             };
-            match self.attempt(&address, request.clone()).await {
+            let attempt = tokio::select! {
+                biased;
+                attempt = self.attempt(&address, request.clone()) => attempt,
+                _ = active.wait_for(|active| is_other(active.as_ref(), &address)) => continue,
+            };
+            match attempt {
                 Attempt::Answered(answer) => {
                     self.set_active(Some(address));
                     return answer;
@@ -111,15 +123,17 @@ impl Client {
         }
     }
 
-    fn active(&self) -> Option<Address> {
-        let active = self.active.lock();
-        active.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn set_active(&self, address: Option<Address>) {
-        let active = self.active.lock();
-        *active.unwrap_or_else(PoisonError::into_inner) = address;
+        self.active.send_if_modified(|active| {
+            let changes = *active != address;
+            *active = address;
+            changes
+        });
     }
+}
+
+fn is_other(active: Option<&Address>, asked: &Address) -> bool {
+    active.is_some_and(|active| active != asked)
 }
 
 async fn call(

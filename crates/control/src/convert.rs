@@ -50,9 +50,9 @@ pub(crate) fn request_to_proto(request: Request) -> proto::Request {
         }
         Request::Forward(forward) => Wire::Forward(proto::Forward {
             frame: forward.frame,
-            broker_id: forward.broker.0,
             listener: forward.listener,
             client: forward.client,
+            broker_id: forward.broker.0,
         }),
     };
     proto::Request {
@@ -88,9 +88,9 @@ pub(crate) fn request_from_proto(request: proto::Request) -> Result<Request, Mal
         },
         Wire::Forward(forward) => Request::Forward(Forward {
             frame: forward.frame,
-            broker: BrokerId(forward.broker_id),
             listener: forward.listener,
             client: forward.client,
+            broker: BrokerId(forward.broker_id),
         }),
     })
 }

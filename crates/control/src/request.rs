@@ -35,12 +35,12 @@ pub enum Request {
 pub struct Forward {
     /// Header and body, as they came.
     pub frame: Bytes,
-    /// The broker that the client asked.
-    pub broker: BrokerId,
     /// The listener that the client came to.
     pub listener: String,
     /// The client's address, where it has one.
     pub client: String,
+    /// The broker that the client asked.
+    pub broker: BrokerId,
 }
 
 /// The answer to the [`Request`] of the same name.

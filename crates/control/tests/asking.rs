@@ -181,6 +181,30 @@ async fn one_that_is_gone_is_left_for_the_next() {
 }
 
 #[tokio::test]
+async fn one_that_is_silent_is_left_when_another_one_is_known_to_be_active() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let active = Running::start(gives(3)).await;
+    let first = Candidate {
+        id: None,
+        address: Address {
+            host: "127.0.0.1".to_owned(),
+            port: silent.local_addr().unwrap().port(),
+        },
+    };
+    let client = Arc::new(Client::new(Channels::default(), vec![first]));
+    let asking = client.clone();
+    let mut asked = JoinSet::new();
+    asked.spawn(async move { ids(&asking).await });
+    let _never_answers = silent.accept().await.unwrap();
+    client.turn_to(active.address.clone());
+    // Long before it would be given up.
+    let answered = tokio::time::timeout(Duration::from_secs(1), asked.join_next()).await;
+    assert_eq!(answered.expect("it waits on").unwrap().unwrap(), 3);
+    assert_eq!(ids(&client).await, 3);
+    assert_eq!(active.asked(), 2);
+}
+
+#[tokio::test]
 async fn two_that_name_each_other_are_not_asked_without_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let SocketAddr::V4(at) = listener.local_addr().unwrap() else {
@@ -275,9 +299,9 @@ fn exchanges() -> Vec<(Request, Answer)> {
     };
     let forward = Forward {
         frame: Bytes::from_static(b"a request"),
-        broker: BrokerId(2),
         listener: "PLAINTEXT".to_owned(),
         client: "127.0.0.1:5".to_owned(),
+        broker: BrokerId(4),
     };
     let forwarded = Forwarded {
         frame: Bytes::from_static(b"an answer"),

@@ -76,6 +76,10 @@ pub enum Input {
         broker: BrokerId,
         epoch: BrokerEpoch,
     },
+    /// Whoever elected this controller had not heard from that broker's node for a while.
+    BrokerDoubted {
+        broker: BrokerId,
+    },
     UnregisterBroker {
         token: ReplyToken,
         broker: BrokerId,
@@ -299,6 +303,7 @@ impl Machine for ControllerMachine {
             }
             Input::Heartbeat { heartbeat, .. } => Reply::Heartbeat(self.heartbeat(&heartbeat, fx)),
             Input::BrokerLost { broker, epoch } => return self.broker_lost(broker, epoch, fx),
+            Input::BrokerDoubted { broker } => return self.sessions.doubt(broker),
             Input::UnregisterBroker { broker, .. } => {
                 Reply::UnregisterBroker(self.unregister_broker(broker, fx))
             }
@@ -373,7 +378,7 @@ impl Input {
             | Self::AlterConfigs { token, .. }
             | Self::AlterScram { token, .. }
             | Self::AllocateProducerIds { token, .. } => Some(*token),
-            Self::BrokerLost { .. } => None,
+            Self::BrokerLost { .. } | Self::BrokerDoubted { .. } => None,
         }
     }
 }

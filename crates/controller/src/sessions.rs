@@ -62,6 +62,16 @@ impl Sessions {
         self.contacts.insert(broker, contact);
     }
 
+    /// A broker that was only assumed alive has half the time to speak. One that lives
+    /// does so several times as often.
+    pub(crate) fn doubt(&mut self, broker: BrokerId) {
+        if let Some(contact) = self.contacts.get_mut(&broker)
+            && !contact.spoke
+        {
+            contact.at = contact.at.plus_ms(-self.timeout_ms / 2);
+        }
+    }
+
     pub(crate) fn end(&mut self, broker: BrokerId) {
         self.contacts.remove(&broker);
     }

@@ -29,8 +29,10 @@ impl Deletions {
         self.answer(|deletion| deletion.before <= start, &Ok(start), out);
     }
 
-    pub(crate) fn expire(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let late = |deletion: &Deletion| deletion.deadline <= now;
+    /// Nobody waits longer for followers. The leader's own part is not waited for by
+    /// the clock, as in Kafka: a client that gives no time asks for that part.
+    pub(crate) fn expire(&mut self, now: Millis, own_start: Offset, out: &mut Vec<Effect>) {
+        let late = |deletion: &Deletion| deletion.before <= own_start && deletion.deadline <= now;
         self.answer(late, &Err(DeleteError::TimedOut), out);
     }
 
@@ -38,8 +40,10 @@ impl Deletions {
         self.answer(|_| true, &Err(why), out);
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.waiting.iter().map(|deletion| deletion.deadline).min()
+    pub(crate) fn next_deadline(&self, own_start: Offset) -> Option<Millis> {
+        let done = |deletion: &&Deletion| deletion.before <= own_start;
+        let done = self.waiting.iter().filter(done);
+        done.map(|deletion| deletion.deadline).min()
     }
 
     fn answer(

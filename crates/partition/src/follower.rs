@@ -16,7 +16,9 @@ pub(crate) struct Follower {
     following: Following,
     /// What the leader has said of its log in this epoch.
     leader_high_watermark: Offset,
-    leader_start: Offset,
+    /// Below, our log may differ from the leader's, which has nothing there to compare it
+    /// with: until it is known, nothing counts as committed.
+    leader_start: Option<Offset>,
     /// What the leader was told last.
     acknowledged: Option<(Offset, Offset)>,
 }
@@ -64,7 +66,7 @@ impl Follower {
             leader,
             following: Following::Wanted,
             leader_high_watermark: Offset::ZERO,
-            leader_start: Offset::ZERO,
+            leader_start: None,
             acknowledged: None,
         }
     }
@@ -85,7 +87,8 @@ impl Follower {
         })
     }
 
-    /// Takes over the leader's next batch, if it is the next here too.
+    /// Takes over the leader's next batch, if it is the next here too. Says whether it is
+    /// here now.
     pub(crate) fn append_from(
         &mut self,
         after: Offset,
@@ -93,19 +96,28 @@ impl Follower {
         settings: &Settings,
         log: &mut Log,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let header = batch.header();
         if header.next_offset() <= log.hard.end {
-            return; // It came before.
+            return true; // It came before.
         }
         let follows = after == log.hard.end && after <= header.base_offset;
         // A leader has nothing of an epoch after its own (KAFKA-18723).
         if follows && header.leader_epoch <= self.epoch {
             self.placed();
             log.copy(batch, settings.checkpoint_batches, out);
-        } else if self.following == Following::Placed {
-            self.following = Following::Wanted;
+            true
+        } else {
+            if self.following == Following::Placed {
+                self.following = Following::Wanted;
+            }
+            false
         }
+    }
+
+    /// The leader's high watermark has come with a batch.
+    pub(crate) fn raise(&mut self, high_watermark: Offset) {
+        self.leader_high_watermark = self.leader_high_watermark.max(high_watermark);
     }
 
     pub(crate) fn on_position(
@@ -115,8 +127,8 @@ impl Follower {
         log: &mut Log,
         out: &mut Vec<Effect>,
     ) {
-        self.leader_high_watermark = self.leader_high_watermark.max(high_watermark);
-        self.leader_start = self.leader_start.max(log_start);
+        self.raise(high_watermark);
+        self.leader_start = self.leader_start.max(Some(log_start));
         if log.hard.end < log_start {
             log.begin_anew(log_start, out);
         }
@@ -158,8 +170,10 @@ impl Follower {
 
     /// What every step ends with.
     pub(crate) fn settle(&mut self, log: &mut Log, out: &mut Vec<Effect>) {
-        log.commit(self.leader_high_watermark.min(log.durable), out);
-        log.advance_start(self.leader_start.min(log.high_watermark), out);
+        if let Some(start) = self.leader_start {
+            log.commit(self.leader_high_watermark.min(log.durable), out);
+            log.advance_start(start.min(log.high_watermark), out);
+        }
         match self.following {
             Following::Wanted => self.ask(log, out),
             Following::Asked => (),

@@ -17,15 +17,17 @@ pub enum Input {
     /// that lives in this partition uses `Partition::append_hosted`.
     Append(Append),
     /// The leader's next batch, byte for byte. In the leader's log it follows
-    /// `after`, which is below its own offset where compaction left a gap.
+    /// `after`, which is below its own offset where compaction left a gap. The high
+    /// watermark is the leader's, and counts only if the batch fits.
     AppendFrom {
         epoch: LeaderEpoch,
         after: Offset,
         batch: RecordBatch,
+        high_watermark: Offset,
     },
-    /// How far the leader has come, whose log ours is the beginning of. Neither goes
-    /// back, so zero says nothing. The start may be beyond our end: our log begins
-    /// anew there.
+    /// How far the leader has come, whose log ours is the beginning of from `log_start`
+    /// on. Neither goes back. The start may be beyond our end: our log begins anew
+    /// there.
     Position {
         epoch: LeaderEpoch,
         high_watermark: Offset,

@@ -66,7 +66,8 @@ impl Partition {
                 epoch,
                 after,
                 batch,
-            } => self.append_from(epoch, after, batch, out),
+                high_watermark,
+            } => self.append_from(epoch, after, (batch, high_watermark), out),
             Input::Position {
                 epoch,
                 high_watermark,
@@ -127,7 +128,8 @@ impl Partition {
             Role::Leader(leader) => leader.next_deadline(&self.settings, &self.log),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
         };
-        let deadlines = [replies, self.deletions.next_deadline(), self.expire_at];
+        let deletions = self.deletions.next_deadline(self.log.durable_start);
+        let deadlines = [replies, deletions, self.expire_at];
         deadlines.into_iter().flatten().min()
     }
 
@@ -257,13 +259,14 @@ impl Partition {
         &mut self,
         epoch: LeaderEpoch,
         after: Offset,
-        batch: RecordBatch,
+        (batch, high_watermark): (RecordBatch, Offset),
         out: &mut Vec<Effect>,
     ) {
         if let Role::Follower(follower) = &mut self.role
             && follower.epoch == epoch
+            && follower.append_from(after, batch, &self.settings, &mut self.log, out)
         {
-            follower.append_from(after, batch, &self.settings, &mut self.log, out);
+            follower.raise(high_watermark);
         }
     }
 
@@ -426,7 +429,6 @@ impl Partition {
     }
 
     fn release(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        self.deletions.expire(now, out);
         if let Role::Leader(leader) = &mut self.role {
             // Where too few are in sync, one of the others may lead next.
             if leader
@@ -440,6 +442,7 @@ impl Partition {
             leader.release(&self.settings, &self.log, out);
             leader.expire(now, out);
         }
+        self.deletions.expire(now, self.log.durable_start, out);
     }
 
     fn expire_producers(&mut self, now: Millis, out: &mut Vec<Effect>) {

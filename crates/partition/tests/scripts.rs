@@ -215,6 +215,7 @@ impl World {
                     epoch,
                     after: command.get("after").map_or(base, offset),
                     batch: batch(command, self.now).at(base, of),
+                    high_watermark: command.get("hw").map_or(Offset::ZERO, offset),
                 };
                 self.step(input, trace);
             }

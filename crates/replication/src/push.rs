@@ -147,6 +147,8 @@ enum Step {
     Send(FromLeader),
     /// Read what follows, then decide.
     Read(Turn),
+    /// Let it be read where that may wait for a disk.
+    ReadFromDisk(Turn),
     Wait(Option<Instant>),
     Closed,
 }
@@ -337,6 +339,7 @@ impl Push {
                         return Some(message);
                     }
                 }
+                Step::ReadFromDisk(turn) => self.read_from_disk(turn),
                 Step::Wait(None) => self.wake.notified().await,
                 Step::Wait(Some(until)) => {
                     // The one as the other is looked at again.
@@ -361,6 +364,9 @@ impl Push {
             if let Some(message) = state.next_moved(now) {
                 return Step::Send(message);
             }
+        }
+        if let Some(turn) = state.next_disk_read() {
+            return Step::ReadFromDisk(turn);
         }
         if let Some(turn) = state.next_turn(self.limits.window_bytes) {
             return Step::Read(turn);
@@ -428,7 +434,6 @@ impl Push {
             }
             Read::WouldBlock => {
                 self.lock().wait_for_disk(partition, id);
-                self.read_from_disk();
                 None
             }
             Read::NotLeader { epoch } => {
@@ -443,22 +448,19 @@ impl Push {
         }
     }
 
-    /// Lets partitions be read from the disk, as many at once as may be.
-    fn read_from_disk(&self) {
-        while let Some(turn) = self.lock().next_disk_read() {
-            let Some(me) = self.me.upgrade() else {
-                return;
-            };
-            self.node.block(Box::new(move || {
-                let Turn { epoch, next, .. } = turn;
-                let is_throttled = turn.leading.is_throttled(me.follower);
-                let bytes = me.read_bytes(turn.room, is_throttled);
-                let read = turn.leading.read(epoch, next, bytes, ReadMode::Blocking);
-                me.lock().read(turn.partition, turn.id, read);
-                me.wake.notify_one();
-                me.read_from_disk();
-            }));
-        }
+    fn read_from_disk(&self, turn: Turn) {
+        let Some(me) = self.me.upgrade() else {
+            return;
+        };
+        self.node.block(Box::new(move || {
+            let Turn { epoch, next, .. } = turn;
+            let is_throttled = turn.leading.is_throttled(me.follower);
+            let bytes = me.read_bytes(turn.room, is_throttled);
+            let read = turn.leading.read(epoch, next, bytes, ReadMode::Blocking);
+            me.lock().read(turn.partition, turn.id, read);
+            // Its own task goes on: here there is none.
+            me.wake.notify_one();
+        }));
     }
 
     /// How much one message may hold.
@@ -671,6 +673,7 @@ impl State {
         }
     }
 
+    /// As many as may be are read at once.
     fn next_disk_read(&mut self) -> Option<Turn> {
         if self.disk_reads >= DISK_READS_MAX {
             return None;

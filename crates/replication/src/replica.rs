@@ -22,7 +22,8 @@ pub trait Node: Send + Sync + fmt::Debug + 'static {
 
     fn spawn(&self, name: &'static str, task: Task);
 
-    /// Runs what may wait for a disk, where that holds up nothing else.
+    /// Runs what may wait for a disk, where that holds up nothing else. Asked by a task;
+    /// the job itself is none.
     fn block(&self, job: Box<dyn FnOnce() + Send>);
 
     /// Returns when the broker stops.

@@ -210,7 +210,9 @@ impl World {
         }
         let waiting = self.producers.iter().filter(|producer| !producer.is_done());
         let mut waiting: Vec<_> = waiting.map(|producer| format!("{producer:?}")).collect();
+        // Who rests has had what they want, whatever came after that.
         let restless = self.members.iter().filter(|member| !member.is_content());
+        let restless = restless.filter(|_| !self.members_rest);
         waiting.extend(restless.map(|member| format!("{member:?}")));
         self.observe(&Fact::Ended { waiting: &waiting });
     }

@@ -51,9 +51,9 @@ impl Audience {
         self.call(incarnation, Verdict::Failed(failure))
     }
 
-    /// The whole store failed.
+    /// The log is of no use any more, or the whole store.
     #[cfg(feature = "rocksdb")]
-    pub(crate) fn fail_all(&mut self, failure: StoreFailure) -> Option<Call> {
+    pub(crate) fn fail_now(&mut self, failure: StoreFailure) -> Option<Call> {
         self.fail(self.incarnation, failure)
     }
 

@@ -48,6 +48,7 @@ pub(crate) const POSITION: [u8; 2] = [Table::Meta.byte(), b'p'];
 pub(crate) const SYNCED: [u8; 2] = [Table::Meta.byte(), b's'];
 pub(crate) const NEXT_LOG: [u8; 2] = [Table::Meta.byte(), b'n'];
 pub(crate) const NEXT_SORTED: [u8; 2] = [Table::Meta.byte(), b'r'];
+pub(crate) const FLUSH: [u8; 2] = [Table::Meta.byte(), b'w'];
 
 /// The keys of a table of one kind: `first <= key < end`.
 pub(crate) const fn table_range(table: Table) -> ([u8; 1], [u8; 1]) {

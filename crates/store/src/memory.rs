@@ -290,7 +290,7 @@ fn apply(logs: &mut Logs, command: &Command) {
         }
         Command::Op(op) => op,
         #[cfg(feature = "rocksdb")]
-        Command::Job(_) => return,
+        Command::Job(_) | Command::SetApart(_) => return,
     };
     if let Op::Drop { log } = op {
         logs.remove(log);

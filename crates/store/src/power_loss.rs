@@ -186,6 +186,9 @@ mod tests {
             "heard Failed(Full)",
             "heard Flushed",
             "heard Failed(Io",
+            "compact",
+            "what was superseded is gone",
+            "a read fails",
         ] {
             let is_it = |line: &&&String| format!("{line}\n").contains(expected);
             let count = lines.iter().filter(is_it).count();

@@ -24,6 +24,9 @@ pub(crate) enum Command {
         tp: TopicPartition,
     },
     Op(Op),
+    /// The log was found damaged.
+    #[cfg(feature = "rocksdb")]
+    SetApart(LogId),
     /// What the rewrite job asks for.
     #[cfg(feature = "rocksdb")]
     Job(JobCommand),
@@ -51,7 +54,7 @@ impl Command {
                 | Op::Drop { .. },
             ) => None,
             #[cfg(feature = "rocksdb")]
-            Self::Job(_) => None,
+            Self::Job(_) | Self::SetApart(_) => None,
         }
     }
 }

@@ -64,11 +64,14 @@ fn key_of(variable: &str) -> Option<String> {
 }
 
 /// Without `KAFKA_LISTENERS`, a broker listens on every interface at the ports that it
-/// advertises.
+/// advertises. A controller has nothing to advertise; for it an empty variable is none.
 fn derive_listeners(settings: &mut Overrides) -> Result<(), ConfigError> {
     let set = |key: &str| settings.get(key).filter(|value| !value.is_empty());
     let is_controller = set("process.roles").is_some_and(|roles| roles == "controller");
     let Some(advertised) = set("advertised.listeners") else {
+        if is_controller {
+            settings.remove("advertised.listeners");
+        }
         return Ok(());
     };
     if is_controller {
@@ -170,12 +173,15 @@ mod tests {
             ],
             &[("advertised.listeners", "A://x:1"), ("listeners", "A://:2")],
         );
-        assert!(
-            read(&[
-                ("KAFKA_ADVERTISED_LISTENERS", "A://x:1"),
-                ("KAFKA_PROCESS_ROLES", "controller"),
-            ])
-            .is_err()
+    }
+
+    #[test]
+    fn a_controller_has_nothing_to_advertise() {
+        let controller = ("KAFKA_PROCESS_ROLES", "controller");
+        assert!(read(&[("KAFKA_ADVERTISED_LISTENERS", "A://x:1"), controller]).is_err());
+        check(
+            &[("KAFKA_ADVERTISED_LISTENERS", ""), controller],
+            &[("process.roles", "controller")],
         );
     }
 }

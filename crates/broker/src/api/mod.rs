@@ -212,10 +212,15 @@ fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicNa
 }
 
 /// Whether nobody can read that replica: its broker is not alive, or it is the one here
-/// and broken.
+/// and broken. That a process has ended is seen before the metadata says so: a client
+/// whose connection to it has just broken would be sent back to it, and asks for the next
+/// leader only a second later.
 fn is_offline(cx: &Cx, image: &Image, is_broken_here: bool, replica: BrokerId) -> bool {
+    let has_ended = |epoch| cx.broker.cluster.ended.contains(replica, epoch);
     (is_broken_here && replica == cx.broker.id)
-        || image.broker(replica).is_none_or(|broker| broker.fenced)
+        || image
+            .broker(replica)
+            .is_none_or(|broker| broker.fenced || has_ended(broker.epoch))
 }
 
 /// What a client is told that asks a replica which does not lead.
@@ -229,7 +234,7 @@ fn not_leader_code(view: &View) -> ErrorCode {
 /// What a client is told that asks for a partition of a topic which has no cell.
 fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
     match topic.place(partition) {
-        Some(Place::Broken) => ErrorCode::KafkaStorageError,
+        Some(Place::Broken(_)) => ErrorCode::KafkaStorageError,
         Some(Place::Here(_) | Place::Elsewhere) => ErrorCode::NotLeaderOrFollower,
         None => ErrorCode::UnknownTopicOrPartition,
     }

@@ -13,6 +13,7 @@ use ottla_protocol::messages::WireClient;
 use tracing::debug;
 
 use super::answer;
+use super::watch::Ended;
 use crate::api::error::unexpected;
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
@@ -30,6 +31,8 @@ pub(crate) struct ClusterHandle {
     client: Client,
     /// That of this broker's registration; -1 before there is one.
     epoch: AtomicI64,
+    /// Whose process seems to be gone.
+    pub(crate) ended: Ended,
 }
 
 impl ClusterHandle {
@@ -37,6 +40,7 @@ impl ClusterHandle {
         Self {
             client,
             epoch: AtomicI64::new(-1),
+            ended: Ended::default(),
         }
     }
 
@@ -69,6 +73,21 @@ pub(crate) async fn ask(broker: &Arc<Broker>, request: Request) -> Result<Answer
             biased;
             _ = activity.wait_for(|is_active| *is_active) => (),
             answer = client.ask(request.clone()) => return answer,
+            () = stay_turned(broker) => (),
+        }
+    }
+}
+
+/// Has the node asked that the quorum elected, as soon as this node knows of it: the one
+/// before may never answer. Returns when the node's controller is gone.
+async fn stay_turned(broker: &Broker) {
+    let mut activity = broker.controller.activity();
+    loop {
+        if let Some(active) = broker.controller.active() {
+            broker.cluster.client.turn_to(active.address);
+        }
+        if activity.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -85,9 +104,9 @@ pub(crate) async fn forward(
         broker,
         Forward {
             frame,
-            broker: broker.id,
             listener: facts.listener.to_string(),
             client: client.unwrap_or_default(),
+            broker: broker.id,
         },
     )
     .await
@@ -111,9 +130,9 @@ pub(crate) async fn submit<R: WireClient>(
     encoded.map_err(|error| unexpected(&error))?;
     let forward = Forward {
         frame: frame.freeze(),
-        broker: broker.id,
         listener: broker.inter_broker.clone(),
         client: String::new(),
+        broker: broker.id,
     };
     let mut answer = answer_to(broker, forward).await?;
     decode_response_header(R::KEY, version, &mut answer)

@@ -1,9 +1,9 @@
-//! The active controller notices at once when a broker's process ends.
+//! Every node notices at once when another broker's process ends.
 //!
-//! It holds a connection to each broker. The system closes it with the process, and
-//! refuses a new one as long as there is no other process: then the broker is gone for
-//! sure, and nobody need wait until its silence has lasted long enough. A host that is
-//! gone, or a network that is cut, is left to that.
+//! It holds a connection to each. The system closes it with the process, and refuses a
+//! new one as long as there is no other process: then the broker is gone for sure, and
+//! the active controller need not wait until its silence has lasted long enough. A host
+//! that is gone, or a network that is cut, is left to that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use ottla_controller::{BrokerEpoch, Image};
 use ottla_rpc::Address;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -32,17 +32,52 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A broker in one of its lives.
 type Life = (BrokerId, BrokerEpoch);
 
-/// Watches over the others for as long as this node is the active controller.
+/// What was seen of a process that may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// Its connection was closed.
+    Closed,
+    /// A new one was refused.
+    Refused,
+}
+
+/// The brokers that seem to be gone while the cluster counts on them. Those who watch
+/// write, everybody reads.
+#[derive(Debug, Default)]
+pub(crate) struct Ended(watch::Sender<BTreeMap<Life, Sign>>);
+
+impl Ended {
+    pub(crate) fn contains(&self, broker: BrokerId, epoch: BrokerEpoch) -> bool {
+        self.0.borrow().contains_key(&(broker, epoch))
+    }
+
+    /// Whether that is new.
+    fn note(&self, life: Life, sign: Option<Sign>) -> bool {
+        self.0.send_if_modified(|ended| {
+            let before = match sign {
+                Some(sign) => ended.insert(life, sign),
+                None => ended.remove(&life),
+            };
+            before != sign
+        })
+    }
+
+    /// Those that are gone for sure.
+    fn refused(&self) -> Vec<Life> {
+        let ended = self.0.borrow();
+        let refused = ended.iter().filter(|(_, sign)| **sign == Sign::Refused);
+        refused.map(|(life, _)| *life).collect()
+    }
+}
+
+/// Watches over the others until the broker stops.
 pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
     let mut images = broker.image_changes();
     let mut active = broker.controller.activity();
+    let mut ended = broker.cluster.ended.0.subscribe();
     let mut watched: BTreeMap<Life, oneshot::Sender<()>> = BTreeMap::new();
     loop {
-        let wanted = if broker.controller.is_active() {
-            others(&broker, &broker.image())
-        } else {
-            BTreeMap::new()
-        };
+        let wanted = others(&broker, &broker.image());
         // Whoever is dropped here is watched no longer.
         watched.retain(|life, _| wanted.contains_key(life));
         for (life, address) in wanted {
@@ -50,11 +85,22 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
                 .entry(life)
                 .or_insert_with(|| begin(&broker, life, address, stop.clone()));
         }
+        ended.mark_unchanged();
+        if broker.controller.is_active() {
+            for (broker_id, epoch) in broker.cluster.ended.refused() {
+                let broker_lost = ottla_controller::Input::BrokerLost {
+                    broker: broker_id,
+                    epoch,
+                };
+                broker.controller.tell(broker_lost);
+            }
+        }
         tokio::select! {
             biased;
             () = stop.requested() => return,
             changed = images.changed() => if changed.is_err() { return },
             changed = active.changed() => if changed.is_err() { return },
+            changed = ended.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -67,14 +113,16 @@ fn begin(
     mut stop: Stop,
 ) -> oneshot::Sender<()> {
     let (watching, dropped) = oneshot::channel();
-    let controller = broker.clone();
+    let watcher = broker.clone();
     broker.tasks.spawn("watch", async move {
+        let ended = &watcher.cluster.ended;
         tokio::select! {
             biased;
             () = stop.requested() => (),
             _ = dropped => (),
-            () = until_gone(&address) => lost(&controller, life),
+            () = observe(ended, life, &address) => (),
         }
+        ended.note(life, None);
     });
     watching
 }
@@ -95,27 +143,28 @@ fn others(broker: &Broker, image: &Image) -> BTreeMap<Life, Address> {
     addresses.collect()
 }
 
-fn lost(broker: &Broker, (id, epoch): Life) {
-    info!(broker = %id, "the process of a broker has ended");
-    broker
-        .controller
-        .tell(ottla_controller::Input::BrokerLost { broker: id, epoch });
-}
-
-async fn until_gone(address: &Address) {
+async fn observe(ended: &Ended, life: Life, address: &Address) {
     loop {
         let connect = TcpStream::connect((address.host.as_str(), address.port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok(stream)) => {
+                ended.note(life, None);
                 let began = Instant::now();
                 until_closed(stream).await;
-                if began.elapsed() < PAUSE {
-                    tokio::time::sleep(PAUSE).await;
+                ended.note(life, Some(Sign::Closed));
+                if began.elapsed() >= PAUSE {
+                    continue;
                 }
             }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return,
-            Ok(Err(_)) | Err(_) => tokio::time::sleep(PAUSE).await,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                if ended.note(life, Some(Sign::Refused)) {
+                    let (broker, _) = life;
+                    info!(%broker, "the process of a broker has ended");
+                }
+            }
+            Ok(Err(_)) | Err(_) => (),
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -123,4 +172,52 @@ async fn until_gone(address: &Address) {
 async fn until_closed(mut stream: TcpStream) {
     let mut said = [0; 1];
     while stream.read(&mut said).await.is_ok_and(|bytes| bytes > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_base::BrokerId;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIFE: Life = (BrokerId(2), BrokerEpoch(7));
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn seen(ended: &Ended, sign: Option<Sign>) {
+        let mut signs = ended.0.subscribe();
+        let wait = signs.wait_for(|signs| signs.get(&LIFE).copied() == sign);
+        let waited = tokio::time::timeout(PATIENCE, wait).await.map(drop);
+        assert!(waited.is_ok(), "{sign:?} is not seen");
+    }
+
+    #[tokio::test]
+    async fn a_process_has_ended_from_when_it_closes_until_it_answers_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let ended = Ended::default();
+        let story = async {
+            let (first, _) = listener.accept().await.unwrap();
+            assert!(!ended.contains(LIFE.0, LIFE.1), "it runs");
+            drop(first);
+            seen(&ended, Some(Sign::Closed)).await;
+            assert!(ended.contains(LIFE.0, LIFE.1), "it may have ended");
+            assert_eq!(ended.refused(), [], "another connection is not refused yet");
+            seen(&ended, None).await;
+            let (second, _) = listener.accept().await.unwrap();
+            drop((listener, second));
+            seen(&ended, Some(Sign::Refused)).await;
+            assert_eq!(ended.refused(), [LIFE]);
+            let port = ("127.0.0.1", address.port);
+            let _again = TcpListener::bind(port).await.unwrap();
+            seen(&ended, None).await;
+        };
+        tokio::select! {
+            () = observe(&ended, LIFE, &address) => unreachable!("it goes on for ever"),
+            () = story => (),
+        }
+    }
 }

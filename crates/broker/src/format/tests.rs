@@ -39,11 +39,14 @@ impl Node {
             Command::Format(request) => format(&request, &mut out)?,
             Command::Info(request) => good = info(&request, &mut out)?,
             Command::Serve(_)
+            | Command::ApiVersions(_)
             | Command::Check(_)
+            | Command::Cluster(_)
             | Command::Docker(_)
             | Command::Dump(_)
             | Command::Health(_)
-            | Command::RandomUuid => {
+            | Command::RandomUuid
+            | Command::Topics(_) => {
                 panic!("{verb} is none of ours")
             }
         }

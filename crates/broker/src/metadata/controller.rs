@@ -68,8 +68,16 @@ struct Shared {
 #[derive(Debug)]
 enum State {
     Active(Box<Deciding>),
-    /// Another node decides, or nobody does.
-    Passive(Option<BrokerId>),
+    Passive(Other),
+}
+
+/// Who decides instead.
+#[derive(Clone, Copy, Debug, Default)]
+struct Other {
+    /// None if nobody does, as far as is known.
+    active: Option<BrokerId>,
+    /// Who did last.
+    last: Option<BrokerId>,
 }
 
 /// A term of this node as the active controller.
@@ -112,7 +120,7 @@ impl ControllerHandle {
             proposer: parts.proposer,
             voters: parts.voters,
             beginning: parts.beginning,
-            state: Mutex::new(State::Passive(None)),
+            state: Mutex::new(State::Passive(Other::default())),
             activity: watch::Sender::new(false),
             refused: watch::Sender::new(None),
             rescheduled: Notify::new(),
@@ -155,7 +163,7 @@ impl ControllerHandle {
     pub(crate) fn active(&self) -> Option<Active> {
         let id = match &*self.shared.lock() {
             State::Active(_) => return None,
-            State::Passive(leader) => (*leader)?,
+            State::Passive(other) => other.active?,
         };
         let address = self.shared.voters.get(&id)?.clone();
         Some(Active { id, address })
@@ -310,13 +318,32 @@ impl Participant for Shared {
         };
         let now = self.clock.now();
         self.drive(&mut deciding, |shard, log| shard.handle(now, input, log));
-        *self.lock() = State::Active(deciding);
+        let mut state = self.lock();
+        if let State::Passive(Other {
+            last: Some(broker), ..
+        }) = *state
+        {
+            // It would be active still if it had been heard.
+            let input = Input::BrokerDoubted { broker };
+            self.drive(&mut deciding, |shard, log| shard.handle(now, input, log));
+        }
+        *state = State::Active(deciding);
+        drop(state);
         self.rescheduled.notify_one();
         self.activity.send_replace(true);
     }
 
     fn on_following(&self, leader: Option<BrokerId>) {
-        *self.lock() = State::Passive(leader);
+        let mut state = self.lock();
+        let last = match &*state {
+            State::Active(_) => None,
+            State::Passive(other) => other.last,
+        };
+        *state = State::Passive(Other {
+            active: leader,
+            last: leader.or(last),
+        });
+        drop(state);
         self.activity.send_replace(false);
     }
 

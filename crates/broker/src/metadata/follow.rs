@@ -10,7 +10,7 @@ use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
 use ottla_partition::Lead;
 use ottla_rpc::Address;
-use ottla_store::LogSummary;
+use ottla_store::{LogId, LogSummary};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -66,10 +66,14 @@ impl Follower {
         for topic in topics {
             self.open(&topic);
         }
-        for (_, log) in self.unclaimed.drain() {
-            let drop = ottla_store::Op::Drop { log: log.id };
-            self.broker.store.submit(drop);
+        let unclaimed: Vec<_> = self.unclaimed.drain().collect();
+        for (_, log) in unclaimed {
+            self.drop_log(log.id);
         }
+    }
+
+    fn drop_log(&self, log: LogId) {
+        self.broker.store.submit(ottla_store::Op::Drop { log });
     }
 
     fn is_registered(&self) -> bool {
@@ -149,7 +153,7 @@ impl Follower {
         let local = self.broker.registry.topic_by_id(topic.id);
         match local.as_ref().and_then(|local| local.place(id)) {
             Some(Place::Here(cell)) if is_here => self.assign(cell, partition),
-            Some(Place::Here(_) | Place::Broken | Place::Elsewhere) | None => {
+            Some(Place::Here(_) | Place::Broken(_) | Place::Elsewhere) | None => {
                 let mut local = self.local(topic);
                 if self.place(&mut local, id, partition) {
                     self.broker.registry.put(local);
@@ -177,18 +181,12 @@ impl Follower {
                 self.assign(&cell, partition);
                 false
             }
-            (Some(Place::Broken), true) | (Some(Place::Elsewhere), false) => false,
+            (Some(Place::Broken(_)), true) | (Some(Place::Elsewhere), false) => false,
             (Some(Place::Elsewhere) | None, true) => {
-                let place = match self.open_partition(local, id) {
-                    Ok(cell) => {
-                        self.assign(&cell, partition);
-                        Place::Here(cell)
-                    }
-                    Err(error) => {
-                        error!(topic = %local.name, partition = %id, %error, "partition cannot be opened");
-                        Place::Broken
-                    }
-                };
+                let place = self.open_partition(local, id);
+                if let Place::Here(cell) = &place {
+                    self.assign(cell, partition);
+                }
                 local.put(id, place);
                 true
             }
@@ -199,7 +197,12 @@ impl Follower {
                 cell.retire();
                 false
             }
-            (Some(Place::Broken) | None, false) => {
+            (Some(Place::Broken(log)), false) => {
+                log.into_iter().for_each(|log| self.drop_log(log));
+                local.put(id, Place::Elsewhere);
+                true
+            }
+            (None, false) => {
                 local.put(id, Place::Elsewhere);
                 true
             }
@@ -238,21 +241,39 @@ impl Follower {
         self.broker.peers.links.set_address(id, address);
     }
 
-    fn open_partition(
-        &mut self,
-        topic: &LocalTopic,
-        partition: PartitionId,
-    ) -> Result<Arc<Cell>, OpenError> {
-        let broker = &self.broker;
+    fn open_partition(&mut self, topic: &LocalTopic, partition: PartitionId) -> Place {
         let topic_partition = TopicPartition {
             topic: topic.id,
             partition,
         };
-        let log = match self.unclaimed.remove(&topic_partition) {
-            Some(log) if log.damaged => return Err(OpenError::Damaged),
-            Some(log) => log.id,
-            None => broker.store.create(topic_partition)?,
+        let known = self.unclaimed.remove(&topic_partition);
+        let log = match &known {
+            Some(log) => Ok(log.id),
+            None => self.broker.store.create(topic_partition),
         };
+        let id = log.as_ref().ok().copied();
+        let opened = log.map_err(OpenError::from).and_then(|log| {
+            if known.is_some_and(|known| known.damaged) {
+                return Err(OpenError::Damaged);
+            }
+            self.open_log(topic, topic_partition, log)
+        });
+        match opened {
+            Ok(cell) => Place::Here(cell),
+            Err(error) => {
+                error!(topic = %topic.name, %partition, %error, "partition cannot be opened");
+                Place::Broken(id)
+            }
+        }
+    }
+
+    fn open_log(
+        &self,
+        topic: &LocalTopic,
+        topic_partition: TopicPartition,
+        log: LogId,
+    ) -> Result<Arc<Cell>, OpenError> {
+        let broker = &self.broker;
         let settings = broker.settings().partition(&topic.config);
         let now = broker.clock.now();
         let partition = recover(&*broker.store, log, now, broker.id, settings)?;
@@ -273,6 +294,7 @@ impl Follower {
     fn drop_topic(&self, topic: &Topic) {
         if let Some(local) = self.broker.registry.remove(topic.id) {
             local.cells().for_each(|cell| cell.retire());
+            local.broken_logs().for_each(|log| self.drop_log(log));
         }
         let Some(offsets) = self.broker.registry.topic(OFFSETS_TOPIC) else {
             return;

@@ -20,7 +20,7 @@ pub(crate) struct ConnectionFacts {
     pub listener: Arc<str>,
     /// `None` for a connection that is not a socket (tests).
     pub peer: Option<SocketAddr>,
-    /// The node that the client asked, where that was another one: what it forwards is
-    /// not forwarded once more.
+    /// The broker that the client asked, where that is another node which forwards
+    /// its requests: they are not forwarded once more.
     pub forwarded_by: Option<BrokerId>,
 }

@@ -6,6 +6,7 @@
 //! store's work. No IO happens under it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
@@ -44,6 +45,8 @@ pub(crate) struct Cell {
     view: ArcSwap<View>,
     config: ArcSwap<TopicConfig>,
     waiters: Waiters,
+    /// Bytes of its log failed their checks.
+    is_damaged: AtomicBool,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
     pub(super) peers: Peers,
@@ -176,6 +179,7 @@ impl Cell {
             }),
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
+            is_damaged: AtomicBool::new(false),
             failures: parts.failures,
             peers: parts.peers,
         });
@@ -432,6 +436,11 @@ impl Cell {
         self.waiters.wake();
     }
 
+    /// Whether its log is of no use any more.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
     /// The wake that was planned for `at`. It comes in vain if another has taken
     /// its place since.
     pub(crate) fn tick(&self, at: Millis) {
@@ -652,6 +661,9 @@ impl LogListener for Cell {
     }
 
     fn on_failed(&self, incarnation: u64, failure: StoreFailure) {
+        if failure == StoreFailure::Damaged {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
         let is_news = self.with(|state, now| {
             let is_news = incarnation == state.incarnation && !state.is_failed();
             if is_news {

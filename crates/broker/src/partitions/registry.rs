@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ottla_base::config::{CompressionType, TimestampType, TopicConfig};
 use ottla_base::{ByteSize, PartitionId, TopicId, TopicName};
 use ottla_protocol::records::{self, BatchRules, Compression, Level, TargetCompression};
+use ottla_store::LogId;
 
 use super::Cell;
 use crate::topics::is_internal;
@@ -27,8 +28,8 @@ pub(crate) struct LocalTopic {
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Here(Arc<Cell>),
-    /// Here, with a log that is of no use.
-    Broken,
+    /// Here, with a log that is of no use; or without one, if none could be created.
+    Broken(Option<LogId>),
     /// This broker has no replica of it.
     Elsewhere,
 }
@@ -49,19 +50,31 @@ impl LocalTopic {
     pub(crate) fn cell(&self, partition: PartitionId) -> Option<&Arc<Cell>> {
         match self.place(partition)? {
             Place::Here(cell) => Some(cell),
-            Place::Broken | Place::Elsewhere => None,
+            Place::Broken(_) | Place::Elsewhere => None,
         }
     }
 
-    /// Whether the partition is here and cannot be opened.
+    /// Whether the partition is here and its log is of no use.
     pub(crate) fn is_broken(&self, partition: PartitionId) -> bool {
-        matches!(self.place(partition), Some(Place::Broken))
+        match self.place(partition) {
+            Some(Place::Broken(_)) => true,
+            Some(Place::Here(cell)) => cell.is_damaged(),
+            Some(Place::Elsewhere) | None => false,
+        }
+    }
+
+    /// Logs of partitions that could not be opened.
+    pub(crate) fn broken_logs(&self) -> impl Iterator<Item = LogId> {
+        self.places.iter().filter_map(|place| match place {
+            Place::Broken(log) => *log,
+            Place::Here(_) | Place::Elsewhere => None,
+        })
     }
 
     pub(crate) fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
         self.places.iter().filter_map(|place| match place {
             Place::Here(cell) => Some(cell),
-            Place::Broken | Place::Elsewhere => None,
+            Place::Broken(_) | Place::Elsewhere => None,
         })
     }
 

@@ -149,16 +149,11 @@ impl Following for Cell {
                     epoch,
                     after,
                     batch,
+                    high_watermark,
                 };
                 state.step(now, append);
                 after = next;
             }
-            let position = Input::Position {
-                epoch,
-                high_watermark,
-                log_start: Offset::ZERO,
-            };
-            state.step(now, position);
         });
     }
 

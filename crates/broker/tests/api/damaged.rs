@@ -2,11 +2,13 @@
 //! notices.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use ottla_base::{BrokerId, ClusterId, ErrorCode};
+use bytes::Bytes;
+use ottla_base::{BrokerId, ByteSize, ClusterId, ErrorCode};
 use ottla_protocol::messages::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic,
 };
@@ -15,7 +17,8 @@ use ottla_protocol::messages::{
     AlterReplicaLogDirsRequest, DeleteTopicsRequest, DescribeLogDirsRequest,
     DescribeTopicPartitionsRequest, FetchRequest, MetadataRequest, ProduceRequest,
 };
-use ottla_store::rocks;
+use ottla_store::LogStore as _;
+use ottla_store::rocks::{self, RocksStore};
 
 use crate::harness::{CLUSTER, Client, TestBroker};
 use crate::requests::{
@@ -28,9 +31,20 @@ const LATEST: i64 = -1;
 const PLACES: [(&str, i32, i16); 3] = [("torn", 0, STORAGE), ("torn", 1, 0), ("whole", 0, 0)];
 
 async fn broker_in(directory: &Path) -> TestBroker {
-    let options = rocks::Options::new(BrokerId(1), ClusterId::from(CLUSTER));
-    let store = rocks::open(directory, options).unwrap();
-    TestBroker::with_store(Arc::new(store), &[]).await
+    broker_on(open(directory)).await
+}
+
+async fn broker_on(store: Arc<RocksStore>) -> TestBroker {
+    TestBroker::with_store(store, &[]).await
+}
+
+fn open(directory: &Path) -> Arc<RocksStore> {
+    let options = rocks::Options {
+        // What is read comes from the disk.
+        tail_cache: ByteSize(0),
+        ..rocks::Options::new(BrokerId(1), ClusterId::from(CLUSTER))
+    };
+    Arc::new(rocks::open(directory, options).unwrap())
 }
 
 /// A broker that was killed, and of whose records a bit flipped.
@@ -38,26 +52,28 @@ async fn damaged() -> (tempfile::TempDir, TestBroker) {
     let root = tempfile::tempdir().unwrap();
     let left = root.path().join("left");
     write_and_copy(&root.path().join("used"), &left).await;
-    let file = left.join("commit/00000000000000000001.log");
-    let mut bytes = fs::read(&file).unwrap();
-    let at = bytes.windows(6).position(|bytes| bytes == b"marked");
-    bytes[at.unwrap()] ^= 1;
-    fs::write(&file, bytes).unwrap();
+    flip(&left);
     let broker = broker_in(&left).await;
     broker.expect_log("its log is damaged");
     (root, broker)
 }
 
+/// Changes a bit of the marked value, where it lies.
+fn flip(directory: &Path) {
+    let path = directory.join("commit/00000000000000000001.log");
+    let bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(6)
+        .position(|bytes| bytes == b"marked")
+        .unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
+}
+
 /// Leaves in `left` what a broker that is killed would leave.
 async fn write_and_copy(used: &Path, left: &Path) {
     let broker = broker_in(used).await;
-    let mut client = broker.connect().await;
-    client.create_topic("torn", 2).await;
-    client.create_topic("whole", 1).await;
-    put(&mut client, "torn", batch(&["a marked value"])).await;
-    for (topic, index, _) in PLACES {
-        assert_eq!(produced(&mut client, topic, index, "first").await, 0);
-    }
+    write(&mut broker.connect().await).await;
     let mut copy = Command::new("cp");
     copy.arg("-r").args([used, left]);
     assert!(copy.status().unwrap().success());
@@ -70,9 +86,22 @@ async fn produced(client: &mut Client, topic: &str, index: i32, value: &str) -> 
     answer.error_code
 }
 
+async fn write(client: &mut Client) {
+    client.create_topic("torn", 2).await;
+    client.create_topic("whole", 1).await;
+    put(client, "torn", batch(&["a marked value"])).await;
+    for (topic, index, _) in PLACES {
+        assert_eq!(produced(client, topic, index, "first").await, 0);
+    }
+}
+
 #[tokio::test]
 async fn records_of_a_damaged_log_are_refused_and_those_beside_it_served() {
     let (_root, broker) = damaged().await;
+    are_refused_and_those_beside_served(&broker).await;
+}
+
+async fn are_refused_and_those_beside_served(broker: &TestBroker) {
     let mut client = broker.connect().await;
     for (topic, index, code) in PLACES {
         assert_eq!(produced(&mut client, topic, index, "second").await, code);
@@ -108,6 +137,41 @@ async fn records_of_a_damaged_log_are_refused_and_those_beside_it_served() {
 #[tokio::test]
 async fn a_damaged_log_is_an_offline_replica() {
     let (_root, broker) = damaged().await;
+    is_an_offline_replica(&broker).await;
+}
+
+/// The same at once, where the damage is met by somebody who reads.
+#[tokio::test]
+async fn a_log_that_is_found_damaged_is_offline_from_then_on() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let broker = broker_on(store.clone()).await;
+    let mut client = broker.connect().await;
+    write(&mut client).await;
+    flip(root.path());
+    for line in ["does not pass its checks", "partition is offline"] {
+        broker.expect_log(line);
+    }
+    let torn = fetch_of(vec![of_topic("torn", vec![partition(0, 0)])]);
+    let mut found = client.call::<FetchRequest>(12, torn).await;
+    let found = found.responses.remove(0).partitions.remove(0);
+    assert_eq!(
+        (found.error_code, found.records),
+        (STORAGE, Vec::<Bytes>::new())
+    );
+    // The store tells the partition behind what it has to do already.
+    store.drain();
+    are_refused_and_those_beside_served(&broker).await;
+    is_an_offline_replica(&broker).await;
+    delete_torn(&mut client).await;
+    store.drain();
+    assert!(
+        store.logs().iter().all(|log| !log.damaged),
+        "its space is free again"
+    );
+}
+
+async fn is_an_offline_replica(broker: &TestBroker) {
     let mut client = broker.connect().await;
     let request = || MetadataRequest::default().with_topics(None);
     for version in [4, 5, 13] {
@@ -172,16 +236,31 @@ async fn a_damaged_log_is_an_offline_replica() {
 
 #[tokio::test]
 async fn a_topic_with_a_damaged_log_can_be_deleted_and_made_again() {
-    let (_root, broker) = damaged().await;
+    let root = tempfile::tempdir().unwrap();
+    let left = root.path().join("left");
+    write_and_copy(&root.path().join("used"), &left).await;
+    flip(&left);
+    let store = open(&left);
+    let broker = broker_on(store.clone()).await;
+    broker.expect_log("its log is damaged");
     let mut client = broker.connect().await;
+    delete_torn(&mut client).await;
+    store.drain();
+    assert!(
+        store.logs().iter().all(|log| !log.damaged),
+        "its space is free again"
+    );
+    client.create_topic("torn", 2).await;
+    for (topic, index, _) in PLACES {
+        assert_eq!(produced(&mut client, topic, index, "again").await, 0);
+    }
+}
+
+async fn delete_torn(client: &mut Client) {
     let topic = DeleteTopicState::default().with_name(Some(text("torn").into()));
     let request = DeleteTopicsRequest::default()
         .with_topics(vec![topic])
         .with_timeout_ms(5_000);
     let deleted = client.call(6, request).await;
     assert_eq!(deleted.responses[0].error_code, 0);
-    client.create_topic("torn", 2).await;
-    for (topic, index, _) in PLACES {
-        assert_eq!(produced(&mut client, topic, index, "again").await, 0);
-    }
 }

@@ -43,6 +43,8 @@ mod requests;
 mod retention;
 #[cfg(test)]
 mod scram;
+#[cfg(test)]
+mod tools;
 
 /// As in the binary: a count from the wire may reserve more memory than there is.
 #[global_allocator]

@@ -17,7 +17,7 @@
 //! | `set t name=value`, `set all name=value` | settings of a topic or of all brokers; no value removes one |
 //! | `wait 2000` | time passes, with every deadline in it |
 //! | `sleep 2000` | time passes without the controller seeing it |
-//! | `fail-over` | another controller goes on |
+//! | `fail-over [doubts=1]` | another controller goes on, and perhaps doubts that a broker lives |
 //!
 //! What was answered comes first, then what brokers see change.
 
@@ -409,7 +409,14 @@ impl Script for Story {
                 let changes = self.0.wake();
                 self.show(&changes, trace);
             }
-            "fail-over" => self.0.fail_over(),
+            "fail-over" => {
+                self.0.fail_over();
+                if let Some(broker) = command.get("doubts") {
+                    let broker = BrokerId(broker.parse().unwrap());
+                    let changes = self.0.tell(Input::BrokerDoubted { broker });
+                    self.show(&changes, trace);
+                }
+            }
             _ => command.unknown(),
         }
     }

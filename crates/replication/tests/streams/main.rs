@@ -43,6 +43,25 @@ async fn what_lies_on_a_disk_is_read_elsewhere() {
 }
 
 #[tokio::test]
+async fn many_partitions_are_read_from_the_disk_one_after_the_other() {
+    let logs = (0..6).map(|number| (partition(number), LogFake::of(100, 500)));
+    let logs: Vec<_> = logs.collect();
+    for (_, log) in &logs {
+        log.freeze_below(100);
+    }
+    let leader = Leader::start(LIMITS, logs.clone()).await;
+    let follower = Follower::of(&leader);
+    let copies: Vec<_> = logs.iter().map(|_| Copy::new()).collect();
+    for ((partition, _), copy) in logs.iter().zip(&copies) {
+        follower.follow(*partition, copy);
+    }
+    for ((_, log), copy) in logs.iter().zip(&copies) {
+        copy.reaches(100).await;
+        assert_eq!(copy.batches(), log.batches());
+    }
+}
+
+#[tokio::test]
 async fn no_more_than_the_window_is_on_its_way() {
     let limits = Limits {
         window_bytes: 20_000,

@@ -243,7 +243,7 @@ impl Links {
         if !self.disorder || order == Order::AfterAll {
             delay = delay.max(last.since(now));
         }
-        *last = now.plus_ms(delay).max(*last);
+        *last = now.plus_ms(delay.max(again.unwrap_or(0))).max(*last);
         let after_ms = std::iter::once(delay).chain(again).collect();
         Passage::Arrives { number, after_ms }
     }

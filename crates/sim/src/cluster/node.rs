@@ -59,7 +59,11 @@ pub(crate) struct Session {
     pub(crate) epoch: LeaderEpoch,
     /// Where the next batch that is sent follows.
     pub(crate) next: Offset,
+    /// What is sent ahead counts from here.
     pub(crate) acknowledged: Offset,
+    /// What the follower has said of its log in this session.
+    pub(crate) durable: Offset,
+    pub(crate) log_start: Offset,
 }
 
 impl Node {

@@ -174,11 +174,14 @@ impl ClusterWorld {
                     return;
                 }
                 session.acknowledged = session.acknowledged.max(end);
+                // Where messages overtake each other, an older word is none.
+                session.durable = session.durable.max(end);
+                session.log_start = session.log_start.max(log_start);
                 let input = Input::Replicated {
                     by: follower,
                     epoch,
-                    end,
-                    log_start,
+                    end: session.durable,
+                    log_start: session.log_start,
                 };
                 self.step(leader, partition, input);
                 self.pump(leader, partition, follower);
@@ -210,6 +213,8 @@ impl ClusterWorld {
                     epoch,
                     next,
                     acknowledged: next,
+                    durable: end,
+                    log_start,
                 };
                 self.node(leader)
                     .life
@@ -231,6 +236,8 @@ impl ClusterWorld {
                     epoch,
                     next: start,
                     acknowledged: start,
+                    durable: end,
+                    log_start,
                 };
                 self.begin_anew(leader, partition, follower, session);
             }
@@ -272,16 +279,11 @@ impl ClusterWorld {
                         epoch,
                         after,
                         batch,
+                        high_watermark,
                     };
                     self.step(follower, partition, input);
                     after = next;
                 }
-                let input = Input::Position {
-                    epoch,
-                    high_watermark,
-                    log_start: Offset::ZERO,
-                };
-                self.step(follower, partition, input);
             }
             Message::Position {
                 partition,
@@ -427,6 +429,10 @@ impl ClusterWorld {
             high_watermark: view.high_watermark,
         };
         self.pass(follower, leader, follower, message);
+        if session.next < view.log_start {
+            // The start lies in what was sent just now, and could not be told before.
+            self.send_position(leader, partition, follower);
+        }
     }
 
     /// More of the log can be read than before.

@@ -330,7 +330,9 @@ impl ClusterWorld {
         }
         let waiting = self.producers.iter().filter(|producer| !producer.is_done());
         let mut waiting: Vec<_> = waiting.map(|producer| format!("{producer:?}")).collect();
+        // Who rests has had what they want, whatever came after that.
         let restless = self.members.iter().filter(|member| !member.is_content());
+        let restless = restless.filter(|_| !self.members_rest);
         waiting.extend(restless.map(|member| format!("{member:?}")));
         waiting.extend(self.sick());
         self.observe(&Fact::Ended { waiting: &waiting });

@@ -14,6 +14,7 @@ use crate::keys::{self, FileRow, IndexRow, LogRow, Piece, Table};
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::{Index, IndexError};
 use crate::rocks::log::{Log, Logs};
+use crate::rocks::standby::Flush;
 use crate::rocks::tail_cache::TailCache;
 use crate::{LogId, ReadMode};
 
@@ -26,8 +27,10 @@ pub(crate) struct Recovered {
     pub(crate) fold: Fold,
     pub(crate) files: BTreeMap<FileNumber, Arc<CommitFile>>,
     pub(crate) end: Position,
-    /// Where the next replay begins, unless the index is flushed before.
+    /// Where the next replay begins, unless the index is flushed before; also one with
+    /// the index's copy.
     pub(crate) flushed: Position,
+    pub(crate) flushes: u64,
     pub(crate) spares: Vec<PathBuf>,
 }
 
@@ -40,6 +43,8 @@ pub(crate) enum RecoveryError {
     Index(#[from] IndexError),
     #[error("the index is missing, and the commit log alone begins too late to make it again")]
     IndexMissing,
+    #[error("the index is older than its copy")]
+    IndexOld,
     #[error("commit file {0} is missing")]
     FileMissing(u32),
 }
@@ -51,6 +56,8 @@ pub(crate) struct Known {
     pub(crate) synced: Option<Position>,
     pub(crate) next_log: u64,
     pub(crate) next_sorted: u32,
+    /// The last flush.
+    pub(crate) flushes: u64,
     pub(crate) files: BTreeMap<FileNumber, FileRow>,
     pub(crate) logs: BTreeMap<LogId, LogRow>,
 }
@@ -61,7 +68,10 @@ impl Known {
         let next_log = next_log.and_then(|bytes| bytes.try_into().ok());
         let next_sorted = index.get(&keys::NEXT_SORTED)?;
         let next_sorted = next_sorted.and_then(|bytes| bytes.try_into().ok());
+        let flushes = index.get(&keys::FLUSH)?;
+        let flushes = flushes.and_then(|bytes| bytes.try_into().ok());
         let mut known = Self {
+            flushes: flushes.map_or(0, u64::from_be_bytes),
             position: position(index, &keys::POSITION)?,
             synced: position(index, &keys::SYNCED)?,
             next_log: next_log.map_or(1, u64::from_be_bytes),
@@ -91,6 +101,13 @@ impl Known {
     }
 }
 
+impl Known {
+    /// A copy is made of what was flushed, so the index never falls behind it.
+    pub(crate) fn is_older_than(&self, copied: Option<Flush>) -> bool {
+        copied.is_some_and(|copied| self.flushes < copied.number)
+    }
+}
+
 fn position(index: &Index, key: &[u8]) -> Result<Option<Position>, IndexError> {
     let bytes = index.get(key)?;
     let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
@@ -101,9 +118,13 @@ pub(crate) fn recover(
     disk: &Disk,
     dir: &Path,
     index: &Index,
+    copied: Option<Flush>,
     file_bytes: u32,
 ) -> Result<Recovered, RecoveryError> {
     let known = Known::load(index)?;
+    if known.is_older_than(copied) {
+        return Err(RecoveryError::IndexOld);
+    }
     let listing = Listing::of(disk, dir)?;
     let mut files = BTreeMap::new();
     for number in &listing.files {
@@ -155,7 +176,8 @@ pub(crate) fn recover(
         fold,
         files,
         end,
-        flushed: synced,
+        flushed: copied.map_or(synced, |copied| copied.position.min(synced)),
+        flushes: known.flushes,
         spares,
     })
 }

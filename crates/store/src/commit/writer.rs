@@ -20,12 +20,15 @@ use super::remover::{Dead, Remover};
 use super::space;
 use super::syncer::Syncer;
 use crate::audience::Call;
+use crate::keys;
 use crate::memory::Stepping;
 use crate::queue::{Command, Outlook, Wake};
+use crate::rocks::changes::Changes;
 use crate::rocks::fold::{Fold, Origin};
 use crate::rocks::index::IndexError;
 use crate::rocks::log::Log;
 use crate::rocks::shared::Shared;
+use crate::rocks::standby::{Flush, Places, Standby};
 use crate::rocks::tail_cache::TailCache;
 use crate::{Durability, LogId, Op, StoreFailure};
 
@@ -55,6 +58,8 @@ pub(crate) struct WriterOptions {
     pub(crate) file_bytes: u32,
     pub(crate) disk: Disk,
     pub(crate) stepping: Stepping,
+    /// Where copies of the index are kept, if they are.
+    pub(crate) copies: Option<Places>,
 }
 
 /// Owned by whoever carries out what was taken from the queue; [`run`] is the thread
@@ -79,19 +84,23 @@ pub(crate) struct Writer {
     sync_by: Option<Instant>,
     syncer: Option<Syncer>,
     remover: Option<Remover>,
+    standby: Option<Standby>,
     /// When what is due beside the operations was last looked for.
     house_kept: Instant,
     /// Where it happened was not the place to end the store.
     fatal: Option<Fatal>,
     spares: Vec<PathBuf>,
-    /// A flush of the index that was begun, and where a replay begins after it.
-    flushing: Option<Position>,
-    /// The disk had no room for a flush that is due.
+    /// A flush of the index that was begun, and where a replay begins after it. It ends
+    /// when the index has been copied.
+    flushing: Option<Flush>,
+    /// The last flush that was begun.
+    flushes: u64,
+    /// A flush is due as soon as there is room for it, and no other under way.
     flush_again: bool,
-    /// No replay begins before this.
+    /// No replay begins before this, also with the copy of the index.
     flushed: Position,
-    /// Files that the index on disk may still point at, until the flush under way is
-    /// done.
+    /// Files that the index on disk or its copy may still point at, until the flush under
+    /// way is done.
     leaving: BTreeSet<FileNumber>,
     /// What of the next file is allocated before it is used.
     first_bytes: u32,
@@ -124,8 +133,12 @@ pub(crate) struct Start {
     pub(crate) file: Arc<CommitFile>,
     pub(crate) capacity: u32,
     pub(crate) end: Position,
-    /// What the index surely holds.
+    /// What the index surely holds, and its copy too.
     pub(crate) flushed: Position,
+    /// The last flush that was begun.
+    pub(crate) flushes: u64,
+    /// There is a copy of the index.
+    pub(crate) is_copied: bool,
     pub(crate) spares: Vec<PathBuf>,
 }
 
@@ -141,7 +154,9 @@ pub(crate) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
     let _guard = Abandon(shared.clone());
     work(shared, writer);
     // Whoever ends the store finds its directory at rest.
-    locked(writer).remover = None;
+    let mut writer = locked(writer);
+    writer.remover = None;
+    writer.standby = None;
 }
 
 fn work(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
@@ -182,8 +197,11 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, options: WriterOptions, start: Start) -> Self {
+        let standby = options.copies.clone().map(Standby::new);
         Self {
             shared,
+            flush_again: standby.is_some() && !start.is_copied,
+            standby,
             first_bytes: FILE_BYTES_LEAST,
             leaving: BTreeSet::new(),
             options,
@@ -207,7 +225,7 @@ impl Writer {
             fatal: None,
             spares: start.spares,
             flushing: None,
-            flush_again: false,
+            flushes: start.flushes,
             flushed: start.flushed,
         }
     }
@@ -275,8 +293,17 @@ impl Writer {
     /// nothing.
     fn finish(&mut self) {
         let done = self.sync_all().map_err(Fatal::from);
-        let done = done.and_then(|()| Ok(self.commit_positions()?));
-        let done = done.and_then(|()| Ok(self.shared.index.flush()?));
+        let done = done.and_then(|()| Ok(self.next_flush()?));
+        let done = done.and_then(|flush| Ok(self.shared.index.flush().map(|()| flush)?));
+        let done = done.and_then(|flush| {
+            if self.index_is_alone {
+                return self.forget_copy();
+            }
+            if let Some(standby) = &mut self.standby {
+                standby.ensure(&self.shared, flush);
+            }
+            Ok(())
+        });
         match done {
             Ok(()) => {}
             Err(Fatal::Index(IndexError::Full)) if !self.index_is_alone => {
@@ -294,6 +321,7 @@ impl Writer {
         self.finish_group()?;
         if sync && self.index_is_alone {
             self.force_flush()?;
+            self.forget_copy()?;
             self.index_is_alone = false;
         }
         if sync {
@@ -312,6 +340,11 @@ impl Writer {
                 return log.map_or(Ok(()), |log| self.ensure_created(&log));
             }
             Command::Job(command) => return self.serve(command),
+            Command::SetApart(log) => {
+                let log = self.shared.logs.get(log);
+                let call = log.and_then(|log| log.state().audience.fail_now(StoreFailure::Damaged));
+                return self.announce(call);
+            }
             Command::Op(op) => op,
         };
         let Some(log) = self.shared.logs.get(op.log()) else {
@@ -417,16 +450,32 @@ impl Writer {
         self.force_room(&entry)?;
         self.place(log.id, &entry);
         let index = &self.shared.index;
-        match entry {
-            Entry::Truncate(to) => self.fold.truncate(index, log, to)?,
-            Entry::StartOffset(to) => self.fold.start_offset(index, log, to)?,
-            Entry::Drop => self.fold.drop_log(index, log)?,
-            Entry::Create(_) | Entry::Batch(_) | Entry::State { .. } | Entry::Seal => {}
+        let cut = match entry {
+            Entry::Truncate(to) => self.fold.truncate(index, log, to),
+            Entry::StartOffset(to) => self.fold.start_offset(index, log, to),
+            Entry::Drop => self.fold.drop_log(index, log),
+            Entry::Create(_) | Entry::Batch(_) | Entry::State { .. } | Entry::Seal => Ok(()),
+        };
+        if let Err(error) = cut {
+            self.do_without(log, error)?;
+            if entry == Entry::Drop {
+                self.fold.drop_unseen(log);
+            }
         }
         // The rows that it removes cannot be brought back, so the index must not hear of
         // it before it is durable. What only moves the start harms nobody.
         let is_final = !matches!(entry, Entry::StartOffset(_));
         self.group_syncs |= is_final || self.options.durability == Durability::Fsync;
+        Ok(())
+    }
+
+    /// Rows of a log are needed and cannot be had. Where the next start has others, the
+    /// log waits for that.
+    fn do_without(&self, log: &Log, error: IndexError) -> Result<(), IndexError> {
+        if !matches!(error, IndexError::Damaged(_)) || !self.is_to_be_restored() {
+            return Err(error);
+        }
+        self.shared.set_apart(log, &error);
         Ok(())
     }
 
@@ -484,6 +533,25 @@ impl Writer {
                 flushed => return Ok(flushed?),
             }
         }
+    }
+
+    /// The index has state that its copy would not get from the commit log.
+    fn forget_copy(&mut self) -> Result<(), Fatal> {
+        if self.is_to_be_restored() {
+            return Err(IndexError::Damaged("only it has what was last written".into()).into());
+        }
+        if let Some(standby) = &mut self.standby {
+            standby.forget()?;
+            self.flush_again = true;
+        }
+        Ok(())
+    }
+
+    /// The next start takes the copy of the index: until then it stays as it is, and so
+    /// does whatever it needs.
+    fn is_to_be_restored(&self) -> bool {
+        let is_damaged = self.shared.index.is_damaged();
+        is_damaged && self.standby.as_ref().is_some_and(Standby::can_restore)
     }
 
     fn wait_for_space(&mut self) -> Result<(), Fatal> {
@@ -613,6 +681,19 @@ impl Writer {
         Ok(())
     }
 
+    /// What the index is told before it is written out.
+    fn next_flush(&mut self) -> Result<Flush, IndexError> {
+        self.commit_positions()?;
+        self.flushes += 1;
+        let mut changes = Changes::default();
+        changes.set(keys::FLUSH, self.flushes.to_be_bytes());
+        self.shared.index.write(&mut changes)?;
+        Ok(Flush {
+            number: self.flushes,
+            position: self.synced,
+        })
+    }
+
     fn commit_positions(&mut self) -> Result<(), IndexError> {
         let end = self.end();
         self.fold.commit(&self.shared.index, end, self.synced)
@@ -656,7 +737,8 @@ impl Writer {
         };
         let sealed = ..self.active.file.number;
         let is_untidy = self.fold.dead.range(sealed).next().is_some();
-        let house = (is_untidy || self.flush_again).then_some(soon);
+        let is_flushing = self.flush_again || self.flushing.is_some();
+        let house = (is_untidy || is_flushing).then_some(soon);
         match (sync, house) {
             (Some(sync), Some(house)) => Some(sync.min(house)),
             (sync, house) => sync.or(house),
@@ -694,15 +776,39 @@ impl Writer {
     fn keep_house(&mut self) -> Result<(), Fatal> {
         self.house_kept = Instant::now();
         self.sync_what_is_old()?;
-        if self.flushing.is_some() && self.shared.index.is_flushed()? {
-            self.flushed = self.flushing.take().unwrap_or(self.flushed);
-            self.leaving.clear();
+        if self.is_to_be_restored() {
+            return Ok(());
         }
+        self.follow_flush()?;
         if self.flush_again && self.flushing.is_none() {
             self.begin_flush()?;
         }
         if !self.fold.dead.is_empty() {
             self.remove_dead_files()?;
+        }
+        Ok(())
+    }
+
+    /// What was flushed is copied too, before anything goes that it would need.
+    fn follow_flush(&mut self) -> Result<(), Fatal> {
+        let Some(flush) = self.flushing else {
+            return Ok(());
+        };
+        let is_done = match &mut self.standby {
+            Some(standby) if standby.is_busy() => standby.is_done(),
+            standby => {
+                let is_flushed = self.shared.index.is_flushed()?;
+                if let Some(standby) = standby.as_mut().filter(|_| is_flushed) {
+                    standby.begin(self.shared.clone(), flush);
+                    return Ok(());
+                }
+                is_flushed
+            }
+        };
+        if is_done {
+            self.flushed = flush.position;
+            self.flushing = None;
+            self.leaving.clear();
         }
         Ok(())
     }
@@ -736,7 +842,11 @@ impl Writer {
     }
 
     fn begin_flush(&mut self) -> Result<(), Fatal> {
-        self.commit_positions()?;
+        if self.flushing.is_some() {
+            self.flush_again = true;
+            return Ok(());
+        }
+        let flush = self.next_flush()?;
         match self.shared.index.begin_flush() {
             Err(IndexError::Full) => {
                 self.flush_again = true;
@@ -745,7 +855,7 @@ impl Writer {
             begun => begun?,
         }
         self.flush_again = false;
-        self.flushing = Some(self.synced);
+        self.flushing = Some(flush);
         self.leaving.append(&mut self.fold.left);
         Ok(())
     }
@@ -781,10 +891,12 @@ impl Writer {
         let Some(file) = self.shared.remove_file(number) else {
             return Ok(());
         };
-        // A reader that still holds it must not see it filled anew.
+        // A reader that still holds it must not see it filled anew. Nobody keeps more for
+        // later than is stored.
         let is_free = Arc::strong_count(&file) == 1;
         let is_whole = file.length()? == u64::from(self.options.file_bytes);
-        let keep = is_free && is_whole && self.spares.len() < SPARES_MAX;
+        let is_small = u64::from(self.options.file_bytes) > self.fold.live_bytes();
+        let keep = is_free && is_whole && !is_small && self.spares.len() < SPARES_MAX;
         if keep {
             self.spares.extend(file.retire(&self.options.disk, keep)?);
         } else {
@@ -819,7 +931,7 @@ impl Writer {
         let logs = self.shared.logs.all();
         let calls = logs
             .iter()
-            .filter_map(|log| log.state().audience.fail_all(failure.clone()));
+            .filter_map(|log| log.state().audience.fail_now(failure.clone()));
         calls.for_each(Call::make);
         failure
     }

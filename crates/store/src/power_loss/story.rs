@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_base::testing::Rng;
-use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, PartitionId, TopicId, TopicPartition};
+use ottla_base::{
+    BrokerId, ByteSize, ClusterId, LeaderEpoch, Millis, Offset, PartitionId, ProducerEpoch,
+    ProducerId, Sequence, TopicId, TopicPartition,
+};
+use ottla_protocol::records::{BatchBuilder, Compression, Level, RecordBatch};
 
-use super::model::{Leeway, Log, Logs, Submitted, describe};
+use super::model::{KEYED, Leeway, Log, Logs, Submitted, describe, explain, is_keyed};
 use super::{Ends, Outcome};
 use crate::commit::disk::Disk;
 use crate::commit::disk::simulated::{self, Mishap};
@@ -18,7 +22,9 @@ use crate::queue::Command;
 use crate::rewrite::{Job, Step};
 use crate::rocks::{Options, Rewrites, RocksStore, check_on, open_on};
 use crate::testing::batch;
-use crate::{Durability, LogId, LogListener, LogStore, Op, ReadMode, ReadOutcome, StoreFailure};
+use crate::{
+    Compaction, Durability, LogId, LogListener, LogStore, Op, ReadMode, ReadOutcome, StoreFailure,
+};
 
 /// Ends of lives in a story.
 const LIVES: u32 = 10;
@@ -38,6 +44,8 @@ pub(super) struct Story {
     /// Raised when appends of a log were refused.
     incarnations: BTreeMap<LogId, u64>,
     ear: Ear,
+    /// Below, keyed logs may have been compacted.
+    compacted: BTreeMap<LogId, Offset>,
     /// The disk is full at some time of this life.
     is_to_fill_up: bool,
     next_tp: i32,
@@ -93,6 +101,7 @@ impl Story {
             outstanding: BTreeMap::new(),
             incarnations: BTreeMap::new(),
             ear: Ear::default(),
+            compacted: BTreeMap::new(),
             is_to_fill_up: false,
             next_tp: 0,
             usual_payload,
@@ -144,8 +153,13 @@ impl Story {
             0 => self.rng.below(8),
             _ => self.rng.below(120),
         };
-        match self.rng.below(12) {
+        match self.rng.below(14) {
             0 => self.disk.plan(until, Mishap::Error),
+            12 => {
+                self.disk.plan(until, Mishap::Unreadable);
+                self.disk
+                    .plan(until + self.rng.below(40), Mishap::Unreadable);
+            }
             1 => {
                 let more = 1 + self.rng.below(30);
                 self.disk.plan(until, Mishap::Full);
@@ -195,7 +209,7 @@ impl Story {
 
     /// What is there is what must be there.
     fn begin(&mut self, store: &RocksStore) -> Result<(), Broken> {
-        let found = contents(store)?;
+        let found = self.contents(store)?;
         let survived = self.submitted.prefix(&found, self.leeway);
         let survived = survived.map_err(Broken)?;
         self.note(|_| format!("{survived} commands survived"));
@@ -208,6 +222,18 @@ impl Story {
         self.submitted = Submitted::after(found);
         self.leeway = Leeway::NONE;
         Ok(())
+    }
+
+    /// All that a store holds. Where a read fails it is tried again: that is no reason to
+    /// hold anything else.
+    fn contents(&mut self, store: &RocksStore) -> Result<Logs, Broken> {
+        loop {
+            let found = contents(store);
+            if found.is_ok() || !self.disk.has_misread() {
+                return found;
+            }
+            self.note(|_| "a read fails".into());
+        }
     }
 
     fn attach(&mut self, store: &RocksStore, log: LogId, incarnation: u64) {
@@ -229,7 +255,8 @@ impl Story {
                 }
             }
             4 => self.compare(store)?,
-            5 => self.rewrite(store, job)?,
+            5 | 6 => self.rewrite(store, job)?,
+            7 => self.compact(store),
             _ => {
                 for _ in 0..=self.rng.below(4) {
                     self.submit(store)?;
@@ -254,6 +281,30 @@ impl Story {
             }
         }
         self.listen(store)
+    }
+
+    /// From now on a log is compacted up to where it ends now.
+    fn compact(&mut self, store: &RocksStore) {
+        let now = self.submitted.now.iter();
+        let keyed = now.filter(|(_, log)| is_keyed(log.tp));
+        let keyed: Vec<_> = keyed.map(|(id, log)| (*id, log.end)).collect();
+        let Some((log, end)) = keyed.get(self.below(keyed.len())).copied() else {
+            return;
+        };
+        self.note(|_| format!("compact {log} up to {end}"));
+        self.compacted.insert(log, end);
+        let rules = Compaction {
+            now: Millis(2_000_000),
+            until: end,
+            segment_bytes: 4 * 1024,
+            segment_ms: i64::MAX,
+            min_lag_ms: 0,
+            max_lag_ms: i64::MAX,
+            min_dirty_ratio: 0.0,
+            delete_retention_ms: 500,
+            producer_expiration_ms: i64::MAX,
+        };
+        store.set_compaction(log, Some(rules));
     }
 
     fn step(&mut self, store: &RocksStore, wanted: Wanted) -> Result<(), Broken> {
@@ -288,7 +339,9 @@ impl Story {
             88..91 => {
                 let batches = &self.submitted.now[&log].batches;
                 let batch = batches.range(somewhere..).next();
-                let to = batch.map_or(end, |(base, _)| *base);
+                // What was compacted is committed, and is not cut off.
+                let compacted = self.compacted.get(&log).copied().unwrap_or(Offset::ZERO);
+                let to = batch.map_or(end, |(base, _)| *base).max(compacted);
                 self.queue(store, Op::Truncate { log, to })
             }
             91..97 => {
@@ -304,7 +357,11 @@ impl Story {
     fn create(&mut self, store: &RocksStore) -> Result<(), Broken> {
         self.next_tp += 1;
         let tp = TopicPartition {
-            topic: TopicId([7; 16]),
+            topic: if self.rng.chance(40) {
+                KEYED
+            } else {
+                TopicId([7; 16])
+            },
             partition: PartitionId(self.next_tp),
         };
         match store.create(tp) {
@@ -331,7 +388,11 @@ impl Story {
         };
         let timestamp = i64::try_from(self.rng.below(1_000_000)).expect("below a million");
         let sync = self.rng.chance(10);
-        let batch = batch(base, records, timestamp, payload);
+        let batch = if is_keyed(self.submitted.now[&log].tp) {
+            self.keyed(base, records, timestamp, payload)
+        } else {
+            batch(base, records, timestamp, payload)
+        };
         let incarnation = self.incarnations[&log];
         let op = Op::Append {
             log,
@@ -342,6 +403,25 @@ impl Story {
         let number = self.queue(store, op);
         self.outstanding.entry(log).or_default().push_back(number);
         number
+    }
+
+    /// Records of few keys, some of them without a value, some of a producer.
+    fn keyed(&mut self, base: Offset, records: i32, timestamp: i64, payload: usize) -> RecordBatch {
+        let codec = Compression::ALL[self.below(Compression::ALL.len())];
+        let mut builder = BatchBuilder::new().compressed(codec, Level::Default);
+        if self.rng.chance(30) {
+            let id = ProducerId(i64::try_from(self.below(3)).expect("below three"));
+            let sequence = i32::try_from(base.0).expect("a short log");
+            builder = builder.producer(id, ProducerEpoch(0), Sequence(sequence));
+        }
+        for record in 0..records {
+            let key = [b'a' + u8::try_from(self.below(12)).expect("below twelve")];
+            let value = format!("{base}-{record}").repeat(1 + payload / 20);
+            let value = (!self.rng.chance(10)).then_some(value.as_bytes());
+            builder.push(Millis(timestamp), Some(&key), value);
+        }
+        let batch = builder.build().expect("there are records");
+        batch.at(base, LeaderEpoch(1))
     }
 
     fn queue(&mut self, store: &RocksStore, op: Op) -> usize {
@@ -409,12 +489,16 @@ impl Story {
         if self.disk.is_without_power() {
             return Ok(());
         }
-        let found = contents(store)?;
-        if store.failure().is_none() && found != self.submitted.now {
+        let found = self.contents(store)?;
+        if store.failure().is_some() || found == self.submitted.now {
+            return Ok(());
+        }
+        if !explain(&self.submitted.now, &found) {
             let mut text = String::from("reads do not see what was written\n");
             describe("submitted", &self.submitted.now, &found, &mut text);
             return Err(Broken(text));
         }
+        self.note(|_| "what was superseded is gone".into());
         Ok(())
     }
 

@@ -159,6 +159,10 @@ impl Job {
     }
 
     fn begin(&mut self) -> Result<Step, JobError> {
+        if self.shared.index.is_damaged() {
+            // Where batches were moved to would be forgotten at the next start.
+            return Ok(Step::Idle);
+        }
         let survey = self.ask(JobCommand::Survey)?;
         self.next_sorted = self.next_sorted.max(survey.next_sorted);
         self.file_bytes = survey.file_bytes;

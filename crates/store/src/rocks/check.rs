@@ -9,6 +9,7 @@ use ottla_protocol::records::BatchHeader;
 use super::OpenError;
 use super::index::IndexError;
 use super::inspect::Inspected;
+use super::standby::Places;
 use crate::commit::disk::Disk;
 use crate::commit::entry::{FileNumber, Front, HEADER_SIZE, NoEntry, Position, batch_entry_size};
 use crate::commit::recovery::{Gap, GoesOn, look_behind};
@@ -43,6 +44,8 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// The copy of the index.
+    IndexCopy,
     Entry(Position),
     File(FileNumber),
     Partition(TopicPartition),
@@ -76,6 +79,10 @@ pub enum FaultKind {
     Elsewhere,
     #[error("the greatest timestamp of its run of batches is wrong")]
     Time,
+    #[error("{0}")]
+    IndexCopy(String),
+    #[error("the index is older than its copy: the next start takes the copy")]
+    IndexOld,
 }
 
 /// Reads everything and changes nothing. Fails only where nothing can be looked at.
@@ -104,6 +111,9 @@ pub(crate) fn check_on(
         reason: error.to_string(),
     })?;
     check.files();
+    if matches!(disk, Disk::Real) {
+        check.copy(&Places::of(dir));
+    }
     Ok(check.report)
 }
 
@@ -134,16 +144,20 @@ impl Check<'_> {
 
     /// RocksDB verifies what it reads, also the rows that are not looked at below.
     fn rows(&self) -> Result<(), CheckError> {
-        let all = (&[][..], &[u8::MAX][..]);
-        let mut rows = self
-            .inspected
-            .index
-            .rows(all.0, all.1, ReadMode::Blocking)?;
-        let mut row = rows.first()?;
-        while row.is_some() {
-            row = rows.next()?;
+        Ok(self.inspected.index.read_through()?)
+    }
+
+    /// Whether the copy of the index could take its place, if there is one.
+    fn copy(&mut self, places: &Places) {
+        match places.read_copy() {
+            Ok(copied) if self.inspected.known.is_older_than(copied) => {
+                self.fault(Place::IndexCopy, FaultKind::IndexOld);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.fault(Place::IndexCopy, FaultKind::IndexCopy(error.to_string()));
+            }
         }
-        Ok(())
     }
 
     fn entries(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), CheckError> {

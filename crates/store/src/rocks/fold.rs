@@ -303,6 +303,14 @@ impl Fold {
         Ok(())
     }
 
+    /// The log is gone, and what the index has of it is not known.
+    pub(crate) fn drop_unseen(&mut self, log: &Arc<Log>) {
+        self.held.retain(|_, held| held.log.id != log.id);
+        let touched = self.touch(log);
+        touched.is_cut = true;
+        touched.is_dropped = true;
+    }
+
     /// The commit log ends at `end`, and everything below `synced` is durable:
     /// writes the group into the index. Nobody sees what was appended before
     /// [`Fold::publish`].

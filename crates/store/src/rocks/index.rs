@@ -8,11 +8,14 @@
 //! Where RocksDB has no disk for them, they stay there and are laid over what it
 //! holds, until it has.
 
+use std::fs;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use ottla_base::ByteSize;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, FlushOptions, LogLevel,
     Options, ReadOptions, ReadTier, WriteOptions,
@@ -24,6 +27,7 @@ use super::overlay::{Overlay, Way};
 use crate::commit::disk::Disk;
 #[cfg(any(test, feature = "testing"))]
 use crate::commit::disk::simulated;
+use crate::commit::file::is_full;
 use crate::keys::MalformedRow;
 use crate::{ReadError, ReadMode};
 
@@ -50,6 +54,14 @@ pub(crate) struct IndexMemory {
     pub(crate) memtable_bytes: usize,
 }
 
+impl IndexMemory {
+    /// For reading through it once.
+    pub(crate) const LITTLE: Self = Self {
+        cache_bytes: 8 * 1024 * 1024,
+        memtable_bytes: 1024 * 1024,
+    };
+}
+
 /// Why the index did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IndexError {
@@ -59,6 +71,9 @@ pub(crate) enum IndexError {
     Full,
     #[error("the index: {0}")]
     Rocks(String),
+    /// Bytes of it do not pass their checks.
+    #[error("the index is damaged: {0}")]
+    Damaged(String),
     #[error(transparent)]
     Malformed(#[from] MalformedRow),
 }
@@ -68,11 +83,24 @@ impl From<rocksdb::Error> for IndexError {
         if error.kind() == rocksdb::ErrorKind::Incomplete {
             return Self::WouldBlock;
         }
+        let kind = error.kind();
         let text = error.into_string();
         if text.contains(NO_SPACE) {
             Self::Full
+        } else if kind == rocksdb::ErrorKind::Corruption {
+            Self::Damaged(text)
         } else {
             Self::Rocks(text)
+        }
+    }
+}
+
+impl From<std::io::Error> for IndexError {
+    fn from(error: std::io::Error) -> Self {
+        if is_full(&error) {
+            Self::Full
+        } else {
+            Self::Rocks(error.to_string())
         }
     }
 }
@@ -91,6 +119,39 @@ pub(crate) struct Index {
     collected: Mutex<Collected>,
     /// There was no room when RocksDB was to be told of it last.
     is_refused: AtomicBool,
+    damage: Damage,
+}
+
+/// Whether the index is known to be damaged. What it says of other rows still holds, and
+/// it is not used again after this process.
+#[derive(Debug)]
+struct Damage {
+    is_known: AtomicBool,
+    /// Tells the next start, unless nothing may be changed.
+    mark: Option<PathBuf>,
+}
+
+impl Damage {
+    const fn none(mark: Option<PathBuf>) -> Self {
+        Self {
+            is_known: AtomicBool::new(false),
+            mark,
+        }
+    }
+
+    fn note(&self, error: &IndexError) {
+        if !matches!(error, IndexError::Damaged(_)) || self.is_known.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tracing::error!(
+            %error,
+            "what needs these rows goes offline: at the next start a copy of the index takes its place"
+        );
+        let Some(mark) = &self.mark else { return };
+        if let Err(error) = fs::write(mark, error.to_string()) {
+            tracing::error!(%error, "the next start does not know that the index is damaged");
+        }
+    }
 }
 
 /// When a flush that was begun takes place.
@@ -112,7 +173,9 @@ impl Index {
         match disk {
             Disk::Real => {
                 refuse_alien_record(path)?;
-                Ok(Self::of(DB::open(&options, path)?, Flushes::InBackground))
+                let damage = Damage::none(Some(path.with_extension("damaged")));
+                let db = DB::open(&options, path)?;
+                Ok(Self::of(db, Flushes::InBackground, damage))
             }
             #[cfg(any(test, feature = "testing"))]
             Disk::Simulated(disk) => {
@@ -122,7 +185,7 @@ impl Index {
                     is_begun: AtomicBool::new(false),
                     disk: disk.clone(),
                 };
-                Ok(Self::of(db, flushes))
+                Ok(Self::of(db, flushes, Damage::none(None)))
             }
         }
     }
@@ -145,17 +208,60 @@ impl Index {
             }
         };
         let db = DB::open_for_read_only(&options, path, false)?;
-        Ok(Self::of(db, Flushes::InBackground))
+        Ok(Self::of(db, Flushes::InBackground, Damage::none(None)))
     }
 
-    fn of(db: DB, flushes: Flushes) -> Self {
+    fn of(db: DB, flushes: Flushes, damage: Damage) -> Self {
         let collected = Mutex::default();
         Self {
             db,
             flushes,
             collected,
             is_refused: AtomicBool::new(false),
+            damage,
         }
+    }
+
+    /// Whether bytes of it were met that do not pass their checks.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.is_known.load(Ordering::SeqCst)
+    }
+
+    /// Whether RocksDB could not do what it does by itself. It goes on trying.
+    pub(crate) fn has_background_errors(&self) -> bool {
+        let errors = self.db.property_int_value("rocksdb.background-errors");
+        errors.is_ok_and(|errors| errors.is_some_and(|errors| errors > 0))
+    }
+
+    /// What is on disk of it.
+    pub(crate) fn tables_bytes(&self) -> ByteSize {
+        let bytes = self.db.property_int_value("rocksdb.live-sst-files-size");
+        ByteSize(bytes.ok().flatten().unwrap_or(u64::MAX))
+    }
+
+    /// RocksDB verifies what it reads.
+    pub(crate) fn read_through(&self) -> Result<(), IndexError> {
+        let mut rows = self.rows(&[], &[u8::MAX], ReadMode::Blocking)?;
+        let mut row = rows.first()?;
+        while row.is_some() {
+            row = rows.next()?;
+        }
+        Ok(())
+    }
+
+    /// What was flushed, in a directory that shares its tables.
+    pub(crate) fn freeze(&self, into: &Path) -> Result<(), IndexError> {
+        let checkpoint = Checkpoint::new(&self.db)?;
+        Ok(checkpoint.create_checkpoint_with_log_size(into, u64::MAX)?)
+    }
+
+    /// Remembers damage.
+    fn noted<T>(&self, result: Result<T, rocksdb::Error>) -> Result<T, IndexError> {
+        result.map_err(|error| {
+            let error = IndexError::from(error);
+            self.damage.note(&error);
+            error
+        })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
@@ -168,7 +274,7 @@ impl Index {
         };
         match overlay.get(key) {
             Some(value) => Ok(value.map(Into::into)),
-            None => Ok(self.db.get(key)?),
+            None => self.noted(self.db.get(key)),
         }
     }
 
@@ -309,6 +415,7 @@ impl Index {
             Err(IndexError::Full) => Ok(Rows {
                 inner: self.db.raw_iterator_opt(options),
                 overlay: Some(collected.overlay(first, end)),
+                index: self,
             }),
             taken => {
                 taken?;
@@ -316,6 +423,7 @@ impl Index {
                 Ok(Rows {
                     inner: self.db.raw_iterator_opt(options),
                     overlay: None,
+                    index: self,
                 })
             }
         }
@@ -327,6 +435,7 @@ pub(crate) struct Rows<'a> {
     inner: DBRawIterator<'a>,
     /// What RocksDB has no room for.
     overlay: Option<Overlay>,
+    index: &'a Index,
 }
 
 /// A row: key and value.
@@ -383,7 +492,7 @@ impl Rows<'_> {
         match self.inner.item() {
             Some(row) => Ok(Some(row)),
             None => {
-                self.inner.status()?;
+                self.index.noted(self.inner.status())?;
                 Ok(None)
             }
         }
@@ -407,7 +516,7 @@ impl Rows<'_> {
                     Way::Down => self.inner.prev(),
                 }
             }
-            self.inner.status()?;
+            self.index.noted(self.inner.status())?;
             overlay.settle(way, from, self.inner.key());
         }
         self.current()
@@ -415,10 +524,9 @@ impl Rows<'_> {
 }
 
 fn refuse_alien_record(path: &Path) -> Result<(), IndexError> {
-    match manifest::alien_record(path) {
-        Ok(None) => Ok(()),
-        Ok(Some(place)) => Err(IndexError::Rocks(place)),
-        Err(error) => Err(IndexError::Rocks(error.to_string())),
+    match manifest::alien_record(path)? {
+        None => Ok(()),
+        Some(place) => Err(IndexError::Damaged(place)),
     }
 }
 
@@ -439,6 +547,13 @@ fn options(memory: IndexMemory) -> Result<Options, IndexError> {
     options.set_max_background_jobs(2);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(16 * 1024 * 1024);
+    // A damaged block stops neither what does not need it nor who writes: that a merge of
+    // tables fails is noticed when the index is copied, see `standby`.
+    options.set_paranoid_checks(false);
+    options.set_level_zero_slowdown_writes_trigger(i32::MAX);
+    options.set_level_zero_stop_writes_trigger(i32::MAX);
+    options.set_soft_pending_compaction_bytes_limit(0);
+    options.set_hard_pending_compaction_bytes_limit(0);
     // Nothing periodic runs, and opening reads no more than it must.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);

@@ -46,11 +46,7 @@ impl Inspected {
             dir: dir.into(),
             error,
         })?;
-        let memory = IndexMemory {
-            cache_bytes: 8 * 1024 * 1024,
-            memtable_bytes: 1024 * 1024,
-        };
-        let index = Index::open_read_only(&dir.join("index"), memory, disk);
+        let index = Index::open_read_only(&dir.join("index"), IndexMemory::LITTLE, disk);
         let index = index.map_err(|error| io(&error))?;
         let version = index.get(&keys::FORMAT).map_err(|error| io(&error))?;
         let version = version.and_then(|bytes| bytes.try_into().ok());

@@ -12,6 +12,7 @@ mod manifest;
 mod overlay;
 pub(crate) mod reader;
 pub(crate) mod shared;
+pub(crate) mod standby;
 pub(crate) mod tail_cache;
 
 #[cfg(any(test, feature = "testing"))]
@@ -31,12 +32,11 @@ use ottla_base::{BrokerId, ByteSize, ClusterId, Offset, TopicPartition};
 use ottla_protocol::records::BatchHeader;
 
 use self::changes::Changes;
-#[cfg(any(test, feature = "testing"))]
-use self::index::IndexError;
-use self::index::{Index, IndexMemory};
+use self::index::{Index, IndexError, IndexMemory};
 use self::log::Log;
 use self::reader::Wanted;
 use self::shared::Shared;
+use self::standby::{Flush, Places};
 use self::tail_cache::TailCache;
 use crate::commit::disk::Disk;
 use crate::commit::recovery::{self, RecoveryError};
@@ -74,6 +74,9 @@ pub struct Options {
     pub index_cache: ByteSize,
     /// Rows of the index that are collected before they become a file.
     pub index_memtable: ByteSize,
+    /// An index up to this size is read through at a start, so that damage is healed
+    /// before anybody meets it.
+    pub index_verified: ByteSize,
     pub rewrites: Rewrites,
 }
 
@@ -97,6 +100,7 @@ impl Options {
             tail_cache: ByteSize(16 * MIB),
             index_cache: ByteSize(8 * MIB),
             index_memtable: ByteSize(8 * MIB),
+            index_verified: ByteSize(32 * MIB),
             rewrites: Rewrites::InBackground,
         }
     }
@@ -157,24 +161,22 @@ pub(crate) fn open_on(
         cache_bytes: to_usize(options.index_cache),
         memtable_bytes: to_usize(options.index_memtable),
     };
-    let index = Index::open(&dir.join("index"), memory, &disk);
-    let index = index.map_err(|error| opening.io(&error))?;
-    opening.check_format(&index)?;
+    let places = Places::of(dir);
     let file_bytes = u32::try_from(options.commit_file.0).unwrap_or(u32::MAX);
-    let writer = WriterOptions {
-        durability: options.durability,
-        file_bytes: file_bytes.max(FILE_BYTES_MIN),
-        disk,
-        stepping,
+    let start = StartOptions {
+        memory,
+        verified: options.index_verified,
+        tail_bytes: to_usize(options.tail_cache),
+        writer: WriterOptions {
+            durability: options.durability,
+            file_bytes: file_bytes.max(FILE_BYTES_MIN),
+            copies: matches!(disk, Disk::Real).then(|| places.clone()),
+            disk,
+            stepping,
+        },
+        lock: Arc::new(lock),
     };
-    let store = start(
-        commit_dir,
-        index,
-        writer,
-        to_usize(options.tail_cache),
-        lock,
-    );
-    let mut store = store.map_err(|error| opening.io(&error))?;
+    let mut store = opening.start(&places, start)?;
     if options.rewrites == Rewrites::InBackground {
         let job = store.job(IDLE_AFTER);
         let runner = Runner::start(job, store.shared.clone());
@@ -183,39 +185,52 @@ pub(crate) fn open_on(
     Ok(store)
 }
 
+/// What a store starts with, beside its directory.
+#[derive(Clone)]
+struct StartOptions {
+    memory: IndexMemory,
+    verified: ByteSize,
+    tail_bytes: usize,
+    writer: WriterOptions,
+    lock: Arc<File>,
+}
+
 fn start(
     commit_dir: PathBuf,
     index: Index,
-    options: WriterOptions,
-    tail_bytes: usize,
-    lock: File,
+    start: StartOptions,
+    copied: Option<Flush>,
 ) -> Result<RocksStore, RecoveryError> {
+    let options = start.writer;
     // On a small disk the first file is smaller. On a full one an old file stays as it
     // is, and for a new one the file system has the last word.
     let wanted = options.file_bytes.min(writer::FILE_BYTES_LEAST);
     let disk = &options.disk;
     let fitting = space::fitting(disk, &commit_dir, wanted, FILE_BYTES_MIN)?;
-    let recovered = recovery::recover(disk, &commit_dir, &index, fitting.unwrap_or(wanted))?;
+    let size = fitting.unwrap_or(wanted);
+    let recovered = recovery::recover(disk, &commit_dir, &index, copied, size)?;
     let logs = recovered.logs.all();
     let named = logs.iter().map(|log| (log.state().row.tp, log.id));
     let names = Names::new(named, recovered.fold.next_log());
     let file = recovered.files.get(&recovered.end.file).cloned();
     let file = file.expect("recovery leaves a file to write to");
     let capacity = u32::try_from(file.length()?).unwrap_or(u32::MAX);
-    let start = Start {
+    let found = Start {
         fold: recovered.fold,
-        tails: TailCache::new(tail_bytes),
+        tails: TailCache::new(start.tail_bytes),
         file,
         capacity,
         end: recovered.end,
         flushed: recovered.flushed,
+        flushes: recovered.flushes,
+        is_copied: copied.is_some(),
         spares: recovered.spares,
     };
     let shared = Shared::new(commit_dir, index, recovered.logs, names, recovered.files);
     let shared = Arc::new(shared);
     let stepping = options.stepping;
     let disk = options.disk.clone();
-    let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, start)));
+    let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), options, found)));
     let thread = match stepping {
         Stepping::Manual => None,
         Stepping::Thread => {
@@ -232,7 +247,7 @@ fn start(
         thread: Mutex::new(thread),
         #[cfg(any(test, feature = "testing"))]
         is_stepped: stepping == Stepping::Manual,
-        _lock: lock,
+        _lock: start.lock,
     })
 }
 
@@ -241,7 +256,77 @@ struct Opening<'a> {
     dir: &'a Path,
 }
 
+/// Why a store did not start.
+enum Unstarted {
+    /// The index is damaged, and its copy may not be.
+    Damaged(String),
+    ForGood(OpenError),
+}
+
+impl From<OpenError> for Unstarted {
+    fn from(error: OpenError) -> Self {
+        Self::ForGood(error)
+    }
+}
+
 impl Opening<'_> {
+    /// Starts with the index, or with its copy where it is damaged.
+    fn start(&self, places: &Places, options: StartOptions) -> Result<RocksStore, OpenError> {
+        let reason = match self.try_start(places, options.clone()) {
+            Ok(store) => return Ok(store),
+            Err(Unstarted::ForGood(error)) => return Err(error),
+            Err(Unstarted::Damaged(reason)) => reason,
+        };
+        let copies = options.writer.copies.as_ref();
+        let copied = copies.map(Places::copied).transpose();
+        let copied = copied.map_err(|error| self.io(&error))?.flatten();
+        if copied.is_some()
+            && let Err(error) = places.restore(&reason)
+        {
+            tracing::error!(%error, "the copy of the index cannot be used either");
+            places.give_up().map_err(|error| self.io(&error))?;
+        }
+        match self.try_start(places, options) {
+            Ok(store) => Ok(store),
+            Err(Unstarted::ForGood(error)) => Err(error),
+            Err(Unstarted::Damaged(reason)) => Err(OpenError::Io {
+                dir: self.dir.into(),
+                reason,
+            }),
+        }
+    }
+
+    fn try_start(&self, places: &Places, options: StartOptions) -> Result<RocksStore, Unstarted> {
+        let copies = options.writer.copies.as_ref();
+        let copied = copies.map(Places::copied).transpose();
+        let copied = copied.map_err(|error| self.io(&error))?.flatten();
+        let damage = places.known_damage().map_err(|error| self.io(&error))?;
+        if let (Some(reason), Some(_)) = (damage, copied) {
+            return Err(Unstarted::Damaged(reason));
+        }
+        let of_index = |error: IndexError| {
+            if error == IndexError::Full {
+                Unstarted::ForGood(self.io(&error))
+            } else {
+                Unstarted::Damaged(error.to_string())
+            }
+        };
+        let index = Index::open(&places.index, options.memory, &options.writer.disk);
+        let index = index.map_err(of_index)?;
+        self.check_format(&index)?;
+        if copied.is_some() && index.tables_bytes() <= options.verified {
+            index.read_through().map_err(of_index)?;
+        }
+        let store = start(self.dir.join("commit"), index, options, copied);
+        store.map_err(|error| match error {
+            RecoveryError::Io(error) => Unstarted::ForGood(self.io(&error)),
+            RecoveryError::Index(error) => of_index(error),
+            error @ (RecoveryError::IndexMissing
+            | RecoveryError::IndexOld
+            | RecoveryError::FileMissing(_)) => Unstarted::Damaged(error.to_string()),
+        })
+    }
+
     fn io(&self, error: &dyn std::error::Error) -> OpenError {
         OpenError::Io {
             dir: self.dir.into(),
@@ -286,19 +371,20 @@ impl Opening<'_> {
     }
 
     /// An index without a version is new, or was never flushed.
-    fn check_format(&self, index: &Index) -> Result<(), OpenError> {
-        let version = index.get(&keys::FORMAT).map_err(|error| self.io(&error))?;
+    fn check_format(&self, index: &Index) -> Result<(), Unstarted> {
+        let of_index = |error: IndexError| Unstarted::Damaged(error.to_string());
+        let version = index.get(&keys::FORMAT).map_err(of_index)?;
         let Some(version) = version else {
             let mut changes = Changes::default();
             changes.set(keys::FORMAT, FORMAT_VERSION.to_be_bytes());
-            return index.write(&mut changes).map_err(|error| self.io(&error));
+            return index.write(&mut changes).map_err(of_index);
         };
         let found = version.try_into().map_or(0, u32::from_be_bytes);
         if found != FORMAT_VERSION {
-            return Err(OpenError::UnknownFormat {
+            return Err(Unstarted::ForGood(OpenError::UnknownFormat {
                 dir: self.dir.into(),
                 found,
-            });
+            }));
         }
         Ok(())
     }
@@ -320,7 +406,7 @@ pub struct RocksStore {
     thread: Mutex<Option<JoinHandle<()>>>,
     #[cfg(any(test, feature = "testing"))]
     is_stepped: bool,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl RocksStore {
@@ -473,7 +559,8 @@ impl LogStore for RocksStore {
     fn headers(&self, log: LogId, from: Offset, max: usize) -> Result<Vec<BatchHeader>, ReadError> {
         let log = self.log(log)?;
         Self::readable(&log, from)?;
-        Ok(reader::headers(&self.shared.index, log.id, from, max)?)
+        let headers = reader::headers(&self.shared.index, log.id, from, max);
+        headers.map_err(|error| self.shared.unanswered(&log, error))
     }
 
     fn bounds(&self, log: LogId) -> Result<Bounds, ReadError> {
@@ -496,7 +583,8 @@ impl LogStore for RocksStore {
         let bounds = log.state().row.bounds;
         let from = from.max(bounds.start);
         let index = &self.shared.index;
-        Ok(reader::first_since(index, log.id, timestamp, from, until)?)
+        let first = reader::first_since(index, log.id, timestamp, from, until);
+        first.map_err(|error| self.shared.unanswered(&log, error))
     }
 
     fn max_timestamp_batch(
@@ -508,7 +596,8 @@ impl LogStore for RocksStore {
         let log = self.log(log)?;
         let from = from.max(log.state().row.bounds.start);
         let index = &self.shared.index;
-        Ok(reader::max_timestamp(index, log.id, from, until)?)
+        let greatest = reader::max_timestamp(index, log.id, from, until);
+        greatest.map_err(|error| self.shared.unanswered(&log, error))
     }
 
     fn state(&self, log: LogId, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
@@ -516,8 +605,10 @@ impl LogStore for RocksStore {
         if let Some(held) = log.state().held(key) {
             return Ok(Some(held).filter(|value| !value.is_empty()));
         }
-        let value = self.shared.index.get(&keys::state_key(log.id, key))?;
-        Ok(value.map(Bytes::from))
+        match self.shared.index.get(&keys::state_key(log.id, key)) {
+            Ok(value) => Ok(value.map(Bytes::from)),
+            Err(error) => Err(self.shared.unanswered(&log, error)),
+        }
     }
 
     fn set_compaction(&self, log: LogId, compaction: Option<Compaction>) {

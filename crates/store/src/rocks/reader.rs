@@ -70,7 +70,7 @@ pub(crate) fn read(shared: &Shared, log: &Log, wanted: Wanted) -> Result<ReadOut
     loop {
         match look(shared, log, wanted)? {
             Look::Found(outcome) => return Ok(outcome),
-            Look::Gone if looks == LOOKS_MAX => return Err(gone(log, wanted.from)),
+            Look::Gone if looks == LOOKS_MAX => return Err(gone(shared, log, wanted.from)),
             Look::Gone => looks += 1,
         }
     }
@@ -87,7 +87,7 @@ fn look(shared: &Shared, log: &Log, wanted: Wanted) -> Result<Look, ReadError> {
     let rows = match select(&shared.index, log.id, wanted) {
         Ok(rows) => rows,
         Err(IndexError::WouldBlock) => return Ok(would_block),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(shared.unanswered(log, error)),
     };
     let begins_late = rows
         .first()
@@ -105,7 +105,7 @@ fn look(shared: &Shared, log: &Log, wanted: Wanted) -> Result<Look, ReadError> {
             Err(Obstacle::WouldBlock) => return Ok(would_block),
             Err(Obstacle::Io(error)) => return Err(ReadError::Io(error.to_string())),
             Err(Obstacle::Gone) => return Ok(Look::Gone),
-            Err(Obstacle::Damage) => return Err(damaged(log, wanted.from)),
+            Err(Obstacle::Damage) => return Err(damaged(shared, log, wanted.from)),
         }
     }
     Ok(Look::Found(ReadOutcome::Ready(batches)))
@@ -126,7 +126,7 @@ pub(crate) fn give_up(shared: &Shared, log: LogId, from: Offset, obstacle: Obsta
         return;
     };
     match obstacle {
-        Obstacle::Damage => drop(damaged(&log, from)),
+        Obstacle::Damage => drop(damaged(shared, &log, from)),
         Obstacle::Io(error) => {
             tracing::error!(log = log.id.0, offset = %from, %error, "a batch cannot be read");
         }
@@ -194,27 +194,24 @@ fn cut(mut bytes: Bytes, run: &[IndexRow]) -> Result<Vec<RecordBatch>, Obstacle>
     Ok(batches)
 }
 
-fn gone(log: &Log, from: Offset) -> ReadError {
+fn gone(shared: &Shared, log: &Log, from: Offset) -> ReadError {
     let bounds = log.state().row.bounds;
     match bounds.check(from) {
         Err(out) => out,
-        Ok(()) => damaged(log, from),
+        Ok(()) => damaged(shared, log, from),
     }
 }
 
 /// Takes the log offline.
-fn damaged(log: &Log, from: Offset) -> ReadError {
-    let mut state = log.state();
-    if !state.row.damaged {
-        state.row.damaged = true;
-        tracing::error!(
-            log = log.id.0,
-            partition = %state.row.tp,
-            offset = %from,
-            "a batch does not pass its checks; the log goes offline"
-        );
-    }
+fn damaged(shared: &Shared, log: &Log, offset: Offset) -> ReadError {
+    shared.set_apart(log, &Unsound { offset });
     ReadError::Damaged(log.id)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the batch at offset {offset} does not pass its checks")]
+struct Unsound {
+    offset: Offset,
 }
 
 pub(crate) fn headers(

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::index::Index;
+use super::index::{Index, IndexError};
 use super::log::{Log, Logs};
 use crate::commit::entry::FileNumber;
 use crate::commit::file::CommitFile;
 use crate::names::Names;
-use crate::queue::Queue;
-use crate::{Compaction, LogId, Rewriting, StoreFailure};
+use crate::queue::{Command, Queue};
+use crate::{Compaction, LogId, ReadError, Rewriting, StoreFailure};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -115,6 +115,30 @@ impl Shared {
 
     pub(crate) fn rewriting(&self) -> Rewriting {
         *self.rewriting.lock().expect("no holder panics")
+    }
+
+    /// Takes a log offline. Its listener hears of it behind what it is owed already.
+    pub(crate) fn set_apart(&self, log: &Log, reason: &dyn std::error::Error) {
+        {
+            let mut state = log.state();
+            if std::mem::replace(&mut state.row.damaged, true) {
+                return;
+            }
+            let partition = state.row.tp;
+            tracing::error!(log = log.id.0, %partition, %reason, "the log goes offline");
+        }
+        self.queue.push(Command::SetApart(log.id));
+        self.queue.wake();
+    }
+
+    /// Why the index does not answer what is asked of a log, which goes offline where its
+    /// rows are damaged.
+    pub(crate) fn unanswered(&self, log: &Log, error: IndexError) -> ReadError {
+        if matches!(error, IndexError::Damaged(_)) {
+            self.set_apart(log, &error);
+            return ReadError::Damaged(log.id);
+        }
+        error.into()
     }
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {

@@ -3,6 +3,7 @@
 mod compacting;
 mod flips;
 mod full_index;
+mod index_copy;
 mod rewriting;
 mod who_writes;
 
@@ -677,7 +678,7 @@ fn a_missing_commit_file_that_a_start_must_read_is_refused() {
     disk.store.close();
     let Disk { store, dir, .. } = disk;
     drop(store);
-    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    lose_index(dir.path());
     let commit = dir.path().join("commit");
     fs::remove_file(commit.join("00000000000000000002.log")).unwrap();
     let refusal = open(dir.path(), options()).map(|_| ()).unwrap_err();
@@ -688,6 +689,12 @@ fn a_missing_commit_file_that_a_start_must_read_is_refused() {
     assert!(commit.join("00000000000000000003.log").exists());
 }
 
+fn lose_index(dir: &Path) {
+    for index in ["index", "index.copy"] {
+        fs::remove_dir_all(dir.join(index)).unwrap();
+    }
+}
+
 /// The commit log makes its index again as long as nothing of it is gone.
 #[test]
 fn an_index_that_is_lost_is_made_again_from_a_whole_commit_log() {
@@ -695,7 +702,7 @@ fn an_index_that_is_lost_is_made_again_from_a_whole_commit_log() {
     let log = create(&disk, 1);
     let batches = fill(&disk, log, 30, 100 * KIB);
     disk.store.close();
-    let disk = disk.killed(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
+    let disk = disk.killed(lose_index);
     assert_eq!(read_all(&disk.store, log), Ok(batches));
 }
 

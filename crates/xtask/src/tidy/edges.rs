@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["base", "protocol", "controller", "store", "rpc"],
     ),
     ("control", &["base", "controller", "rpc"]),
+    ("tools", &["base", "protocol"]),
     (
         "broker",
         &[
@@ -37,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "replication",
             "quorum",
             "control",
+            "tools",
         ],
     ),
     (

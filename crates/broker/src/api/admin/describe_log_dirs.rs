@@ -131,7 +131,7 @@ pub(super) fn log_dir(cx: &Cx) -> String {
 /// The topic with those of its partitions that are wanted.
 fn to_wire(cx: &Cx, topic: &LocalTopic, wanted: &Wanted) -> Option<DescribeLogDirsTopic> {
     let name = topic.name.as_str();
-    let cells = topic.cells();
+    let cells = topic.cells().filter(|cell| !cell.is_damaged());
     let cells = cells.filter(|cell| wanted.contains(name, cell.topic_partition.partition.0));
     let partitions: Vec<_> = cells
         .map(|cell| DescribeLogDirsPartition {

@@ -47,6 +47,9 @@ struct State {
     operations: u64,
     /// An operation failed, though there is power.
     has_failed: bool,
+    /// So many of the next reads fail.
+    failing_reads: u64,
+    has_misread: bool,
     is_without_power: bool,
     trace: Option<Vec<String>>,
 }
@@ -78,6 +81,8 @@ pub(crate) enum Mishap {
     PowerLoss,
     /// The operation fails, in part.
     Error,
+    /// Some of the reads behind it fail.
+    Unreadable,
     /// Nothing can be allocated any more.
     Full,
     /// The same to the index, and to it alone.
@@ -107,6 +112,8 @@ impl Disk {
             planned: BTreeMap::new(),
             operations: 0,
             has_failed: false,
+            failing_reads: 0,
+            has_misread: false,
             is_without_power: false,
             trace: None,
         };
@@ -135,7 +142,13 @@ impl Disk {
         state.planned.clear();
         state.free = PLENTY;
         state.is_index_full = false;
+        state.failing_reads = 0;
         std::mem::take(&mut state.has_failed)
+    }
+
+    /// Whether a read has failed, though there is power, since this was asked last.
+    pub(crate) fn has_misread(&self) -> bool {
+        std::mem::take(&mut self.state().has_misread)
     }
 
     #[cfg(test)]
@@ -384,8 +397,14 @@ impl Handle {
     }
 
     pub(super) fn read(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
         state.expect_power()?;
+        if state.failing_reads > 0 {
+            state.failing_reads -= 1;
+            state.has_misread = true;
+            state.has_failed = true;
+            return Err(Errno::IO.into());
+        }
         let bytes = &state.files[&self.inode].now;
         let (at, _) = range(at, 0);
         let rest = bytes.get(at..).unwrap_or_default();
@@ -431,6 +450,7 @@ impl State {
                 self.has_failed = true;
                 return Err(Errno::IO.into());
             }
+            Some(Mishap::Unreadable) => self.failing_reads = 1 + self.rng.below(3),
             Some(Mishap::Full) => {
                 self.has_failed = true;
                 self.free = 0;
@@ -484,6 +504,7 @@ impl State {
         self.durable_names.clone_from(&names);
         self.names = names;
         self.is_without_power = false;
+        self.failing_reads = 0;
         if let Some(trace) = &mut self.trace {
             let names = self.names.iter();
             let names: Vec<_> = names

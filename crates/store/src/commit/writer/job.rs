@@ -69,7 +69,9 @@ impl Writer {
             self.finish_group()?;
             self.sync_all()?;
         }
-        self.fold.relocate(&self.shared.index, &log, moves)?;
+        if let Err(error) = self.fold.relocate(&self.shared.index, &log, moves) {
+            self.do_without(&log, error)?;
+        }
         Ok(())
     }
 

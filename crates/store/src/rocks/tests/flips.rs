@@ -24,15 +24,37 @@ enum Kind {
     Table,
     Manifest,
     Current,
+    /// The index's log of what RocksDB did, its name and its lock: nobody reads them.
+    Unread,
+    CopiedTable,
+    CopiedList,
+    CopiedFlush,
 }
 
-const KINDS: [Kind; 6] = [
+impl Kind {
+    const fn is_of_index(self) -> bool {
+        matches!(self, Self::Table | Self::Manifest | Self::Current)
+    }
+
+    const fn is_of_copy(self) -> bool {
+        matches!(
+            self,
+            Self::CopiedTable | Self::CopiedList | Self::CopiedFlush
+        )
+    }
+}
+
+const KINDS: [Kind; 10] = [
     Kind::Sealed,
     Kind::Active,
     Kind::Rewritten,
     Kind::Table,
     Kind::Manifest,
     Kind::Current,
+    Kind::Unread,
+    Kind::CopiedTable,
+    Kind::CopiedList,
+    Kind::CopiedFlush,
 ];
 
 /// Logs whose batches alternate, in sealed files, one that was rewritten and one that
@@ -41,6 +63,7 @@ fn original() -> Original {
     let options = Options {
         commit_file: ByteSize(64 * 1024),
         tail_cache: ByteSize(0),
+        index_verified: ByteSize(0),
         rewrites: Rewrites::Never,
         ..options()
     };
@@ -84,6 +107,16 @@ impl Original {
             Kind::Table => self.files_in("index", |name| name.ends_with(".sst")),
             Kind::Manifest => self.files_in("index", |name| name.starts_with("MANIFEST")),
             Kind::Current => self.files_in("index", |name| name == "CURRENT"),
+            Kind::Unread => self.files_in("index", |name| {
+                ["LOG", "IDENTITY", "OPTIONS"]
+                    .iter()
+                    .any(|known| name.starts_with(known))
+            }),
+            Kind::CopiedTable => self.files_in("index.copy", |name| name.ends_with(".sst")),
+            Kind::CopiedList => self.files_in("index.copy", |name| {
+                name.starts_with("MANIFEST") || name == "CURRENT"
+            }),
+            Kind::CopiedFlush => self.files_in("index.copy", |name| name == "FLUSH"),
         };
         assert!(!files.is_empty(), "there is no file of kind {kind:?}");
         files
@@ -96,6 +129,7 @@ impl Original {
         let mut files: Vec<_> = names
             .filter(|name| is_it(name))
             .map(|name| Path::new(dir).join(name))
+            .filter(|path| fs::metadata(self.dir.path().join(path)).unwrap().len() > 0)
             .collect();
         files.sort();
         files
@@ -104,7 +138,7 @@ impl Original {
     /// The same store with one bit flipped.
     fn flipped(&self, file: &Path, bit: usize) -> TempDir {
         let copy = TempDir::new().unwrap();
-        for dir in ["", "commit", "index"] {
+        for dir in ["", "commit", "index", "index.copy"] {
             fs::create_dir_all(copy.path().join(dir)).unwrap();
             for item in fs::read_dir(self.dir.path().join(dir)).unwrap() {
                 let item = item.unwrap();
@@ -128,7 +162,13 @@ fn meaningful(dir: &Path, path: &Path, kind: Kind) -> usize {
     let number = match kind {
         Kind::Sealed | Kind::Active => |number| FileNumber(number),
         Kind::Rewritten => FileNumber::sorted,
-        Kind::Table | Kind::Manifest | Kind::Current => {
+        Kind::Table
+        | Kind::Manifest
+        | Kind::Current
+        | Kind::Unread
+        | Kind::CopiedTable
+        | Kind::CopiedList
+        | Kind::CopiedFlush => {
             return fs::read(path).unwrap().len();
         }
     };
@@ -187,6 +227,8 @@ fn a_flipped_kind_in_the_list_of_files_is_named() {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notice {
     Named,
+    /// Nobody reads it.
+    Irrelevant,
     /// It looks as if the last write had been torn: the index is taken as it was before
     /// that, and the commit log brings it up to date.
     TakenForTorn,
@@ -194,46 +236,66 @@ enum Notice {
 
 fn noticed(dir: &Path, kind: Kind, file: &Path, place: &str) -> Notice {
     let name = file.file_name().unwrap().to_str().unwrap();
-    match check(dir, &mut |_| {}) {
+    let report = match check(dir, &mut |_| {}) {
         Err(error) => {
             let text = error.to_string();
-            let is_commit = matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten);
-            assert!(!is_commit, "{place}: nothing could be looked at: {text}");
+            assert!(
+                kind.is_of_index(),
+                "{place}: nothing could be looked at: {text}"
+            );
             // An index whose list of files is damaged says so in its own words.
             let names = [name, "MANIFEST", "CURRENT", "index"];
             assert!(
                 names.iter().any(|name| text.contains(name)),
                 "{place}: {text}"
             );
+            return Notice::Named;
         }
-        Ok(report) if kind == Kind::Manifest && report.faults.is_empty() => {
-            return Notice::TakenForTorn;
-        }
-        Ok(report) => {
-            let number = |fault: &Fault| match fault.place {
-                Place::Entry(position) => Some(position.file),
-                Place::File(_) | Place::Partition(_) | Place::Batch { .. } => None,
-            };
-            let in_file =
-                |fault: &Fault| number(fault).is_some_and(|file| file.file_name() == name);
-            assert!(
-                report.faults.iter().any(in_file),
-                "{place}: the check finds {:?}",
-                report.faults
-            );
-        }
+        Ok(report) => report,
+    };
+    if kind == Kind::Unread {
+        assert_eq!(report.faults, [], "{place}");
+        return Notice::Irrelevant;
     }
+    if matches!(kind, Kind::Manifest | Kind::CopiedList) && report.faults.is_empty() {
+        return Notice::TakenForTorn;
+    }
+    let is_named = |fault: &Fault| match fault.place {
+        Place::Entry(position) => position.file.file_name() == name,
+        Place::IndexCopy => kind.is_of_copy() || kind == Kind::Manifest,
+        Place::File(_) | Place::Partition(_) | Place::Batch { .. } => false,
+    };
+    assert!(
+        report.faults.iter().any(is_named),
+        "{place}: the check finds {:?}",
+        report.faults
+    );
     Notice::Named
 }
 
+/// Whatever is damaged, the store opens, and serves what was written or nothing.
 fn is_not_served(original: &Original, dir: &Path, kind: Kind, notice: Notice, place: &str) {
-    let Ok(store) = open(dir, original.options.clone()) else {
-        // What it says is what a check says.
-        let is_commit = matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten);
-        assert!(!is_commit, "{place}: the store is not opened");
-        assert_eq!(notice, Notice::Named, "{place}");
-        return;
-    };
+    let refused = refused(original, dir, place);
+    if kind.is_of_index() {
+        // The index has a copy, which is taken where the damage was met.
+        assert_eq!(self::refused(original, dir, place), 0, "{place}");
+    } else if kind.is_of_copy() {
+        assert_eq!(refused, 0, "{place}");
+    } else {
+        assert!(refused <= 1, "{place}: {refused} logs are not served");
+    }
+    if notice != Notice::Named {
+        assert_eq!(
+            refused, 0,
+            "{place}: nothing is wrong, and not all is served"
+        );
+    }
+}
+
+/// How many logs cannot be read to their ends.
+fn refused(original: &Original, dir: &Path, place: &str) -> u32 {
+    let store = open(dir, original.options.clone());
+    let store = store.unwrap_or_else(|error| panic!("{place}: {error}"));
     let mut refused = 0;
     for (log, batches) in &original.contents {
         let (read, error) = read_on(&store, *log);
@@ -244,15 +306,7 @@ fn is_not_served(original: &Original, dir: &Path, kind: Kind, notice: Notice, pl
             Some(error) => panic!("{place}: {log}: {error}"),
         }
     }
-    if matches!(kind, Kind::Sealed | Kind::Active | Kind::Rewritten) {
-        assert!(refused <= 1, "{place}: {refused} logs are not served");
-    }
-    if notice == Notice::TakenForTorn {
-        assert_eq!(
-            refused, 0,
-            "{place}: nothing is wrong, and not all is served"
-        );
-    }
+    refused
 }
 
 /// All that can be read, and why no more.

@@ -13,7 +13,7 @@ use crate::rewrite::{Destination, Job, JobCommand, MovedRow, Moves, Purpose, Ste
 /// What the active file of a store at rest takes here.
 const RESTED: u64 = 128 * 1024;
 
-type Contents = BTreeMap<LogId, Vec<RecordBatch>>;
+pub(super) type Contents = BTreeMap<LogId, Vec<RecordBatch>>;
 
 pub(super) fn job(disk: &Disk) -> Job {
     disk.store.job(Duration::ZERO)
@@ -48,7 +48,7 @@ pub(super) fn steps(job: &mut Job, count: usize) -> bool {
     true
 }
 
-fn contents(disk: &Disk) -> Contents {
+pub(super) fn contents(disk: &Disk) -> Contents {
     let logs = disk.store.logs();
     let logs = logs.iter().map(|log| log.id);
     logs.map(|log| (log, read_all(&disk.store, log).unwrap()))

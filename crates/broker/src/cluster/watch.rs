@@ -16,7 +16,6 @@ use ottla_rpc::Address;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 use tracing::info;
 
 use crate::broker::Broker;
@@ -25,9 +24,13 @@ use crate::tasks::Stop;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Between two attempts where none was refused, and after a connection that did not last
-/// as long.
-const PAUSE: Duration = Duration::from_millis(200);
+/// A process that ends accepts a connection that it closes at once. One that lasts as
+/// long is of a process that runs.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// Between two attempts, doubled each time up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A broker in one of its lives.
 type Life = (BrokerId, BrokerEpoch);
@@ -144,17 +147,21 @@ fn others(broker: &Broker, image: &Image) -> BTreeMap<Life, Address> {
 }
 
 async fn observe(ended: &Ended, life: Life, address: &Address) {
+    let mut pause = PAUSE_MIN;
     loop {
         let connect = TcpStream::connect((address.host.as_str(), address.port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok(stream)) => {
-                ended.note(life, None);
-                let began = Instant::now();
-                until_closed(stream).await;
-                ended.note(life, Some(Sign::Closed));
-                if began.elapsed() >= PAUSE {
-                    continue;
+                let mut closed = std::pin::pin!(until_closed(stream));
+                if tokio::time::timeout(SETTLED, closed.as_mut())
+                    .await
+                    .is_err()
+                {
+                    ended.note(life, None);
+                    closed.await;
+                    pause = PAUSE_MIN;
                 }
+                ended.note(life, Some(Sign::Closed));
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 if ended.note(life, Some(Sign::Refused)) {
@@ -164,7 +171,8 @@ async fn observe(ended: &Ended, life: Life, address: &Address) {
             }
             Ok(Err(_)) | Err(_) => (),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -203,6 +211,8 @@ mod tests {
             let (first, _) = listener.accept().await.unwrap();
             assert!(!ended.contains(LIFE.0, LIFE.1), "it runs");
             drop(first);
+            let (closed_at_once, _) = listener.accept().await.unwrap();
+            drop(closed_at_once);
             seen(&ended, Some(Sign::Closed)).await;
             assert!(ended.contains(LIFE.0, LIFE.1), "it may have ended");
             assert_eq!(ended.refused(), [], "another connection is not refused yet");

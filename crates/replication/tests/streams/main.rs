@@ -273,9 +273,10 @@ async fn throttled_copies_ask_for_no_more_than_that_together() {
     for copy in &copies {
         copy.reaches(20).await;
     }
-    // 428 kB: one second's worth may pass at once, and one portion too early.
+    // 428 kB: one second's worth may pass at once, one portion too early, and of each copy
+    // the 5 kB that a portion leaves, which may be on their way when it is halted.
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(1_000), "it took {took:?}");
+    assert!(took >= Duration::from_millis(500), "it took {took:?}");
     assert!(took <= Duration::from_millis(2_500), "it took {took:?}");
 }
 

@@ -1,6 +1,7 @@
 //! What the rewrite job does to a store, and what a kill in the middle of it does.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::channel;
 
@@ -91,7 +92,12 @@ fn mixed(options: Options) -> (Disk, Contents) {
 /// Bytes on disk of the commit log's directory.
 pub(super) fn disk_bytes(disk: &Disk) -> u64 {
     let files = fs::read_dir(disk.dir.path().join("commit")).unwrap();
-    let sizes = files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512);
+    let sizes = files.map(|file| match file.unwrap().metadata() {
+        Ok(file) => file.blocks() * 512,
+        // It has gone since the directory was listed.
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => panic!("{error}"),
+    });
     sizes.sum()
 }
 

@@ -131,6 +131,8 @@ struct Sending {
     is_full: bool,
     told_high_watermark: Offset,
     told_log_start: Offset,
+    /// The log starts beyond what was sent: that is told with more of it.
+    owes_log_start: bool,
     /// In one of the queues, or being read.
     is_queued: bool,
     /// Something happened since it was last looked at.
@@ -245,6 +247,7 @@ impl Push {
             is_full: false,
             told_high_watermark: role.high_watermark,
             told_log_start: log_start,
+            owes_log_start: false,
             is_queued: false,
             is_marked: false,
             is_behind: true,
@@ -614,8 +617,12 @@ impl State {
         // Without a batch it is the store that has to come first: it tells.
         let has_more = sending.next < sent.end && sent.next.is_some();
         sending.is_behind &= has_more;
+        let owes_log_start = sending.owes_log_start && sent.next.is_some();
         self.in_flight += sent.bytes;
         self.end_turn(partition, has_more);
+        if owes_log_start {
+            self.mark_moved(partition);
+        }
         Some(())
     }
 
@@ -714,6 +721,7 @@ impl State {
             // Above the follower's end it would begin anew there: that is decided when
             // its records are read.
             let log_start = role.log_start.min(sending.next);
+            sending.owes_log_start = log_start < role.log_start;
             let is_told = role.high_watermark <= sending.told_high_watermark
                 && log_start <= sending.told_log_start;
             if role.epoch != epoch || is_told {

@@ -232,6 +232,8 @@ struct Log {
     epoch: LeaderEpoch,
     batches: Vec<RecordBatch>,
     start: Offset,
+    /// Of the batch that holds the start.
+    base: Offset,
     high_watermark: Offset,
     /// What lies below is not in memory.
     frozen: Offset,
@@ -256,6 +258,7 @@ impl LogFake {
                 epoch: LeaderEpoch(0),
                 batches: Vec::new(),
                 start: Offset(0),
+                base: Offset(0),
                 high_watermark: Offset(0),
                 frozen: Offset(0),
                 diverges_at: None,
@@ -306,12 +309,18 @@ impl LogFake {
     }
 
     pub(crate) fn start_at(&self, start: i64) {
+        self.start_within(start, start);
+    }
+
+    /// The log starts at an offset within what is sent as one from `base` on.
+    pub(crate) fn start_within(&self, base: i64, start: i64) {
         self.state.lock(|log| {
             log.start = Offset(start);
+            log.base = Offset(base);
             log.high_watermark = log.high_watermark.max(log.start);
-            let start = log.start;
+            let base = log.base;
             log.batches
-                .retain(|batch| start <= batch.header().last_offset());
+                .retain(|batch| base <= batch.header().last_offset());
         });
         self.tell(News::on_position);
     }
@@ -355,9 +364,8 @@ impl LogFake {
 
 impl Leading for LogFake {
     fn place(&self, _: BrokerId, position: &FollowPosition, news: News) -> Place {
-        let (epoch, start, diverges_at) = self
-            .state
-            .get(|log| (log.epoch, log.start, log.diverges_at));
+        let (epoch, base, diverges_at) =
+            self.state.get(|log| (log.epoch, log.base, log.diverges_at));
         if position.epoch != epoch {
             self.state.lock(|log| log.refusals += 1);
             return Place::NotLeader { epoch };
@@ -370,8 +378,8 @@ impl Leading for LogFake {
         let mut followers = lock(&self.followers);
         followers.clear();
         followers.push(news);
-        if position.end < start {
-            Place::BehindStart(start)
+        if position.end < base {
+            Place::BehindStart(base)
         } else {
             Place::From(position.end)
         }
@@ -395,8 +403,8 @@ impl Leading for LogFake {
             if epoch != log.epoch {
                 return Read::NotLeader { epoch: log.epoch };
             }
-            if from < log.start {
-                return Read::BehindStart(log.start);
+            if from < log.base {
+                return Read::BehindStart(log.base);
             }
             if from < log.frozen && mode == ReadMode::NonBlocking {
                 return Read::WouldBlock;

@@ -204,6 +204,30 @@ async fn a_log_that_starts_later_begins_anew_there() {
     copy.starts_at(40).await;
 }
 
+/// Where the log starts within a batch, all of the batch is sent; that it starts later is
+/// told behind it, though nothing moves any more.
+#[tokio::test]
+async fn a_start_within_a_batch_is_told_after_the_batch() {
+    let limits = Limits {
+        window_bytes: 20_000,
+        message_bytes: 2_000,
+    };
+    let log = LogFake::of(100, 1_000);
+    log.start_within(10, 40);
+    let leader = Leader::start(limits, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    copy.withhold();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(15).await;
+    log.commit(50);
+    copy.knows_committed(50).await;
+    assert!(copy.end() < Offset(40), "nothing is held back");
+    copy.release();
+    copy.reaches(100).await;
+    copy.starts_at(40).await;
+}
+
 #[tokio::test]
 async fn a_high_watermark_is_told_when_no_records_carry_it() {
     let log = LogFake::of(5, 100);

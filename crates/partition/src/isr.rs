@@ -140,7 +140,12 @@ impl Isr {
         let Some(progress) = self.followers.get_mut(&by) else {
             return;
         };
-        // Less than before where the follower has lost what it had.
+        // Less than before where the follower has lost what it had, or is gone: nothing
+        // waits for one that is not in sync until it has caught up anew.
+        if end < progress.end && !progress.in_sync {
+            progress.caught_up_at = None;
+            progress.heard = None;
+        }
         progress.end = end.min(ours);
         progress.log_start = log_start;
         if progress.end == ours {

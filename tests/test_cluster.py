@@ -14,6 +14,9 @@ from nodes import Nodes
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.one_node('starts a cluster itself')]
 
+# Less than the time after which a replica that says nothing counts as out of sync.
+PAUSE_SECONDS_MAX = 20
+
 
 @pytest.fixture
 def nodes(make_node):

@@ -53,10 +53,28 @@ pub enum Place {
     From(Offset),
     /// Its last batches are not ours: our own data of `epoch` ends at `end`.
     Diverged { epoch: LeaderEpoch, end: Offset },
-    /// It ends before ours starts, which is here.
+    /// It ends before ours starts, which is here, or with what is older than all of ours:
+    /// see [`Place::at_base`].
     BehindStart(Offset),
     /// This replica does not lead in the follower's epoch; it knows this one.
     NotLeader { epoch: LeaderEpoch },
+}
+
+impl Place {
+    /// The same where the batch that holds our start begins at `base`. A log that ends
+    /// within that batch, at `end` with a batch of `last_epoch`, has another one there:
+    /// what we send next would not follow it.
+    #[must_use]
+    pub fn at_base(self, base: Offset, end: Offset, last_epoch: LeaderEpoch) -> Self {
+        match self {
+            Self::BehindStart(_) if base < end => Self::Diverged {
+                epoch: last_epoch,
+                end: base,
+            },
+            Self::BehindStart(_) => Self::BehindStart(base),
+            Self::From(_) | Self::Diverged { .. } | Self::NotLeader { .. } => self,
+        }
+    }
 }
 
 impl Follower {

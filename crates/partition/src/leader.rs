@@ -186,6 +186,11 @@ impl Leader {
         }
         let epochs = &log.hard.epochs;
         match epochs.end_offset_for(last_epoch, Some(self.epoch), ours) {
+            // Its last epoch ended somewhere before our first batch ends, which may begin
+            // before our start.
+            Some(found) if found.end == log.start && log.start < ours => {
+                Place::BehindStart(log.start)
+            }
             Some(found) if found.epoch < last_epoch || found.end < end => Place::Diverged {
                 epoch: found.epoch,
                 end: found.end,

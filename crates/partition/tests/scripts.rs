@@ -248,7 +248,10 @@ impl World {
                 let end = offset(command.word());
                 let epoch = self.epoch(command);
                 let last_epoch = LeaderEpoch(command.or("last", -1));
-                trace.push(match self.partition.place(epoch, end, last_epoch) {
+                let place = self.partition.place(epoch, end, last_epoch);
+                let base = command.get("base").map(offset);
+                let place = base.map_or(place, |base| place.at_base(base, end, last_epoch));
+                trace.push(match place {
                     Place::From(end) => format!("from {end}"),
                     Place::Diverged { epoch, end } => format!("diverged: {epoch} ends at {end}"),
                     Place::BehindStart(start) => format!("behind the start {start}"),

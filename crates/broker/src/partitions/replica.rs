@@ -16,16 +16,18 @@ use crate::broker::Broker;
 
 impl Leading for Cell {
     fn place(&self, follower: BrokerId, position: &FollowPosition, news: News) -> Place {
+        let FollowPosition {
+            epoch,
+            end,
+            last_epoch,
+            ..
+        } = *position;
         let (place, replaced) = self.with(|state, now| {
-            let FollowPosition {
-                epoch,
-                end,
-                last_epoch,
-                ..
-            } = *position;
             let place = state.partition.place(epoch, end, last_epoch);
             let replaced = match place {
-                Place::From(_) | Place::BehindStart(_) => state.followers.join(follower, news),
+                Place::From(_) | Place::BehindStart(_) => {
+                    state.followers.join(follower, news.clone())
+                }
                 Place::Diverged { .. } | Place::NotLeader { .. } => None,
             };
             if replaced.is_some() {
@@ -38,10 +40,14 @@ impl Leading for Cell {
             // An acknowledgement of the follower's last life says nothing of this one.
             replaced.on_replaced();
         }
-        match place {
-            Place::BehindStart(start) => Place::BehindStart(self.base_at(start)),
-            Place::From(_) | Place::Diverged { .. } | Place::NotLeader { .. } => place,
+        let Place::BehindStart(start) = place else {
+            return place;
+        };
+        let place = place.at_base(self.base_at(start), end, last_epoch);
+        if let Place::Diverged { .. } = place {
+            self.leave(follower, &news);
         }
+        place
     }
 
     fn leave(&self, follower: BrokerId, news: &News) {

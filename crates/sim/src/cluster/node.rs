@@ -35,6 +35,8 @@ pub(crate) struct Life {
     /// what it has lost, so it never leads in that epoch again.
     pub(crate) lost: BTreeMap<PartitionId, LeaderEpoch>,
     pub(crate) proposals: BTreeMap<PartitionId, Proposal>,
+    /// Copies of all proposals that were sent, so that none is taken for another.
+    pub(crate) attempts: u32,
     /// Partitions whose leader is to be asked as soon as all that they have is durable.
     pub(crate) wanted: BTreeSet<PartitionId>,
     /// Followers that are sent a partition which this broker leads.
@@ -47,8 +49,8 @@ pub(crate) struct Life {
 #[derive(Debug)]
 pub(crate) struct Proposal {
     pub(crate) change: IsrChange,
-    /// Copies that were sent: more than one may still be on their way.
-    pub(crate) attempts: u32,
+    /// The copy that was sent last: earlier ones may still be on their way.
+    pub(crate) attempt: u32,
     pub(crate) sent_at: Millis,
 }
 

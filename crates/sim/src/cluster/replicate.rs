@@ -206,7 +206,10 @@ impl ClusterWorld {
             self.pass(follower, leader, follower, refused);
             return;
         };
-        match cell.partition.place(epoch, end, last_epoch) {
+        let place = cell.partition.place(epoch, end, last_epoch);
+        let view = cell.partition.view();
+        let base = self.first_base(leader, partition, &view);
+        match place.at_base(base, end, last_epoch) {
             Placed::From(next) => {
                 let session = Session {
                     stream,

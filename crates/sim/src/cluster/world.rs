@@ -908,7 +908,7 @@ impl ClusterWorld {
                 isr: isr.into_iter().map(Into::into).collect(),
                 recovered: true,
             },
-            attempts: 0,
+            attempt: 0,
             sent_at: self.now,
         };
         self.node(broker).life.proposals.insert(partition, proposal);
@@ -921,9 +921,10 @@ impl ClusterWorld {
         let (Some(epoch), Some(proposal)) = (life.epoch, life.proposals.get_mut(&partition)) else {
             return;
         };
-        proposal.attempts += 1;
+        life.attempts += 1;
+        let attempt = life.attempts;
+        proposal.attempt = attempt;
         proposal.sent_at = now;
-        let attempt = proposal.attempts;
         let change = proposal.change.clone();
         let about = About::InSync {
             partition,
@@ -1076,7 +1077,7 @@ impl ClusterWorld {
         let Some(proposal) = life.proposals.get_mut(&partition) else {
             return;
         };
-        if (proposal.change.partition_epoch, proposal.attempts) != (partition_epoch, attempt) {
+        if proposal.attempt != attempt {
             return;
         }
         match outcome {

@@ -45,6 +45,8 @@ pub(crate) struct IdempotentProducer {
     next_number: u32,
     next_batch: u32,
     unanswered: VecDeque<Unanswered>,
+    /// The batch after the last that was acknowledged.
+    acknowledged: u32,
     make_at: Millis,
     /// Whether a broker may have forgotten its last batches: one that comes to lead has,
     /// if they were deleted before it had them.
@@ -73,6 +75,7 @@ impl IdempotentProducer {
             next_number: 0,
             next_batch: 0,
             unanswered: VecDeque::new(),
+            acknowledged: 0,
             make_at: Millis(milliseconds(rng, 500)),
             may_be_forgotten: false,
         }
@@ -118,11 +121,18 @@ impl IdempotentProducer {
         result: &Result<Appended, AppendError>,
     ) {
         match result {
-            Ok(_) => self.unanswered.retain(|b| b.batch_number != batch_number),
-            // It was written, and deleted with all that the broker knew of it.
+            Ok(_) => {
+                self.unanswered.retain(|b| b.batch_number != batch_number);
+                self.acknowledged = self.acknowledged.max(batch_number + 1);
+            }
+            // It was written, and deleted with all that the broker knew of it. A broker
+            // that leads no more may know later batches only, which nobody acknowledges.
             Err(AppendError::Sequence(SequenceError::OutOfOrder {
                 expected, sequence, ..
-            })) if self.may_be_forgotten && precedes(*sequence, *expected) => {
+            })) if self.may_be_forgotten
+                && batch_number < self.acknowledged
+                && precedes(*sequence, *expected) =>
+            {
                 self.unanswered.retain(|b| b.batch_number != batch_number);
             }
             // Whatever was wrong, the batch is sent again: a gap closes when the

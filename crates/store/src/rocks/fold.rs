@@ -459,21 +459,7 @@ impl Fold {
             };
             self.changes.put(key, moved.write());
         }
-        for piece in pieces {
-            // Also where none of its batches is left.
-            self.left.insert(piece.file);
-            let is_open = row.piece == Some(piece);
-            let left = self.carve(piece, moves.through, &mut bytes_left);
-            if is_open {
-                row.piece = left;
-            } else {
-                let key = keys::offset_key(Table::Pieces, log.id, piece.first);
-                self.changes.delete(key);
-                if let Some(left) = left {
-                    self.put_piece(log.id, left);
-                }
-            }
-        }
+        self.take_pieces(log.id, &mut row, moves, pieces, bytes_left);
         if bytes_moved > 0 {
             let piece = Piece {
                 file: moves.target,
@@ -562,6 +548,32 @@ impl Fold {
         pieces.extend(row.piece.filter(overlaps));
         let begins_before = pieces.iter().any(|piece| piece.first < moves.first);
         Ok((!begins_before).then_some(pieces))
+    }
+
+    /// The pieces keep what lies behind the moves.
+    fn take_pieces(
+        &mut self,
+        log: LogId,
+        row: &mut LogRow,
+        moves: &Moves,
+        pieces: Vec<Piece>,
+        mut bytes_left: BTreeMap<FileNumber, u64>,
+    ) {
+        for piece in pieces {
+            // Also where none of its batches is left.
+            self.left.insert(piece.file);
+            let is_open = row.piece == Some(piece);
+            let left = self.carve(piece, moves.through, &mut bytes_left);
+            if is_open {
+                row.piece = left;
+            } else {
+                let key = keys::offset_key(Table::Pieces, log, piece.first);
+                self.changes.delete(key);
+                if let Some(left) = left {
+                    self.put_piece(log, left);
+                }
+            }
+        }
     }
 
     /// What is left of a piece behind `through`.

@@ -229,8 +229,10 @@ impl Fold {
         }
         row.bounds.end = to;
         row.bounds.start = row.bounds.start.min(to);
+        let mut gone_from = to;
         if let Some(cut) = first_reaching(index, log.id, to)? {
             let base = cut.header.base_offset;
+            gone_from = to.min(base);
             if base < row.clean || row.compacted != 0 {
                 let (_, end) = keys::log_range(Table::Index, log.id);
                 let first = keys::offset_key(Table::Index, log.id, base);
@@ -242,9 +244,10 @@ impl Fold {
             let (_, end) = keys::log_range(Table::Index, log.id);
             let first = keys::offset_key(Table::Index, log.id, base);
             remove_rows(&mut self.changes, index, &first, &end)?;
-            self.cut_runs(index, log.id, &mut row, base)?;
-            self.cut_pieces(index, log.id, &mut row, base)?;
         }
+        // What was compacted may hold no batch there, and still have the offsets.
+        self.cut_runs(index, log.id, &mut row, gone_from)?;
+        self.cut_pieces(index, log.id, &mut row, gone_from)?;
         row.clean = row.clean.min(to);
         let touched = self.touch(log);
         touched.row = row;
@@ -428,6 +431,8 @@ impl Fold {
         let Some(pieces) = self.pieces_within(index, log.id, &row, moves)? else {
             return Ok(());
         };
+        // The log may have been cut since: what is appended next has the offsets behind.
+        let through = moves.through.min(Offset(row.bounds.end.0 - 1));
         let mut bytes_left: BTreeMap<FileNumber, u64> = BTreeMap::new();
         let mut bytes_moved = 0;
         let mut fresh = Vec::new();
@@ -454,26 +459,18 @@ impl Fold {
             };
             self.changes.put(key, moved.write());
         }
-        for piece in pieces {
-            // Also where none of its batches is left.
-            self.left.insert(piece.file);
-            let is_open = row.piece == Some(piece);
-            let left = self.carve(piece, moves.through, &mut bytes_left);
-            if is_open {
-                row.piece = left;
-            } else {
-                let key = keys::offset_key(Table::Pieces, log.id, piece.first);
-                self.changes.delete(key);
-                if let Some(left) = left {
-                    self.put_piece(log.id, left);
-                }
-            }
-        }
+        self.take_pieces(log.id, &mut row, moves, pieces, bytes_left);
         if bytes_moved > 0 {
-            self.add_moved_piece(index, log.id, moves, bytes_moved)?;
+            let piece = Piece {
+                file: moves.target,
+                first: moves.first,
+                last: through,
+                bytes: bytes_moved,
+            };
+            self.add_moved_piece(index, log.id, moves, piece)?;
         }
         if moves.purpose != Purpose::Copy {
-            self.time_anew(index, log.id, moves, &fresh)?;
+            self.time_anew(index, log.id, moves, through, &fresh)?;
         }
         let touched = self.touch(log);
         match moves.purpose {
@@ -495,6 +492,7 @@ impl Fold {
         index: &Index,
         log: LogId,
         moves: &Moves,
+        through: Offset,
         left: &[BatchHeader],
     ) -> Result<(), IndexError> {
         let first = keys::offset_key(Table::Time, log, moves.first);
@@ -510,7 +508,7 @@ impl Fold {
         let greatest = left.iter().map(|header| header.max_timestamp).max();
         if let (Some(front), Some(max_timestamp)) = (left.first(), greatest) {
             let run = TimeRow {
-                last: moves.through,
+                last: through,
                 max_timestamp,
             };
             let key = keys::offset_key(Table::Time, log, front.base_offset);
@@ -552,6 +550,32 @@ impl Fold {
         Ok((!begins_before).then_some(pieces))
     }
 
+    /// The pieces keep what lies behind the moves.
+    fn take_pieces(
+        &mut self,
+        log: LogId,
+        row: &mut LogRow,
+        moves: &Moves,
+        pieces: Vec<Piece>,
+        mut bytes_left: BTreeMap<FileNumber, u64>,
+    ) {
+        for piece in pieces {
+            // Also where none of its batches is left.
+            self.left.insert(piece.file);
+            let is_open = row.piece == Some(piece);
+            let left = self.carve(piece, moves.through, &mut bytes_left);
+            if is_open {
+                row.piece = left;
+            } else {
+                let key = keys::offset_key(Table::Pieces, log, piece.first);
+                self.changes.delete(key);
+                if let Some(left) = left {
+                    self.put_piece(log, left);
+                }
+            }
+        }
+    }
+
     /// What is left of a piece behind `through`.
     fn carve(
         &mut self,
@@ -575,20 +599,15 @@ impl Fold {
         })
     }
 
-    /// The piece that lies in the target now; it goes on with the one before.
+    /// The piece lies in the target now; it goes on with the one before.
     fn add_moved_piece(
         &mut self,
         index: &Index,
         log: LogId,
         moves: &Moves,
-        bytes: u64,
+        mut piece: Piece,
     ) -> Result<(), IndexError> {
-        let mut piece = Piece {
-            file: moves.target,
-            first: moves.first,
-            last: moves.through,
-            bytes,
-        };
+        let bytes = piece.bytes;
         let (first, _) = keys::log_range(Table::Pieces, log);
         let end = keys::offset_key(Table::Pieces, log, moves.first);
         let mut rows = index.rows(&first, &end, ReadMode::Blocking)?;

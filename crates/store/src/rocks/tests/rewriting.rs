@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 
 use super::*;
 use crate::commit::disk::Disk as AnyDisk;
-use crate::commit::entry::{HEADER_SIZE, Outgoing};
+use crate::commit::entry::{HEADER_SIZE, Outgoing, batch_entry_size};
 use crate::commit::file::CommitFile;
 use crate::rewrite::{Destination, Job, JobCommand, MovedRow, Moves, Purpose, Step};
 
@@ -213,24 +213,20 @@ fn no_copy_outlives_what_was_written_before_it() {
     });
     let from = *disk.entries(1).last().unwrap();
     let target = FileNumber::sorted(1);
-    let moves = Moves {
-        log,
-        first: Offset(0),
-        through: Offset(0),
-        target,
-        target_length: copy_alone(&disk, log, &batches[1], target),
-        rows: vec![MovedRow {
-            base: Offset(0),
-            from,
-            to: Destination::Verbatim { at: 0 },
-        }],
-        purpose: Purpose::Copy,
-    };
-    let (answer, answered) = channel();
-    let queue = &disk.store.shared.queue;
-    queue.push(Command::Job(JobCommand::Move(Arc::new(moves), answer)));
-    queue.wake();
-    answered.recv_timeout(Duration::from_secs(10)).unwrap();
+    let target_length = copy_alone(&disk, log, &batches[1..], target);
+    let to = Destination::Verbatim { at: 0 };
+    relocate(
+        &disk,
+        Moves {
+            log,
+            first: Offset(0),
+            through: Offset(0),
+            target,
+            target_length,
+            rows: vec![moved(0, from, to)],
+            purpose: Purpose::Copy,
+        },
+    );
     disk.store.shared.index.flush().unwrap();
     let faults = disk.faults().clone();
     let disk = disk.killed(|_| faults.lose_all_unsynced());
@@ -239,13 +235,145 @@ fn no_copy_outlives_what_was_written_before_it() {
     }
 }
 
-/// Makes a durable sorted file of one batch; returns its length.
-fn copy_alone(disk: &Disk, log: LogId, batch: &RecordBatch, number: FileNumber) -> u32 {
-    let any = AnyDisk::Simulated(disk.faults().clone());
+/// Had the piece that moves the offsets that are gone, it would share them with what is
+/// appended next.
+#[test]
+fn what_moves_ends_where_the_log_was_cut_meanwhile() {
+    let disk = Disk::new(options());
+    let log = create(&disk, 1);
+    let batches = fill(&disk, log, 3, 100);
+    let from: Vec<_> = disk.entries(1).split_off(1);
+    let target = FileNumber::sorted(1);
+    let target_length = copy_alone(&disk, log, &batches, target);
+    let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
+    truncate(&disk, log, Offset(1));
+    let row = |base: u8| {
+        let at = u32::from(base) * size;
+        moved(base, from[usize::from(base)], Destination::Verbatim { at })
+    };
+    relocate(
+        &disk,
+        Moves {
+            log,
+            first: Offset(0),
+            through: Offset(2),
+            target,
+            target_length,
+            rows: (0..3).map(row).collect(),
+            purpose: Purpose::CompactedTo(Offset(3)),
+        },
+    );
+    grows_and_moves_on(disk, log);
+}
+
+/// The same where a compaction left nothing at the offset that the log is cut to.
+#[test]
+fn what_was_moved_ends_where_the_log_is_cut() {
+    for gone in [1..3, 1..4] {
+        let disk = Disk::new(options());
+        let log = create(&disk, 1);
+        let batches = fill(&disk, log, 4, 100);
+        let from: Vec<_> = disk.entries(1).split_off(1);
+        let target = FileNumber::sorted(1);
+        let target_length = copy_alone(&disk, log, &batches, target);
+        let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
+        let row = |base: u8| {
+            let at = u32::from(base) * size;
+            let to = if gone.contains(&base) {
+                Destination::Nowhere
+            } else {
+                Destination::Verbatim { at }
+            };
+            moved(base, from[usize::from(base)], to)
+        };
+        relocate(
+            &disk,
+            Moves {
+                log,
+                first: Offset(0),
+                through: Offset(3),
+                target,
+                target_length,
+                rows: (0..4).map(row).collect(),
+                purpose: Purpose::CompactedTo(Offset(4)),
+            },
+        );
+        truncate(&disk, log, Offset(1));
+        grows_and_moves_on(disk, log);
+    }
+}
+
+/// A log of which the batch at 0 alone is left, in a sorted file, grows, is compacted up
+/// to a place in between, and grows on in the next file. Nothing is counted wrong then.
+fn grows_and_moves_on(disk: Disk, log: LogId) {
+    let kept = read_all(&disk.store, log).unwrap();
+    let before = disk.entries(1).len();
+    let grown = fill(&disk, log, 3, 100);
+    let batches: Vec<_> = kept.into_iter().chain(grown.iter().cloned()).collect();
+    let target = FileNumber::sorted(2);
+    let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
+    let first = Position {
+        file: FileNumber::sorted(1),
+        at: 0,
+    };
+    relocate(
+        &disk,
+        Moves {
+            log,
+            first: Offset(0),
+            through: Offset(1),
+            target,
+            target_length: copy_alone(&disk, log, &batches[..2], target),
+            rows: vec![
+                moved(0, first, Destination::Verbatim { at: 0 }),
+                moved(
+                    1,
+                    disk.entries(1)[before],
+                    Destination::Verbatim { at: size },
+                ),
+            ],
+            purpose: Purpose::Copy,
+        },
+    );
+    fill(&disk, log, 1, 1000 * KIB);
+    fill(&disk, log, 1, 1000 * KIB);
+    sound(disk);
+}
+
+fn truncate(disk: &Disk, log: LogId, to: Offset) {
+    disk.store.submit(Op::Truncate { log, to });
+    disk.store.drain();
+}
+
+fn moved(base: u8, from: Position, to: Destination) -> MovedRow {
+    MovedRow {
+        base: Offset(base.into()),
+        from,
+        to,
+    }
+}
+
+/// Asks the writer for it as the job does.
+fn relocate(disk: &Disk, moves: Moves) {
+    let (answer, answered) = channel();
+    let queue = &disk.store.shared.queue;
+    queue.push(Command::Job(JobCommand::Move(Arc::new(moves), answer)));
+    queue.wake();
+    answered.recv_timeout(Duration::from_secs(10)).unwrap();
+}
+
+/// Makes a durable sorted file of some batches; returns its length.
+fn copy_alone(disk: &Disk, log: LogId, batches: &[RecordBatch], number: FileNumber) -> u32 {
+    let any = match &disk.simulated {
+        Some(disk) => AnyDisk::Simulated(disk.clone()),
+        None => AnyDisk::Real,
+    };
     let shared = &disk.store.shared;
     let file = CommitFile::create_growing(&any, &shared.commit_dir, number).unwrap();
     let mut outgoing = Outgoing::default();
-    outgoing.push(log, &Entry::Batch(batch.clone()), number, Position::START);
+    for batch in batches {
+        outgoing.push(log, &Entry::Batch(batch.clone()), number, Position::START);
+    }
     outgoing.push(LogId(0), &Entry::Seal, number, Position::START);
     file.write(outgoing.segments(), 0).unwrap();
     file.sync().unwrap();

@@ -99,9 +99,7 @@ impl Known {
         }
         Ok(known)
     }
-}
 
-impl Known {
     /// A copy is made of what was flushed, so the index never falls behind it.
     pub(crate) fn is_older_than(&self, copied: Option<Flush>) -> bool {
         copied.is_some_and(|copied| self.flushes < copied.number)

@@ -277,10 +277,7 @@ impl Opening<'_> {
             Err(Unstarted::ForGood(error)) => return Err(error),
             Err(Unstarted::Damaged(reason)) => reason,
         };
-        let copies = options.writer.copies.as_ref();
-        let copied = copies.map(Places::copied).transpose();
-        let copied = copied.map_err(|error| self.io(&error))?.flatten();
-        if copied.is_some()
+        if self.copied(&options)?.is_some()
             && let Err(error) = places.restore(&reason)
         {
             tracing::error!(%error, "the copy of the index cannot be used either");
@@ -296,10 +293,15 @@ impl Opening<'_> {
         }
     }
 
-    fn try_start(&self, places: &Places, options: StartOptions) -> Result<RocksStore, Unstarted> {
+    /// What the copy of the index holds, if one is kept and could be used.
+    fn copied(&self, options: &StartOptions) -> Result<Option<Flush>, OpenError> {
         let copies = options.writer.copies.as_ref();
         let copied = copies.map(Places::copied).transpose();
-        let copied = copied.map_err(|error| self.io(&error))?.flatten();
+        Ok(copied.map_err(|error| self.io(&error))?.flatten())
+    }
+
+    fn try_start(&self, places: &Places, options: StartOptions) -> Result<RocksStore, Unstarted> {
+        let copied = self.copied(&options)?;
         let damage = places.known_damage().map_err(|error| self.io(&error))?;
         if let (Some(reason), Some(_)) = (damage, copied) {
             return Err(Unstarted::Damaged(reason));

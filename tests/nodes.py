@@ -99,13 +99,13 @@ class Nodes:
 
         self.wait_until(all_in_sync, within, lambda: f'not {count} in sync: {self.partitions(topic)}')
 
-    def wait_until(self, holds, within, why=lambda: 'it does not come about') -> float:
-        """Asks again and again, also while the cluster cannot answer; returns how long it took."""
+    def wait_until(self, holds, within, why=lambda: 'it does not come about') -> None:
+        """Asks again and again, also while the cluster cannot answer."""
         begun = time.monotonic()
         while True:
             with contextlib.suppress(KafkaError, OSError):
                 if holds():
-                    return time.monotonic() - begun
+                    return
             if time.monotonic() - begun > within:
                 outputs = '\n'.join(f'--- node {at}\n{node.output()[-3000:]}' for at, node in enumerate(self.nodes, 1))
                 raise AssertionError(f'{why()} within {within} s\n{outputs}')

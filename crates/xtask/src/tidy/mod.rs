@@ -7,6 +7,7 @@ mod api;
 mod code;
 mod edges;
 mod sources;
+mod toolchain;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +35,7 @@ impl Tree {
         }
         let mut tree = Self::default();
         for path in String::from_utf8(output.stdout)?.lines() {
-            let wanted = [".rs", ".toml", ".md", ".txt"]
+            let wanted = [".rs", ".toml", ".md", ".txt", "Dockerfile"]
                 .iter()
                 .any(|end| path.ends_with(end));
             // A file that is deleted but not committed yet is listed too.
@@ -95,6 +96,7 @@ pub(crate) fn findings(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
     let mut findings = edges::findings(tree)?;
     findings.extend(api::findings(tree));
     findings.extend(sources::findings(tree));
+    findings.extend(toolchain::findings(tree));
     findings.sort();
     Ok(findings)
 }

@@ -230,8 +230,16 @@ def wait_until_ended(daemon: Daemon, container: str) -> None:
     wait_until(lambda: not daemon.state(container)['Running'], why=lambda: f'{daemon.logs(container)}\n{container} does not end')
 
 
-def build(daemon: Daemon) -> None:
-    """The image of the binary that is there: nothing is compiled and nothing is pulled."""
+def make_image(daemon: Daemon) -> None:
+    """The image that compile.py has made, or else that of the binary that is there."""
+    if compiled := os.environ.get('OTTLA_IMAGE'):
+        daemon.docker('load', '--input', compiled)
+    else:
+        build_prebuilt(daemon)
+
+
+def build_prebuilt(daemon: Daemon) -> None:
+    """Nothing is compiled and nothing is pulled."""
     daemon.docker('import', os.environ['OTTLA_BASE'], BASE_IMAGE)
     context = daemon.directory / 'context'
     (context / 'docker' / 'prebuilt').mkdir(parents=True)
@@ -250,7 +258,7 @@ def main() -> int:
     if options.list:
         print('\n'.join(CASES))
         return 0
-    if not ottla_binary().exists():
+    if 'OTTLA_IMAGE' not in os.environ and not ottla_binary().exists():
         print(f'skipped: there is no {ottla_binary()}, which `make build` makes')
         return 0
     directory = pathlib.Path(tempfile.mkdtemp(prefix='ottla-docker-'))
@@ -261,7 +269,7 @@ def main() -> int:
         shutil.rmtree(directory)
         return 0
     try:
-        build(daemon)
+        make_image(daemon)
         failed = [name for name in options.only or CASES if not passed(name, daemon)]
     finally:
         daemon.discard_containers()

@@ -24,14 +24,14 @@ class NotPermitted(Exception):
 
 
 class Daemon:
-    def __init__(self, directory: pathlib.Path):
+    def __init__(self, directory: pathlib.Path, *options: str):
         self.directory = directory
         self.socket = f'unix://{directory}/docker.sock'
         self.log = directory / 'dockerd.log'
         with self.log.open('w') as log:
             self.process = subprocess.Popen(
                 ['/usr/sbin/dockerd', '-H', self.socket, '--data-root', directory / 'data', '--exec-root', directory / 'exec',
-                 '--pidfile', directory / 'docker.pid'],
+                 '--pidfile', directory / 'docker.pid', *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while self.docker('version', check=False).returncode:

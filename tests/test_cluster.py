@@ -1,6 +1,7 @@
 """Three nodes as processes on loopback: they elect, replicate, lose one another and
 come back, and stock clients notice as little as they would with Apache Kafka."""
 
+import signal
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, NotEnoughReplicasError
+from kafka.errors import KafkaError, NotEnoughReplicasError, NotLeaderForPartitionError
 from kafka.structs import OffsetAndMetadata
 from nodes import Nodes
 
@@ -215,6 +216,36 @@ def test_too_few_in_sync_is_no_success_and_passes(nodes, clients):
     nodes.node(other).launch()
     nodes.wait_until_in_sync('numbers')
     assert producer.send('numbers', b'3', partition=0).get(20).offset >= 1
+
+
+@pytest.mark.ours
+def test_a_leader_that_is_cut_off_says_so(nodes, clients):
+    """Kafka's holds a record until the client gives up, and sends it to itself again."""
+    nodes.create('numbers')
+    nodes.wait_until_in_sync('numbers')
+    leader = nodes.leader('numbers')
+    here = nodes.node(leader)
+    producer = clients.producer(here, acks='all', enable_idempotence=False, retries=0,
+                                request_timeout_ms=60_000, delivery_timeout_ms=90_000)
+    assert producer.send('numbers', b'0').get(20).offset == 0
+    others = [nodes.node(other).process for other in nodes.running() if other != leader]
+    for other in others:
+        other.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(NotLeaderForPartitionError):
+            producer.send('numbers', b'1').get(60)
+        assert time.monotonic() - began < PAUSE_SECONDS_MAX
+        # All topics, because who asks for this one is sent away.
+        with nodes.admin(leader) as admin:
+            topic, = (topic for topic in admin.describe_topics() if topic['name'] == 'numbers')
+            assert [partition['leader_id'] for partition in topic['partitions']] == [-1]
+    finally:
+        for other in others:
+            other.send_signal(signal.SIGCONT)
+    nodes.wait_until_in_sync('numbers')
+    after = clients.producer(nodes, acks='all')
+    assert after.send('numbers', b'2').get(20).offset >= 1
 
 
 def test_fewer_in_sync_than_asked_for_are_named(nodes, clients):

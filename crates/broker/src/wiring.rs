@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Parts, Settings};
 use crate::clock::SystemClock;
-use crate::cluster::{self, Answering, ClusterHandle};
+use crate::cluster::{self, Answering, ClusterHandle, Told};
 use crate::format::Bootstrap;
 use crate::metadata::{
     Beginning, ControllerHandle, ControllerParts, Controllers, Event, Follower, Source,
@@ -314,6 +314,7 @@ impl Running {
             listener: listener.into(),
             peer: None,
             forwarded_by: None,
+            told: Told::default(),
         };
         let tasks = &self.broker.tasks;
         let connection = net::serve(stream, facts, self.broker.clone(), tasks.stopping());

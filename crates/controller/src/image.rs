@@ -356,6 +356,12 @@ impl Topic {
         (0..).map(PartitionId).zip(self.partitions.iter())
     }
 
+    /// Who leads its partitions, once for each.
+    pub fn leaders(&self) -> impl Iterator<Item = BrokerId> {
+        self.partitions()
+            .filter_map(|(_, partition)| partition.leader)
+    }
+
     /// How many replicas a partition has, without those that are on their way out.
     pub fn replication_factor(&self) -> usize {
         self.partitions.first().map_or(0, |partition| {

@@ -67,6 +67,9 @@ pub enum Input {
     },
     /// Retention has decided that the log may start at `to`.
     AdvanceStart { to: Offset },
+    /// The controllers may not have heard of this broker for so long that another leads by
+    /// now. Comes again and again while that lasts.
+    Unheard,
     /// The settings have changed.
     Settings(Settings),
     /// A shutdown is near: a checkpoint now makes the next start quick.

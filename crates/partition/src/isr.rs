@@ -251,6 +251,11 @@ impl Isr {
         in_sync.map(|(replica, follower)| (*replica, follower.log_start, follower.end))
     }
 
+    /// Whether anybody else is in sync.
+    pub(crate) fn has_followers(&self) -> bool {
+        self.in_sync().next().is_some()
+    }
+
     fn in_sync(&self) -> impl Iterator<Item = BrokerId> {
         let in_sync = self
             .followers

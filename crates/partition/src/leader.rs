@@ -12,6 +12,10 @@ use crate::isr::{Isr, Terms};
 use crate::log::Log;
 use crate::producers::Verdict;
 
+/// How long what is appended must have waited to be committed before a leader that the
+/// controllers do not hear of takes itself for cut off.
+const STALLED_MS: i64 = 1_000;
+
 /// A replica that leads.
 #[derive(Debug)]
 pub(crate) struct Leader {
@@ -23,6 +27,10 @@ pub(crate) struct Leader {
     local: Held,
     /// Replies that need the high watermark: acks=all.
     committed: Held,
+    /// Since when there is something to commit, and nothing was.
+    stalled_since: Option<Millis>,
+    /// Whether another may lead by now, see [`Leader::on_unheard`].
+    pub(crate) is_doubtful: bool,
 }
 
 impl Leader {
@@ -33,12 +41,16 @@ impl Leader {
             isr: Isr::new(now, this, lead),
             local: Held::default(),
             committed: Held::default(),
+            stalled_since: None,
+            is_doubtful: false,
         }
     }
 
     /// The controller's newer word on a leadership that goes on. What is held
     /// stays held.
     pub(crate) fn update(&mut self, now: Millis, this: BrokerId, lead: &Lead, end: Offset) {
+        self.is_doubtful = false;
+        self.stalled_since = None;
         if self.epoch == lead.epoch {
             self.isr.update(now, this, lead);
         } else {
@@ -52,8 +64,12 @@ impl Leader {
         &self.isr
     }
 
-    /// Whether there are enough replicas for an append that needs them.
+    /// Whether an append is taken on: not by a leader that may be none, and one that needs
+    /// replicas where there are enough.
     pub(crate) fn admit(&self, acks: Acks, settings: &Settings) -> Result<(), AppendError> {
+        if self.is_doubtful {
+            return Err(self.superseded());
+        }
         match acks {
             Acks::None | Acks::Leader => Ok(()),
             Acks::All => self
@@ -208,15 +224,41 @@ impl Leader {
     /// still while too few are in sync, so that what is committed is on as many
     /// as were asked for (KIP-966).
     pub(crate) fn advance(
-        &self,
+        &mut self,
         settings: &Settings,
         now: Millis,
         log: &mut Log,
         out: &mut Vec<Effect>,
     ) {
+        let before = log.high_watermark;
         if self.isr.sufficiency(settings.min_insync_replicas).is_met() {
             let lag_ms = settings.replica_lag_time_max_ms;
             log.commit(self.isr.durable(now, lag_ms, log.durable), out);
+        }
+        if before < log.high_watermark || log.high_watermark == log.hard.end {
+            // Those in sync follow this leader and no other.
+            self.is_doubtful = false;
+            self.stalled_since = None;
+        }
+        if log.high_watermark < log.hard.end {
+            self.stalled_since.get_or_insert(now);
+        }
+    }
+
+    /// A leader that is cut off from the others holds what it appends until its clients
+    /// give up, and they may have a minute's patience. While the controllers do not hear
+    /// of its broker either, it tells them that it leads no more. Where only the
+    /// controllers are gone, what is appended is committed, and nothing changes.
+    pub(crate) fn on_unheard(&mut self, now: Millis) {
+        let stalled = self.stalled_since.map(|since| now.since(since));
+        let is_cut_off = stalled.is_some_and(|stalled| STALLED_MS <= stalled);
+        self.is_doubtful |= is_cut_off && self.isr.has_followers();
+    }
+
+    fn superseded(&self) -> AppendError {
+        AppendError::NotLeader {
+            leader: None,
+            epoch: self.epoch,
         }
     }
 
@@ -229,6 +271,11 @@ impl Leader {
             let sufficiency = self.isr.sufficiency(settings.min_insync_replicas);
             let result = sufficiency.after_append().map(|()| waiting.appended);
             reply(waiting.token, result, out);
+        }
+        if self.is_doubtful {
+            let why = self.superseded();
+            let held = self.committed.drain();
+            held.for_each(|token| reply(token, Err(why.clone()), out));
         }
     }
 

@@ -93,6 +93,7 @@ impl Partition {
                 deadline,
             } => self.delete_records(token, before, deadline, out),
             Input::AdvanceStart { to } => self.advance_start(to, out),
+            Input::Unheard => self.on_unheard(now),
             Input::Settings(settings) => self.settings = settings,
             Input::Checkpoint => self.log.checkpoint_if_behind(out),
             Input::StorageFailed => self.on_storage_failed(out),
@@ -364,9 +365,9 @@ impl Partition {
 
     fn admit_deletion(&self) -> Result<(), DeleteError> {
         match &self.role {
-            Role::Leader(_) => Ok(()),
+            Role::Leader(leader) if !leader.is_doubtful => Ok(()),
             Role::Failed(_) => Err(DeleteError::StorageFailed),
-            Role::Idle | Role::Follower(_) | Role::Cut(_) => {
+            Role::Idle | Role::Leader(_) | Role::Follower(_) | Role::Cut(_) => {
                 let View { leader_epoch, .. } = self.view();
                 Err(DeleteError::NotLeader {
                     leader: self.known_leader(),
@@ -380,6 +381,12 @@ impl Partition {
     fn advance_start(&mut self, to: Offset, out: &mut Vec<Effect>) {
         if let Role::Leader(_) = &self.role {
             self.log.advance_start(to.min(self.log.high_watermark), out);
+        }
+    }
+
+    fn on_unheard(&mut self, now: Millis) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.on_unheard(now);
         }
     }
 
@@ -481,7 +488,7 @@ impl Partition {
 
     fn known_leader(&self) -> Option<BrokerId> {
         match &self.role {
-            Role::Leader(_) => Some(self.broker),
+            Role::Leader(leader) => (!leader.is_doubtful).then_some(self.broker),
             Role::Follower(follower) => follower.leader,
             Role::Idle | Role::Cut(_) | Role::Failed(_) => None,
         }
@@ -507,5 +514,6 @@ fn view(role: &Role, log: &Log) -> View {
         leader_epoch,
         epoch_start,
         role: kind,
+        is_doubtful: matches!(role, Role::Leader(leader) if leader.is_doubtful),
     }
 }

@@ -19,6 +19,9 @@ pub struct View {
     /// Where the leader's epoch began.
     pub epoch_start: Offset,
     pub role: RoleKind,
+    /// It leads as far as it knows. But what it appends is not committed, and the
+    /// controllers do not hear of this broker: another may lead by now.
+    pub is_doubtful: bool,
 }
 
 /// The part that a replica plays.

@@ -279,6 +279,7 @@ impl World {
             }
             "settings" => self.change_settings(command, trace),
             "checkpoint" => self.step(Input::Checkpoint, trace),
+            "unheard" => self.step(Input::Unheard, trace),
             "storage-failed" => self.step(Input::StorageFailed, trace),
             "tick" => self.step(Input::Tick, trace),
             "restart" => self.restart(command, trace),
@@ -422,13 +423,14 @@ fn describe(effect: &Effect) -> String {
 
 fn describe_view(view: &View) -> String {
     format!(
-        "view {}..{} of {} epoch={} from={} {:?}",
+        "view {}..{} of {} epoch={} from={} {:?}{}",
         view.log_start,
         view.high_watermark,
         view.end,
         view.leader_epoch,
         view.epoch_start,
-        view.role
+        view.role,
+        if view.is_doubtful { ", doubtful" } else { "" }
     )
 }
 

@@ -28,6 +28,10 @@ const RECORDS_PER_ENTRY: usize = 2_000;
 /// disk passes.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
+/// How much later each further voter asks to be elected in the place of one that is seen
+/// to have ended.
+const TURN: Duration = Duration::from_millis(50);
+
 /// A voter that has nobody to hear from needs no clock, and is not to be woken.
 const NEVER_MS: u64 = 24 * 3600 * 1000;
 
@@ -61,6 +65,18 @@ pub struct Tuning {
     /// A snapshot is taken when so many bytes were written since the last one, or as
     /// many as that one had.
     pub snapshot_bytes_min: u64,
+}
+
+impl Tuning {
+    /// A leader that most do not answer is none after this time.
+    pub fn quorum_lost(&self) -> Duration {
+        Duration::from_millis(self.quorum_lost_ms)
+    }
+
+    /// How long a voter that has just heard its leader elects nobody else.
+    fn lease(&self) -> Duration {
+        Duration::from_millis(election_ms_max(self.election_ms))
+    }
 }
 
 impl Default for Tuning {
@@ -147,7 +163,7 @@ pub(crate) struct Shared {
     /// None while the store is not to be had.
     raft: Mutex<Option<Raft>>,
     metrics: watch::Sender<Metrics>,
-    quorum_lost_ms: u64,
+    tuning: Tuning,
 }
 
 impl std::fmt::Debug for Shared {
@@ -255,7 +271,7 @@ impl Voter {
             fold,
             raft: Mutex::default(),
             metrics: watch::Sender::new(Metrics::new_initial(node)),
-            quorum_lost_ms: parts.tuning.quorum_lost_ms,
+            tuning: parts.tuning,
         });
         let task = VoterTask {
             shared: shared.clone(),
@@ -284,6 +300,31 @@ impl Voter {
     /// The offset after the last entry that is applied.
     pub fn end(&self) -> Offset {
         self.shared.fold.end()
+    }
+
+    /// Takes the place of an active controller whose process has ended, without waiting
+    /// until its silence is long enough. Another voter may be quicker.
+    pub async fn succeed(&self, ended: BrokerId) {
+        let ended = node_id(ended);
+        let others = self.others_than(ended);
+        let Some(rank) = others.iter().position(|id| *id == self.shared.node) else {
+            return;
+        };
+        let turn = TURN.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+        tokio::time::sleep(self.shared.tuning.lease() + turn).await;
+        let leads = self.shared.metrics.borrow().current_leader == Some(ended);
+        if let Some(raft) = self.shared.raft().filter(|_| leads) {
+            let _stopping = raft.trigger().elect().await;
+        }
+    }
+
+    /// By rising id: of two who ask in the same term, the later has its way.
+    fn others_than(&self, ended: NodeId) -> Vec<NodeId> {
+        let metrics = self.shared.metrics.borrow();
+        let voters = metrics.membership_config.voter_ids();
+        let mut others: Vec<_> = voters.filter(|id| *id != ended).collect();
+        others.sort_unstable();
+        others
     }
 
     pub fn status(&self) -> QuorumStatus {
@@ -335,7 +376,7 @@ impl Shared {
     fn is_quorum_lost(&self, metrics: &Metrics) -> bool {
         let is_alone = metrics.membership_config.voter_ids().count() < 2;
         let silent = metrics.millis_since_quorum_ack;
-        !is_alone && silent.is_some_and(|ms| ms > self.quorum_lost_ms)
+        !is_alone && silent.is_some_and(|ms| ms > self.tuning.quorum_lost_ms)
     }
 }
 
@@ -561,6 +602,10 @@ impl From<RaftError<NodeId, ClientWriteError<NodeId, ()>>> for WriteError {
     }
 }
 
+fn election_ms_max(min: u64) -> u64 {
+    min * 3 / 2
+}
+
 #[expect(deprecated, reason = "every field has to be given a value")]
 fn config(tuning: Tuning, voters: usize) -> Config {
     let is_alone = voters == 1;
@@ -569,7 +614,7 @@ fn config(tuning: Tuning, voters: usize) -> Config {
         cluster_name: String::new(),
         heartbeat_interval: ms(tuning.heartbeat_ms),
         election_timeout_min: ms(tuning.election_ms) + u64::from(is_alone),
-        election_timeout_max: ms(tuning.election_ms) * 3 / 2 + 2 * u64::from(is_alone),
+        election_timeout_max: election_ms_max(ms(tuning.election_ms)) + 2 * u64::from(is_alone),
         install_snapshot_timeout: 10_000,
         send_snapshot_timeout: 0,
         max_payload_entries: 300,

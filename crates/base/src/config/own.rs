@@ -18,7 +18,7 @@ config_keys! {
             Medium, ReadOnly, Applied, AtLeast(1_048_576);
         /// A broker that was silent for so long is fenced, if `broker.session.timeout.ms` is not
         /// shorter: leaders of what it led are elected elsewhere.
-        liveness_timeout_ms: i64 = "2000" as "ottla.liveness.timeout.ms",
+        liveness_timeout_ms: i64 = "1500" as "ottla.liveness.timeout.ms",
             Medium, ReadOnly, Applied, AtLeast(100);
         /// How log lines are written: for people, or as JSON.
         log_format: LogFormat = "human" as "ottla.log.format",

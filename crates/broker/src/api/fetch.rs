@@ -432,7 +432,7 @@ fn epoch_from_wire(epoch: i32) -> LeaderEpoch {
 fn admit(cell: &Cell, target: &Target, from_followers: bool) -> Result<View, ErrorCode> {
     let mut view = cell.view();
     let is_served = match view.role {
-        RoleKind::Leader => true,
+        RoleKind::Leader => !view.is_doubtful,
         RoleKind::Follower => from_followers,
         RoleKind::Idle | RoleKind::Failed => false,
     };
@@ -612,11 +612,11 @@ fn current_leader(cx: &Cx, target: &Target) -> LeaderIdAndEpoch {
         TopicKey::Name(name) => image.topic(name),
         TopicKey::Id(id) => image.topic_by_id(*id),
     };
-    let partition = topic.and_then(|topic| topic.partition(target.partition));
-    let leader = partition.and_then(|partition| partition.leader);
+    let (leader, leader_epoch) =
+        super::current_leader(cx, topic.map(|topic| &**topic), target.partition);
     LeaderIdAndEpoch {
         leader_id: BrokerId(leader.map_or(-1, |leader| leader.0)),
-        leader_epoch: partition.map_or(-1, |partition| partition.leader_epoch.0),
+        leader_epoch,
     }
 }
 

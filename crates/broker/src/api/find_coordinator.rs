@@ -19,7 +19,7 @@ use ottla_protocol::messages::find_coordinator_response::Coordinator;
 use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::group::coordinating_partition;
-use super::{Cx, Handler, Refusal};
+use super::{Cx, Handler, Refusal, is_offline, named_leader};
 use crate::topics::{self, OFFSETS_TOPIC};
 
 /// The first version with a list of keys.
@@ -84,7 +84,7 @@ async fn create_topic(cx: &Cx) {
 
 fn find(cx: &Cx, image: &Image, key_type: i8, key: &str) -> Result<Found, ErrorCode> {
     let broker = match key_type {
-        GROUP => leader(image, key).ok_or(ErrorCode::CoordinatorNotAvailable)?,
+        GROUP => leader(cx, image, key).ok_or(ErrorCode::CoordinatorNotAvailable)?,
         TRANSACTION => cx.broker.id,
         _ => return Err(ErrorCode::InvalidRequest),
     };
@@ -100,9 +100,13 @@ fn find(cx: &Cx, image: &Image, key_type: i8, key: &str) -> Result<Found, ErrorC
 }
 
 /// Who leads the partition in which a group lives.
-fn leader(image: &Image, group: &str) -> Option<BrokerId> {
-    let (topic, partition) = coordinating_partition(image, group)?;
-    image.live_leader(topic.partition(partition)?)
+fn leader(cx: &Cx, image: &Image, group: &str) -> Option<BrokerId> {
+    let (topic, id) = coordinating_partition(image, group)?;
+    let partition = topic.partition(id)?;
+    let local = cx.broker.registry.topic(topic.name.as_str());
+    let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
+    let is_offline = |broker| is_offline(cx, image, is_broken, broker);
+    named_leader(cx, local.as_deref(), (id, partition), is_offline)
 }
 
 fn to_wire(key: StrBytes, found: Result<Found, ErrorCode>) -> Coordinator {

@@ -14,11 +14,17 @@
 //! The controller is whichever broker answers: each forwards what only the active
 //! controller can do, as in Kafka.
 //!
+//! Where this broker leads a partition of a topic that is asked for by name, and another
+//! may lead it by now, the connection is closed: librdkafka asks whom it has a connection
+//! to, and for as long as that answers, whatever it says, nobody else.
+//!
 //! Auto-creation is asynchronous, as in Kafka: the answer still says
 //! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicId, TopicName};
 use ottla_controller::{Image, Partition, Topic};
@@ -30,7 +36,8 @@ use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
 use super::admin::first_time;
-use super::{Cx, Handler, NO_OPERATIONS, Refusal, is_offline, wire_topic};
+use super::{Cx, Handler, NO_OPERATIONS, Refusal, is_offline, named_leader, wire_topic};
+use crate::cluster::Life;
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -48,6 +55,9 @@ const CREATION_FLAG_SINCE: i16 = 4;
 /// The first version that knows LISTENER_NOT_FOUND.
 const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 
+/// How long an answer waits until another leads what a process led that has ended.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Metadata;
 
@@ -56,14 +66,19 @@ impl Handler for Metadata {
     const SERVED: RangeInclusive<i16> = 0..=13;
 
     async fn handle(cx: Cx, request: MetadataRequest) -> Result<MetadataResponse, Refusal> {
+        let wanted = Wanted::from_wire(cx.version, &request)?;
+        elections(&cx, &wanted).await;
         let image = cx.broker.image();
         let operations = Operations::from_wire(&request);
         let may_create = cx.version < CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
-        let topics = match Wanted::from_wire(cx.version, request)? {
+        let topics = match wanted {
             Wanted::All => image
                 .topics()
                 .map(|topic| topic_to_wire(&cx, &image, topic, operations))
                 .collect(),
+            Wanted::ByName(names) if names.iter().any(|name| is_doubtful(&cx, name)) => {
+                return Err(Refusal::Close);
+            }
             Wanted::ByName(names) => by_name(&cx, &image, names, may_create, operations),
             Wanted::ById(ids) => ids
                 .into_iter()
@@ -122,8 +137,8 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn from_wire(version: i16, request: MetadataRequest) -> Result<Self, Refusal> {
-        let Some(topics) = request.topics else {
+    fn from_wire(version: i16, request: &MetadataRequest) -> Result<Self, Refusal> {
+        let Some(topics) = &request.topics else {
             if version < NULL_IS_ALL_SINCE {
                 return Err(Refusal::Close);
             }
@@ -140,7 +155,7 @@ impl Wanted {
         let ids = topics.iter().map(|topic| topic.topic_id);
         let ids: Vec<_> = ids.filter(has_id).collect();
         if version < LOOKUP_BY_ID_SINCE && (lacks_name || !ids.is_empty()) {
-            return Ok(Self::Refused(topics.into_iter().map(refused).collect()));
+            return Ok(Self::Refused(topics.iter().map(refused).collect()));
         }
         if !ids.is_empty() {
             let ids = ids.iter().map(|id| TopicId(*id.as_bytes()));
@@ -155,13 +170,64 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Those of them that are known; none where all are asked for.
+    fn topics<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Topic> {
+        let (names, ids): (&[TopicName], &[TopicId]) = match self {
+            Self::ByName(names) => (names, &[]),
+            Self::ById(ids) => (&[], ids),
+            Self::All | Self::Refused(_) => (&[], &[]),
+        };
+        let named = names.iter().filter_map(|name| image.topic(name));
+        let identified = ids.iter().filter_map(|id| image.topic_by_id(*id));
+        named.chain(identified).map(|topic| &**topic)
+    }
+}
+
 /// What stands for each topic where one is asked for in a way that came later.
-fn refused(topic: MetadataRequestTopic) -> MetadataResponseTopic {
+fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
     MetadataResponseTopic::default()
         .with_error_code(ErrorCode::InvalidRequest.code())
-        .with_name(Some(topic.name.unwrap_or_default()))
+        .with_name(Some(topic.name.clone().unwrap_or_default()))
         .with_topic_id(topic.topic_id)
         .with_topic_authorized_operations(NO_OPERATIONS)
+}
+
+/// Where a leader's process has ended, a client is told so once by each connection: there
+/// is no leader. When it asks again, this returns as soon as there is another.
+///
+/// librdkafka asks more than once when its connection to a leader is closed, and then again
+/// only a second later. It is not told of the next leader first: by then the old one is not
+/// listed any more, and with it librdkafka may throw away what moves to another broker.
+async fn elections(cx: &Cx, wanted: &Wanted) {
+    let mut told = cx.connection.told.lock().await;
+    let mut images = cx.broker.image_changes();
+    let patience = tokio::time::sleep(ELECTION_PATIENCE);
+    let mut patience = std::pin::pin!(patience);
+    loop {
+        let ended = ended_leaders(cx, wanted);
+        let is_told = ended.is_subset(&told);
+        told.clone_from(&ended);
+        if ended.is_empty() || !is_told || patience.is_elapsed() {
+            return;
+        }
+        tokio::select! {
+            _ = images.changed() => (),
+            () = &mut patience => (),
+        }
+    }
+}
+
+/// Whose process has ended and who leads still what is asked for.
+fn ended_leaders(cx: &Cx, wanted: &Wanted) -> BTreeSet<Life> {
+    let mut ended = cx.broker.cluster.ended.now();
+    if !ended.is_empty() {
+        let image = cx.broker.image();
+        let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
+        let is_unfenced = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
+        ended.retain(|(id, _)| leaders.contains(id) && is_unfenced(*id));
+    }
+    ended
 }
 
 fn by_name(
@@ -196,6 +262,11 @@ fn by_name(
     topics
 }
 
+fn is_doubtful(cx: &Cx, name: &TopicName) -> bool {
+    let local = cx.broker.registry.topic(name.as_str());
+    local.is_some_and(|local| local.cells().any(|cell| cell.view().is_doubtful))
+}
+
 fn unknown_name(name: &TopicName) -> ErrorCode {
     if name.is_legal() {
         ErrorCode::UnknownTopicOrPartition
@@ -225,7 +296,8 @@ fn topic_to_wire(
     let partitions = topic.partitions().map(|(id, partition)| {
         let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
         let is_offline = |replica| is_offline(cx, image, is_broken, replica);
-        partition_to_wire(cx, image, id, partition, is_offline)
+        let leader = named_leader(cx, local.as_deref(), (id, partition), is_offline);
+        partition_to_wire(cx, image, id, partition, leader, is_offline)
     });
     MetadataResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
@@ -240,13 +312,13 @@ fn partition_to_wire(
     image: &Image,
     id: PartitionId,
     partition: &Partition,
+    alive: Option<BrokerId>,
     is_offline: impl Fn(BrokerId) -> bool,
 ) -> MetadataResponsePartition {
     let has_listener = |id: BrokerId| {
         let broker = image.broker(id);
         broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
     };
-    let alive = partition.leader.filter(|leader| !is_offline(*leader));
     let leader = alive.filter(|leader| has_listener(*leader));
     let code = match (leader, alive) {
         (Some(_), _) => ErrorCode::None,

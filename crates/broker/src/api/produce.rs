@@ -26,7 +26,7 @@ use ottla_protocol::records::{BatchHeader, BatchRefusal, check_batch};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
-use super::{Cx, Handler, Refusal, no_cell_code};
+use super::{Cx, Handler, Refusal, current_leader, no_cell_code};
 use crate::partitions::LocalTopic;
 
 /// The first version that names topics by id.
@@ -300,12 +300,11 @@ fn tell_leaders(cx: &Cx, topics: &mut [TopicProduceResponse]) -> Vec<NodeEndpoin
             if response.error_code != ErrorCode::NotLeaderOrFollower.code() {
                 continue;
             }
-            let known = known.and_then(|topic| topic.partition(PartitionId(response.index)));
-            let leader = known.and_then(|partition| partition.leader);
+            let known = known.map(|topic| &**topic);
+            let (leader, epoch) = current_leader(cx, known, PartitionId(response.index));
             leaders.extend(leader);
             response.current_leader.leader_id = leader.map_or(-1, |leader| leader.0).into();
-            response.current_leader.leader_epoch =
-                known.map_or(-1, |partition| partition.leader_epoch.0);
+            response.current_leader.leader_epoch = epoch;
         }
     }
     let endpoints = leaders.into_iter().filter_map(|id| {

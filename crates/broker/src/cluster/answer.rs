@@ -7,6 +7,7 @@ use ottla_control::{Answer, Controller, Forward, Forwarded, Refused, Request};
 use ottla_controller::{Input, Reply};
 use tracing::warn;
 
+use super::watch::Told;
 use crate::api::error::KafkaError;
 use crate::api::gate;
 use crate::broker::Broker;
@@ -94,6 +95,7 @@ async fn answer_client(broker: &Arc<Broker>, forward: Forward) -> Result<Answer,
         listener: forward.listener.into(),
         peer: forward.client.parse().ok(),
         forwarded_by: Some(forward.broker),
+        told: Told::default(),
     };
     match gate::answer_forwarded(forward.frame, broker, &Arc::new(facts)).await {
         Ok(frame) => Ok(Answer::Forwarded(Forwarded {

@@ -1,11 +1,13 @@
 //! How a broker comes into the cluster, and stays in.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_base::ErrorCode;
 use ottla_control::{Answer, Request};
 use ottla_controller::{Heartbeat, HeartbeatAnswer, Registration};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::ask::ask;
@@ -85,14 +87,21 @@ pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
 
 /// Reports until the broker stops.
 pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut stop: Stop) {
+    let mut heard = Instant::now();
     loop {
         tokio::select! {
             biased;
             () = stop.requested() => return,
             () = tokio::time::sleep(interval(&broker)) => (),
         }
-        match beat(&broker, false).await {
-            Ok(_) => (),
+        let sent = Instant::now();
+        let answered = tokio::select! {
+            biased;
+            answered = beat(&broker, false) => answered,
+            never = tell_unheard(&broker, heard + broker.session_timeout()) => match never {},
+        };
+        match answered {
+            Ok(_) => heard = sent.checked_sub(age(&broker)).unwrap_or(sent),
             Err(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
                 warn!("the cluster does not know this broker any more, so it registers again");
                 if let Err(error) = register(&broker, &registration, stop.clone()).await {
@@ -101,6 +110,27 @@ pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut sto
             }
             Err(code) => warn!(why = code.text(), "the controllers do not hear this broker"),
         }
+    }
+}
+
+/// Tells every partition from `since` on that the controllers do not hear this broker:
+/// they have fenced it by now, if there are any.
+async fn tell_unheard(broker: &Broker, since: Instant) -> Infallible {
+    tokio::time::sleep_until(since).await;
+    loop {
+        for topic in broker.registry.topics() {
+            topic.cells().for_each(|cell| cell.unheard());
+        }
+        tokio::time::sleep(interval(broker)).await;
+    }
+}
+
+/// How old an answer is at least that has just come. A controller that has lost the
+/// others answers on for a while.
+fn age(broker: &Broker) -> Duration {
+    match broker.controller.is_active() {
+        true => ottla_quorum::Tuning::default().quorum_lost(),
+        false => Duration::ZERO,
     }
 }
 

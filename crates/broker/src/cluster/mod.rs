@@ -12,4 +12,4 @@ pub(crate) use ask::{ClusterHandle, ask, forward, submit};
 pub use heartbeat::RegistrationError;
 pub(crate) use heartbeat::{hand_over, join, register, run as report};
 pub(crate) use isr::run as propose;
-pub(crate) use watch::run as watch;
+pub(crate) use watch::{Life, Told, run as watch};

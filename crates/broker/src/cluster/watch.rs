@@ -5,15 +5,16 @@
 //! the active controller need not wait until its silence has lasted long enough. A host
 //! that is gone, or a network that is cut, is left to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::mem::MaybeUninit;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_base::BrokerId;
 use ottla_controller::{BrokerEpoch, Image};
 use ottla_rpc::Address;
-use tokio::io::AsyncReadExt as _;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tracing::info;
@@ -33,7 +34,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A broker in one of its lives.
-type Life = (BrokerId, BrokerEpoch);
+pub(crate) type Life = (BrokerId, BrokerEpoch);
+
+/// Whose end a client has been told of by one connection. Asked and answered by one
+/// request at a time, in their order.
+pub(crate) type Told = tokio::sync::Mutex<BTreeSet<Life>>;
 
 /// What was seen of a process that may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +52,43 @@ enum Sign {
 /// The brokers that seem to be gone while the cluster counts on them. Those who watch
 /// write, everybody reads.
 #[derive(Debug, Default)]
-pub(crate) struct Ended(watch::Sender<BTreeMap<Life, Sign>>);
+pub(crate) struct Ended {
+    signs: watch::Sender<BTreeMap<Life, Sign>>,
+    /// To those that run.
+    connections: Mutex<BTreeMap<Life, Arc<TcpStream>>>,
+}
 
 impl Ended {
     pub(crate) fn contains(&self, broker: BrokerId, epoch: BrokerEpoch) -> bool {
-        self.0.borrow().contains_key(&(broker, epoch))
+        self.signs.borrow().contains_key(&(broker, epoch))
+    }
+
+    /// All of them at this moment: a client whose connection to a process was closed may be
+    /// here before whoever watches has had a turn, so the system is asked.
+    pub(crate) fn now(&self) -> BTreeSet<Life> {
+        let connections = self.connections();
+        let closed = connections.iter().filter(|(_, held)| is_closed(held));
+        let closed: Vec<_> = closed.map(|(life, _)| *life).collect();
+        drop(connections);
+        for life in closed {
+            self.note(life, Some(Sign::Closed));
+        }
+        self.signs.borrow().keys().copied().collect()
+    }
+
+    fn hold(&self, life: Life, connection: Arc<TcpStream>) {
+        self.connections().insert(life, connection);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<Life, Arc<TcpStream>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether that is new.
     fn note(&self, life: Life, sign: Option<Sign>) -> bool {
-        self.0.send_if_modified(|ended| {
+        self.signs.send_if_modified(|ended| {
             let before = match sign {
                 Some(sign) => ended.insert(life, sign),
                 None => ended.remove(&life),
@@ -67,7 +99,7 @@ impl Ended {
 
     /// Those that are gone for sure.
     fn refused(&self) -> Vec<Life> {
-        let ended = self.0.borrow();
+        let ended = self.signs.borrow();
         let refused = ended.iter().filter(|(_, sign)| **sign == Sign::Refused);
         refused.map(|(life, _)| *life).collect()
     }
@@ -77,7 +109,7 @@ impl Ended {
 pub(crate) async fn run(broker: Arc<Broker>, mut stop: Stop) {
     let mut images = broker.image_changes();
     let mut active = broker.controller.activity();
-    let mut ended = broker.cluster.ended.0.subscribe();
+    let mut ended = broker.cluster.ended.signs.subscribe();
     let mut watched: BTreeMap<Life, oneshot::Sender<()>> = BTreeMap::new();
     loop {
         let wanted = others(&broker, &broker.image());
@@ -124,10 +156,25 @@ fn begin(
             () = stop.requested() => (),
             _ = dropped => (),
             () = observe(ended, life, &address) => (),
+            () = succeed(&watcher, life) => (),
         }
+        ended.connections().remove(&life);
         ended.note(life, None);
     });
     watching
+}
+
+/// A process that has ended is no active controller any more either, if it was that.
+async fn succeed(broker: &Broker, life: Life) {
+    let Some(voter) = &broker.voter else {
+        return std::future::pending().await;
+    };
+    let has_ended = |signs: &BTreeMap<Life, Sign>| signs.get(&life) == Some(&Sign::Refused);
+    let mut signs = broker.cluster.ended.signs.subscribe();
+    while signs.wait_for(has_ended).await.is_ok() {
+        voter.succeed(life.0).await;
+        let _closed = signs.wait_for(|signs| !has_ended(signs)).await;
+    }
 }
 
 /// Every other broker that is not fenced, and where brokers reach it.
@@ -152,16 +199,19 @@ async fn observe(ended: &Ended, life: Life, address: &Address) {
         let connect = TcpStream::connect((address.host.as_str(), address.port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok(stream)) => {
-                let mut closed = std::pin::pin!(until_closed(stream));
+                let stream = Arc::new(stream);
+                let mut closed = std::pin::pin!(until_closed(&stream));
                 if tokio::time::timeout(SETTLED, closed.as_mut())
                     .await
                     .is_err()
                 {
+                    ended.hold(life, stream.clone());
                     ended.note(life, None);
                     closed.await;
                     pause = PAUSE_MIN;
                 }
                 ended.note(life, Some(Sign::Closed));
+                ended.connections().remove(&life);
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 if ended.note(life, Some(Sign::Refused)) {
@@ -177,9 +227,22 @@ async fn observe(ended: &Ended, life: Life, address: &Address) {
 }
 
 /// Nothing is ever said on it.
-async fn until_closed(mut stream: TcpStream) {
-    let mut said = [0; 1];
-    while stream.read(&mut said).await.is_ok_and(|bytes| bytes > 0) {}
+async fn until_closed(stream: &TcpStream) {
+    while !is_closed(stream) {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        // Takes note that there was nothing to read.
+        let _nothing = stream.try_read(&mut [0; 1]);
+    }
+}
+
+fn is_closed(stream: &TcpStream) -> bool {
+    let read = SockRef::from(stream).peek(&mut [MaybeUninit::uninit(); 1]);
+    match read {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +256,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     async fn seen(ended: &Ended, sign: Option<Sign>) {
-        let mut signs = ended.0.subscribe();
+        let mut signs = ended.signs.subscribe();
         let wait = signs.wait_for(|signs| signs.get(&LIFE).copied() == sign);
         let waited = tokio::time::timeout(PATIENCE, wait).await.map(drop);
         assert!(waited.is_ok(), "{sign:?} is not seen");

@@ -8,7 +8,7 @@ mod source;
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::partitions::{Cell, is_leader};
+use crate::partitions::{Cell, leads};
 use crate::topics::OFFSETS_TOPIC;
 
 pub(crate) use controller::{Beginning, ControllerHandle, ControllerParts};
@@ -18,7 +18,7 @@ pub(crate) use source::{Controllers, Source};
 
 /// Loads the coordinator of a partition that came back, if it has one.
 pub(crate) fn host_again(broker: &Arc<Broker>, cell: &Arc<Cell>) {
-    if cell.topic.as_str() == OFFSETS_TOPIC && is_leader(&cell.view()) {
+    if cell.topic.as_str() == OFFSETS_TOPIC && leads(&cell.view()) {
         follow::host_groups(broker, cell);
     }
 }

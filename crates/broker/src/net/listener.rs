@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use super::{ConnectionFacts, serve};
 use crate::broker::Broker;
+use crate::cluster::Told;
 use crate::tasks::{Stop, Tasks};
 
 /// Connections that the kernel may keep waiting for an accept: a restart brings
@@ -124,6 +125,7 @@ impl Bound {
                         listener: self.name.clone(),
                         peer: Some(peer),
                         forwarded_by: None,
+                        told: Told::default(),
                     };
                     prepare(&stream, peer);
                     let (broker, stop) = (broker.clone(), tasks.stopping());

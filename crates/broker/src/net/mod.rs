@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use ottla_base::BrokerId;
 
+use crate::cluster::Told;
+
 pub(crate) use connection::serve;
 pub use listener::BindError;
 pub(crate) use listener::{Bound, bind};
 
 /// What is known of a connection for as long as it lasts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ConnectionFacts {
     /// Name of the listener that accepted it: answers name this listener's
     /// endpoints.
@@ -23,4 +25,6 @@ pub(crate) struct ConnectionFacts {
     /// The broker that the client asked, where that is another node which forwards
     /// its requests: they are not forwarded once more.
     pub forwarded_by: Option<BrokerId>,
+    /// Of which brokers the client knows that they lead no more.
+    pub told: Told,
 }

@@ -21,7 +21,7 @@ use ottla_protocol::records::RecordBatch;
 use ottla_replication::{Link, News};
 use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::flushes::{Flushes, Urgency};
 use super::followers::Followers;
@@ -296,11 +296,11 @@ impl Cell {
     /// while the partition waits to be recovered.
     pub(crate) fn lead(&self, lead: Lead) -> bool {
         let (begins, link) = self.with(|state, now| {
-            let led = is_leader(&state.partition.view());
+            let led = leads(&state.partition.view());
             state.term = Some(Term::Lead(lead.clone()));
             state.step(now, Input::Lead(lead));
-            let leads = is_leader(&state.partition.view());
-            (leads && !led, state.link.take())
+            let begins = leads(&state.partition.view()) && !led;
+            (begins, state.link.take())
         });
         if let Some(link) = link {
             link.unfollow(self.topic_partition);
@@ -353,6 +353,22 @@ impl Cell {
     /// The controller does not want the in-sync replicas that were proposed.
     pub(crate) fn isr_refused(&self, partition_epoch: i32) {
         self.with(|state, now| state.step(now, Input::IsrRefused { partition_epoch }));
+    }
+
+    /// The controllers do not hear of this broker.
+    pub(crate) fn unheard(&self) {
+        let is_news = self.with(|state, now| {
+            let was_doubtful = state.partition.view().is_doubtful;
+            state.step(now, Input::Unheard);
+            let is_doubtful = state.partition.view().is_doubtful;
+            if is_doubtful {
+                state.dismiss_hosted();
+            }
+            is_doubtful && !was_doubtful
+        });
+        if is_news {
+            warn!(topic = %self.topic, partition = %self.topic_partition.partition, "nothing is committed and no controller answers: another broker may lead by now");
+        }
     }
 
     /// Whether a follower is in sync, as far as the cluster knows.
@@ -547,7 +563,7 @@ impl Cell {
                     after.wake = true;
                     after.moved = true;
                     // Who follows this replica hears that it leads no more.
-                    after.records |= !is_leader(&view);
+                    after.records |= !leads(&view);
                 }
                 Effect::Reply { to, reply } => {
                     if let Some(waiting) = state.waiting.remove(&to) {
@@ -742,6 +758,11 @@ impl State {
     /// Whoever waits for the coordinator hears that it is not here any more.
     fn drop_host(&mut self) {
         self.host = Hosting::Nothing;
+        self.dismiss_hosted();
+    }
+
+    /// Whoever waits for the coordinator looks for it anew.
+    fn dismiss_hosted(&mut self) {
         self.waiting
             .retain(|_, waiting| !matches!(waiting, Waiting::Host(_)));
     }
@@ -808,6 +829,11 @@ impl Waiting {
 
 /// Whether this replica serves clients.
 pub(crate) fn is_leader(view: &View) -> bool {
+    leads(view) && !view.is_doubtful
+}
+
+/// Whether this replica leads, as far as it knows.
+pub(crate) fn leads(view: &View) -> bool {
     match view.role {
         RoleKind::Leader => true,
         RoleKind::Idle | RoleKind::Follower | RoleKind::Failed => false,

@@ -13,7 +13,7 @@ pub(crate) mod revive;
 mod testing;
 mod timers;
 
-pub(crate) use cell::{Cell, CellParts, Load, is_leader};
+pub(crate) use cell::{Cell, CellParts, Load, is_leader, leads};
 pub(crate) use host::{Host, HostRefusal};
 pub(crate) use peers::{IsrProposal, Peers};
 pub use recover::RecoverError;

@@ -63,6 +63,12 @@ impl LocalTopic {
         }
     }
 
+    /// Whether this broker leads the partition, and another one may do so by now.
+    pub(crate) fn is_doubtful(&self, partition: PartitionId) -> bool {
+        let cell = self.cell(partition);
+        cell.is_some_and(|cell| cell.view().is_doubtful)
+    }
+
     /// Logs of partitions that could not be opened.
     pub(crate) fn broken_logs(&self) -> impl Iterator<Item = LogId> {
         self.places.iter().filter_map(|place| match place {

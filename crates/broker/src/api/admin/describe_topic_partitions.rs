@@ -16,7 +16,9 @@ use ottla_protocol::messages::describe_topic_partitions_response::{
 };
 use ottla_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
-use crate::api::{Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, is_offline, wire_topic};
+use crate::api::{
+    Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, is_offline, named_leader, wire_topic,
+};
 use crate::topics::is_internal;
 
 #[derive(Debug)]
@@ -116,7 +118,8 @@ fn describe(
             .map(|(id, partition)| {
                 let here = is_broken(id);
                 let is_offline = |replica| is_offline(cx, &image, here, replica);
-                partition_to_wire(id, partition, is_offline)
+                let leader = named_leader(cx, local.as_deref(), (id, partition), is_offline);
+                partition_to_wire(id, partition, leader, is_offline)
             })
             .collect();
         room -= page.len();
@@ -180,9 +183,9 @@ fn topic_to_wire(
 fn partition_to_wire(
     id: PartitionId,
     partition: &Partition,
+    leader: Option<BrokerId>,
     is_offline: impl Fn(BrokerId) -> bool,
 ) -> DescribeTopicPartitionsResponsePartition {
-    let leader = partition.leader.filter(|leader| !is_offline(*leader));
     let code = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,

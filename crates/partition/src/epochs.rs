@@ -44,6 +44,14 @@ impl Epochs {
         }
     }
 
+    /// Those that begin before `end`.
+    pub(crate) fn below(&self, end: Offset) -> Self {
+        let count = self.starts.partition_point(|(_, begin)| *begin < end);
+        Self {
+            starts: self.starts[..count].to_vec(),
+        }
+    }
+
     pub fn latest(&self) -> Option<LeaderEpoch> {
         self.starts.last().map(|(epoch, _)| *epoch)
     }

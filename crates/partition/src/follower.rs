@@ -12,6 +12,7 @@ use crate::log::Log;
 pub(crate) struct Follower {
     pub(crate) epoch: LeaderEpoch,
     pub(crate) leader: Option<BrokerId>,
+    in_sync: bool,
     /// Where the leader goes on from is still to be asked, or asked again.
     following: Following,
     /// What the leader has said of its log in this epoch.
@@ -61,13 +62,23 @@ pub enum Place {
 }
 
 impl Place {
-    /// The same where the batch that holds our start begins at `base`. A log that ends
-    /// within that batch, at `end` with a batch of `last_epoch`, has another one there:
-    /// what we send next would not follow it.
+    /// Where what is sent next may lie within a batch, of which [`Place::at_base`] wants
+    /// to know the beginning: at our start, and where a log without batches ends.
+    pub fn within(self, last_epoch: LeaderEpoch) -> Option<Offset> {
+        match self {
+            Self::BehindStart(start) => Some(start),
+            Self::From(end) => Some(end).filter(|_| last_epoch == LeaderEpoch::NONE),
+            Self::Diverged { .. } | Self::NotLeader { .. } => None,
+        }
+    }
+
+    /// The same where the batch that holds [`Place::within`] begins at `base`. A log that
+    /// ends within that batch, at `end` with a batch of `last_epoch`, has another one or
+    /// none there: what we send next would not follow it.
     #[must_use]
     pub fn at_base(self, base: Offset, end: Offset, last_epoch: LeaderEpoch) -> Self {
         match self {
-            Self::BehindStart(_) if base < end => Self::Diverged {
+            Self::BehindStart(_) | Self::From(_) if base < end => Self::Diverged {
                 epoch: last_epoch,
                 end: base,
             },
@@ -78,10 +89,11 @@ impl Place {
 }
 
 impl Follower {
-    pub(crate) fn new(epoch: LeaderEpoch, leader: Option<BrokerId>) -> Self {
+    pub(crate) fn new(epoch: LeaderEpoch, leader: Option<BrokerId>, in_sync: bool) -> Self {
         Self {
             epoch,
             leader,
+            in_sync,
             following: Following::Wanted,
             leader_high_watermark: Offset::ZERO,
             leader_start: None,
@@ -91,6 +103,13 @@ impl Follower {
 
     pub(crate) fn is_older_than(&self, newer: &Self) -> bool {
         self.epoch < newer.epoch || self.epoch == newer.epoch && self.leader != newer.leader
+    }
+
+    /// The controller's newer word on this replica, where nothing else has changed.
+    pub(crate) fn heed(&mut self, word: &Self) {
+        if (self.epoch, self.leader) == (word.epoch, word.leader) {
+            self.in_sync = word.in_sync;
+        }
     }
 
     pub(crate) fn position(&self, log: &Log) -> Option<FollowPosition> {
@@ -147,10 +166,20 @@ impl Follower {
     ) {
         self.raise(high_watermark);
         self.leader_start = self.leader_start.max(Some(log_start));
-        if log.hard.end < log_start {
+        if log.hard.end < log_start || self.is_incomparable(log_start, log) {
             log.begin_anew(log_start, out);
         }
         self.placed();
+    }
+
+    /// Whether the answer to what was asked is that all of our log lies before the
+    /// leader's, which has nothing to compare it with: what other leaders wrote and never
+    /// committed must not count as sent.
+    fn is_incomparable(&self, leader_start: Offset, log: &Log) -> bool {
+        self.following == Following::Asked
+            && log.start < leader_start
+            && log.hard.end == leader_start
+            && log.last_epoch() != self.epoch
     }
 
     /// The leader has said what follows. Where it has yet to be asked, because something
@@ -166,15 +195,20 @@ impl Follower {
     /// too; if not, everything above the largest epoch below it goes. Says whether
     /// there was anything to cut.
     pub(crate) fn diverged(
-        &self,
+        &mut self,
         epoch: LeaderEpoch,
         end: Offset,
         log: &Log,
         out: &mut Vec<Effect>,
     ) -> bool {
-        // A late answer to a question that was asked before the log was cut. What this
-        // leader has written itself is never cut.
-        if self.following == Following::Placed || log.last_epoch() == self.epoch {
+        if self.following == Following::Placed {
+            // A late answer to a question that was asked before the log was cut; or what
+            // came of an earlier one was taken for this one's, and nothing more is sent.
+            self.following = Following::Wanted;
+            return false;
+        }
+        // What this leader has written itself is never cut.
+        if log.last_epoch() == self.epoch {
             return false;
         }
         let known = log.hard.epochs.end_offset_for(epoch, None, log.hard.end);
@@ -190,7 +224,14 @@ impl Follower {
     pub(crate) fn settle(&mut self, log: &mut Log, out: &mut Vec<Effect>) {
         if let Some(start) = self.leader_start {
             log.commit(self.leader_high_watermark.min(log.durable), out);
-            log.advance_start(start.min(log.high_watermark), out);
+            let start = start.min(log.high_watermark);
+            if self.in_sync {
+                log.advance_start(start, out);
+            } else {
+                // What is to be committed may wait for this replica, which may not join
+                // before it has deleted what the leader has.
+                log.advance_start_now(start, out);
+            }
         }
         match self.following {
             Following::Wanted => self.ask(log, out),

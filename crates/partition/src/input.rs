@@ -12,6 +12,8 @@ pub enum Input {
     Follow {
         epoch: LeaderEpoch,
         leader: Option<BrokerId>,
+        /// Whether this replica is in sync, as far as the controller has said.
+        in_sync: bool,
     },
     /// A client's batch, checked by the rules of produce requests. A coordinator
     /// that lives in this partition uses `Partition::append_hosted`.

@@ -56,8 +56,6 @@ pub(crate) struct Terms<'a> {
     pub(crate) now: Millis,
     pub(crate) lag_ms: i64,
     pub(crate) epoch_start: Offset,
-    /// Whether enough are in sync for anything to be committed.
-    pub(crate) commits: bool,
     pub(crate) log: &'a Log,
 }
 
@@ -216,11 +214,7 @@ impl Isr {
     /// would never catch up with a high watermark that is always a little ahead.
     pub(crate) fn durable(&self, now: Millis, lag_ms: i64, own: Offset) -> Offset {
         let counted = self.followers.iter().filter(|(replica, follower)| {
-            let proposed = match &self.proposed {
-                Proposed::Set(set) => set.contains(replica),
-                Proposed::Nothing | Proposed::Refused { .. } => false,
-            };
-            follower.in_sync || proposed || follower.keeps_up(now, lag_ms)
+            self.may_be_in_sync(**replica, follower) || follower.keeps_up(now, lag_ms)
         });
         counted
             .map(|(_, follower)| follower.end)
@@ -228,12 +222,22 @@ impl Isr {
     }
 
     /// Where the log surely starts on every member in sync, of which this broker has
-    /// `own`.
+    /// `own`: also on those that may be members by now.
     pub(crate) fn log_start(&self, own: Offset) -> Offset {
-        let in_sync = self.followers.values().filter(|follower| follower.in_sync);
-        in_sync
-            .map(|follower| follower.log_start)
+        let followers = self.followers.iter();
+        let counted =
+            followers.filter(|(replica, follower)| self.may_be_in_sync(**replica, follower));
+        counted
+            .map(|(_, follower)| follower.log_start)
             .fold(own, Offset::min)
+    }
+
+    fn may_be_in_sync(&self, replica: BrokerId, follower: &Progress) -> bool {
+        let proposed = match &self.proposed {
+            Proposed::Set(set) => set.contains(&replica),
+            Proposed::Nothing | Proposed::Refused { .. } => false,
+        };
+        follower.in_sync || proposed
     }
 
     pub(crate) fn sufficiency(&self, min_insync_replicas: u32) -> Sufficiency {
@@ -286,18 +290,14 @@ impl Progress {
     }
 
     /// Whether it has what is committed, what earlier leaders have written, and has
-    /// deleted what is deleted: what a leader must have. To delete, it may have to wait
-    /// until more is committed, and that may have to wait for it.
+    /// deleted what is deleted: what a leader must have.
     fn may_join(&self, terms: Terms<'_>) -> bool {
         let Terms {
-            epoch_start,
-            commits,
-            log,
-            ..
+            epoch_start, log, ..
         } = terms;
         self.heard.is_some()
             && log.high_watermark.max(epoch_start) <= self.end
-            && (log.start <= self.log_start || !commits)
+            && log.start <= self.log_start
     }
 }
 

@@ -180,7 +180,6 @@ impl Leader {
             now,
             lag_ms: settings.replica_lag_time_max_ms,
             epoch_start: self.epoch_start,
-            commits: self.isr.sufficiency(settings.min_insync_replicas).is_met(),
             log,
         }
     }

@@ -31,6 +31,16 @@ impl Hard {
         self.producers.apply(header);
         self.end = header.next_offset();
     }
+
+    /// The state before the batches from `to` on, from which they lead to this one again.
+    /// A producer that has filled its window since then is not in it.
+    fn below(&self, to: Offset) -> Self {
+        Self {
+            end: to,
+            epochs: self.epochs.below(to),
+            producers: self.producers.below(to),
+        }
+    }
 }
 
 /// The log of one replica. Owned by its `Partition`.
@@ -189,11 +199,24 @@ impl Log {
         self.settle(out);
     }
 
+    /// The same at once. Where the log is cut later, a producer that has filled its window
+    /// beyond `to` may be forgotten.
+    pub(crate) fn advance_start_now(&mut self, to: Offset, out: &mut Vec<Effect>) {
+        if self.start.max(self.saved) < to && self.high_watermark < self.hard.end {
+            self.saved = to;
+            out.push(Effect::Checkpoint {
+                bytes: checkpoint::encode(&self.hard.below(to)),
+            });
+        }
+        self.advance_start(to, out);
+    }
+
     /// Cuts the log, which has to be recovered after that.
     pub(crate) fn truncate(&self, to: Offset, out: &mut Vec<Effect>) {
-        if to < self.high_watermark {
+        let from = to.max(self.start);
+        if from < self.high_watermark {
             out.push(Effect::CommittedLost {
-                from: to,
+                from,
                 to: self.high_watermark,
             });
         }
@@ -205,7 +228,7 @@ impl Log {
         out.push(Effect::Truncate { to });
     }
 
-    /// Forgets everything: the log is empty, and begins at `to`, beyond its end.
+    /// Forgets everything: the log is empty, and begins at `to`, not before its end.
     pub(crate) fn begin_anew(&mut self, to: Offset, out: &mut Vec<Effect>) {
         self.hard = Hard {
             end: to,
@@ -219,6 +242,7 @@ impl Log {
         out.push(Effect::StartOffset { to });
         self.make_checkpoint();
         self.commit(to, out);
+        self.settle(out);
     }
 
     fn make_checkpoint(&mut self) {

@@ -60,7 +60,11 @@ impl Partition {
     pub fn step(&mut self, now: Millis, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Lead(lead) => self.lead(now, &lead),
-            Input::Follow { epoch, leader } => self.follow(Follower::new(epoch, leader), out),
+            Input::Follow {
+                epoch,
+                leader,
+                in_sync,
+            } => self.follow(Follower::new(epoch, leader, in_sync), out),
             Input::Append(append) => self.append(append, out),
             Input::AppendFrom {
                 epoch,
@@ -235,9 +239,10 @@ impl Partition {
                 self.role = Role::Follower(follower);
             }
             Role::Follower(known) if known.is_older_than(&follower) => *known = follower,
+            Role::Follower(known) => known.heed(&follower),
             Role::Idle => self.role = Role::Follower(follower),
             // An older term, or a replica that cannot serve.
-            Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
+            Role::Leader(_) | Role::Cut(_) | Role::Failed(_) => (),
         }
     }
 

@@ -88,6 +88,16 @@ impl Producers {
         }
     }
 
+    /// What is still known of them as they were before the batches that end at `end` or
+    /// beyond it.
+    pub(crate) fn below(&self, end: Offset) -> Self {
+        let below = self.by_id.iter();
+        let below = below.filter_map(|(id, producer)| Some((*id, producer.below(end)?)));
+        Self {
+            by_id: below.collect(),
+        }
+    }
+
     /// Forgets producers that were silent for `after_ms`; says whether any was.
     pub(crate) fn expire(&mut self, now: Millis, after_ms: i64) -> bool {
         let before = self.by_id.len();
@@ -130,6 +140,19 @@ impl Producer {
             last_timestamp: -1,
             window: VecDeque::with_capacity(WINDOW),
         }
+    }
+
+    fn below(&self, end: Offset) -> Option<Self> {
+        let count = self.window.partition_point(|sent| sent.last_offset < end);
+        if count == self.window.len() {
+            return Some(self.clone());
+        }
+        let last = self.window.get(count.checked_sub(1)?)?;
+        Some(Self {
+            epoch: self.epoch,
+            last_timestamp: last.timestamp,
+            window: self.window.range(..count).copied().collect(),
+        })
     }
 
     fn last_sequence(&self) -> Sequence {

@@ -171,7 +171,13 @@ impl Script for World {
             "follow" => {
                 let epoch = LeaderEpoch(command.or("epoch", 1));
                 let leader = command.parsed("leader").map(BrokerId);
-                self.step(Input::Follow { epoch, leader }, trace);
+                let in_sync = command.or("in-sync", true);
+                let follow = Input::Follow {
+                    epoch,
+                    leader,
+                    in_sync,
+                };
+                self.step(follow, trace);
             }
             "append" => self.append(command, trace),
             "hosted" => self.append_hosted(command, trace),
@@ -314,7 +320,8 @@ fn recover(stored: &[Stored], now: Millis, settings: Settings) -> Partition {
             Stored::Checkpoint(bytes) => checkpoint = Some(bytes),
         }
     }
-    let end = headers.last().map_or(start, BatchHeader::next_offset);
+    let end = headers.last().map(BatchHeader::next_offset);
+    let end = end.map_or(start, |end| end.max(start));
     let mut recovery = match checkpoint {
         Some(bytes) if !bytes.is_empty() => Recovery::from_checkpoint(bytes, start, end).unwrap(),
         Some(_) | None => Recovery::from_start(start),

@@ -330,8 +330,13 @@ impl Cell {
                 leader,
                 in_sync,
             });
+            let follow = Input::Follow {
+                epoch,
+                leader,
+                in_sync,
+            };
+            state.step(now, follow);
             if is_new {
-                state.step(now, Input::Follow { epoch, leader });
                 state.drop_host();
             }
             let before = std::mem::replace(&mut state.link, link.clone());
@@ -403,8 +408,17 @@ impl Cell {
             }
             match state.term.clone() {
                 Some(Term::Lead(lead)) => state.step(now, Input::Lead(lead)),
-                Some(Term::Follow { epoch, leader, .. }) => {
-                    state.step(now, Input::Follow { epoch, leader });
+                Some(Term::Follow {
+                    epoch,
+                    leader,
+                    in_sync,
+                }) => {
+                    let follow = Input::Follow {
+                        epoch,
+                        leader,
+                        in_sync,
+                    };
+                    state.step(now, follow);
                 }
                 None => (),
             }
@@ -439,8 +453,12 @@ impl Cell {
     pub(crate) fn retire(&self) {
         let link = self.with(|state, now| {
             let epoch = state.partition.view().leader_epoch;
-            let leader = None;
-            state.step(now, Input::Follow { epoch, leader });
+            let follow = Input::Follow {
+                epoch,
+                leader: None,
+                in_sync: false,
+            };
+            state.step(now, follow);
             state.host = Hosting::Nothing;
             state.waiting.clear();
             state.link.take()

@@ -40,10 +40,10 @@ impl Leading for Cell {
             // An acknowledgement of the follower's last life says nothing of this one.
             replaced.on_replaced();
         }
-        let Place::BehindStart(start) = place else {
+        let Some(offset) = place.within(last_epoch) else {
             return place;
         };
-        let place = place.at_base(self.base_at(start), end, last_epoch);
+        let place = place.at_base(self.base_at(offset), end, last_epoch);
         if let Place::Diverged { .. } = place {
             self.leave(follower, &news);
         }
@@ -206,11 +206,11 @@ impl State {
 }
 
 impl Cell {
-    /// Where the batch begins that holds the start of the log.
-    fn base_at(&self, start: Offset) -> Offset {
-        let headers = self.store.headers(self.log, start, 1);
+    /// Where the batch begins that holds `offset`.
+    fn base_at(&self, offset: Offset) -> Offset {
+        let headers = self.store.headers(self.log, offset, 1);
         let first = headers.ok().and_then(|headers| headers.first().copied());
-        first.map_or(start, |first| first.base_offset.min(start))
+        first.map_or(offset, |first| first.base_offset.min(offset))
     }
 }
 

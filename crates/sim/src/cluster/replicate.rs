@@ -207,9 +207,9 @@ impl ClusterWorld {
             return;
         };
         let place = cell.partition.place(epoch, end, last_epoch);
-        let view = cell.partition.view();
-        let base = self.first_base(leader, partition, &view);
-        match place.at_base(base, end, last_epoch) {
+        let base = place.within(last_epoch);
+        let base = base.map(|offset| self.base_at(leader, partition, offset));
+        match base.map_or(place, |base| place.at_base(base, end, last_epoch)) {
             Placed::From(next) => {
                 let session = Session {
                     stream,
@@ -401,7 +401,7 @@ impl ClusterWorld {
         }
     }
 
-    /// Reads on for a follower that is behind.
+    /// Reads on for a follower that is behind, until enough is on its way.
     fn pump(&mut self, leader: BrokerId, partition: PartitionId, follower: BrokerId) {
         let view = self.view(leader, partition);
         if !self
@@ -411,17 +411,36 @@ impl ClusterWorld {
             return;
         }
         let session = *self.session(leader, partition, follower);
-        if session.next < self.first_base(leader, partition, &view) {
+        if session.next < self.base_at(leader, partition, view.log_start) {
             self.begin_anew(leader, partition, follower, session);
             return;
         }
-        if session.acknowledged.plus(WINDOW) < session.next {
+        if !self.pump_once(leader, partition, follower, &view) {
             return;
+        }
+        if session.next < view.log_start {
+            // The start lies in what was sent just now, and could not be told before.
+            self.send_position(leader, partition, follower);
+        }
+        while self.pump_once(leader, partition, follower, &view) {}
+    }
+
+    /// Sends what is read at once; whether there was anything.
+    fn pump_once(
+        &mut self,
+        leader: BrokerId,
+        partition: PartitionId,
+        follower: BrokerId,
+        view: &View,
+    ) -> bool {
+        let session = *self.session(leader, partition, follower);
+        if session.acknowledged.plus(WINDOW) < session.next {
+            return false;
         }
         let broker = &self.node(leader).broker;
         let batches = broker.batches(partition, session.next, CHUNK_BYTES);
         let Some(last) = batches.last() else {
-            return;
+            return false;
         };
         self.session(leader, partition, follower).next = last.header().next_offset();
         let message = Message::Append {
@@ -432,10 +451,7 @@ impl ClusterWorld {
             high_watermark: view.high_watermark,
         };
         self.pass(follower, leader, follower, message);
-        if session.next < view.log_start {
-            // The start lies in what was sent just now, and could not be told before.
-            self.send_position(leader, partition, follower);
-        }
+        true
     }
 
     /// More of the log can be read than before.
@@ -455,7 +471,7 @@ impl ClusterWorld {
         session: Session,
     ) {
         let view = self.view(leader, partition);
-        let base = self.first_base(leader, partition, &view);
+        let base = self.base_at(leader, partition, view.log_start);
         let session = Session {
             next: base,
             acknowledged: base,
@@ -475,12 +491,12 @@ impl ClusterWorld {
         self.pump(leader, partition, follower);
     }
 
-    /// Where the first batch of a leader's log begins: the log may start within it.
-    fn first_base(&mut self, leader: BrokerId, partition: PartitionId, view: &View) -> Offset {
+    /// Where the batch of a leader's log begins that holds `offset`.
+    fn base_at(&mut self, leader: BrokerId, partition: PartitionId, offset: Offset) -> Offset {
         let broker = &self.node(leader).broker;
-        let first = broker.batches(partition, view.log_start, 1);
+        let first = broker.batches(partition, offset, 1);
         let base = first.first().map(|batch| batch.header().base_offset);
-        base.unwrap_or(view.log_start).min(view.log_start)
+        base.unwrap_or(offset).min(offset)
     }
 
     pub(super) fn send_positions(&mut self, leader: BrokerId, partition: PartitionId) {

@@ -849,15 +849,18 @@ impl ClusterWorld {
         let epoch = known.leader_epoch;
         let lost = self.node(broker).life.lost.get(&partition);
         let has_lost = lost.is_some_and(|lost| epoch <= *lost);
+        let in_sync = known.isr.contains(&broker);
         let input = if known.leader != Some(broker) {
             Input::Follow {
                 epoch,
                 leader: known.leader,
+                in_sync,
             }
         } else if has_lost {
             Input::Follow {
                 epoch,
                 leader: None,
+                in_sync,
             }
         } else {
             let decided = self.decided(partition).map(|now| now.leader_epoch);
@@ -882,6 +885,7 @@ impl ClusterWorld {
         let input = Input::Follow {
             epoch: view.leader_epoch,
             leader: None,
+            in_sync: false,
         };
         self.step(broker, partition, input);
         let node = self.node(broker);

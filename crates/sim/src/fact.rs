@@ -75,6 +75,10 @@ pub(crate) enum Fact<'a> {
         before: Offset,
         deadline: Millis,
     },
+    /// A producer begins a new epoch, because a broker does not know what it acknowledged.
+    Forgotten {
+        client: u32,
+    },
     /// Somebody who may has asked for the log to start there.
     MayStart {
         partition: PartitionId,
@@ -220,6 +224,7 @@ impl Fact<'_> {
             } => format!("b{broker} p{partition} holds {start}..{end}"),
             Self::AppendAsked { .. }
             | Self::DeleteAsked { .. }
+            | Self::Forgotten { .. }
             | Self::MayStart { .. }
             | Self::Answered { .. }
             | Self::Orphaned { .. }
@@ -261,6 +266,7 @@ impl fmt::Display for Fact<'_> {
                 before,
                 ..
             } => write!(f, "p{partition} delete t{} before {before}", token.0),
+            Self::Forgotten { client } => write!(f, "producer {client} is forgotten"),
             Self::MayStart { partition, at } => write!(f, "p{partition} may start at {at}"),
             Self::Answered { token, reply } => write!(f, "t{} <- {}", token.0, Answer(reply)),
             Self::Orphaned { token } => write!(f, "t{} is orphaned", token.0),

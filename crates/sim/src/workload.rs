@@ -47,6 +47,11 @@ pub(crate) struct IdempotentProducer {
     unanswered: VecDeque<Unanswered>,
     /// The batch after the last that was acknowledged.
     acknowledged: u32,
+    /// Its epoch, and the first record of it.
+    epoch: i16,
+    epoch_from: u32,
+    /// How often it was refused, in this epoch, what follows all that was acknowledged.
+    refusals: u32,
     make_at: Millis,
     /// Whether a broker may have forgotten its last batches: one that comes to lead has,
     /// if they were deleted before it had them.
@@ -64,6 +69,9 @@ impl IdempotentProducer {
     const IN_FLIGHT: u32 = 5;
     /// Later than any answer comes that comes at all in quiet times.
     const RETRY_MS: i64 = 1_000;
+    /// As often it is told that something is missing before what follows all that was
+    /// acknowledged, until it believes that. By then no broker leads that is not to.
+    const REFUSALS: u32 = 100;
     /// Near enough to the largest sequence that some stories cross it.
     const NEAR_THE_WRAP: i32 = i32::MAX - 40;
 
@@ -76,6 +84,9 @@ impl IdempotentProducer {
             next_batch: 0,
             unanswered: VecDeque::new(),
             acknowledged: 0,
+            epoch: 0,
+            epoch_from: 0,
+            refusals: 0,
             make_at: Millis(milliseconds(rng, 500)),
             may_be_forgotten: false,
         }
@@ -106,24 +117,31 @@ impl IdempotentProducer {
             self.make(now, rng);
         }
         let due = self.unanswered.iter_mut().filter(|b| b.send_at <= now);
-        let (client, partition) = (self.client, self.partition);
-        due.map(|batch| {
-            batch.send_at = now.plus_ms(Self::RETRY_MS);
-            request(client, partition, batch, now)
-        })
-        .collect()
+        let due: Vec<_> = due
+            .map(|batch| {
+                batch.send_at = now.plus_ms(Self::RETRY_MS);
+                (batch.batch_number, batch.values.clone())
+            })
+            .collect();
+        due.into_iter()
+            .map(|(batch_number, values)| self.request(batch_number, values, now))
+            .collect()
     }
 
+    /// Says whether it begins a new epoch, because a broker has forgotten the end of this
+    /// one.
     pub(crate) fn on_answer(
         &mut self,
         now: Millis,
         batch_number: u32,
         result: &Result<Appended, AppendError>,
-    ) {
+    ) -> bool {
+        self.refusals += u32::from(self.is_forgotten(batch_number, result));
         match result {
             Ok(_) => {
                 self.unanswered.retain(|b| b.batch_number != batch_number);
                 self.acknowledged = self.acknowledged.max(batch_number + 1);
+                self.refusals = 0;
             }
             // It was written, and deleted with all that the broker knew of it. A broker
             // that leads no more may know later batches only, which nobody acknowledges.
@@ -144,6 +162,36 @@ impl IdempotentProducer {
                 }
             }
         }
+        let begins = self.refusals == Self::REFUSALS;
+        if begins {
+            self.begin_epoch();
+        }
+        begins
+    }
+
+    /// Whether a broker lacks what was acknowledged before the oldest batch that is not.
+    fn is_forgotten(&self, batch_number: u32, result: &Result<Appended, AppendError>) -> bool {
+        let Err(AppendError::Sequence(SequenceError::OutOfOrder {
+            expected, sequence, ..
+        })) = result
+        else {
+            return false;
+        };
+        let oldest = self.unanswered.front();
+        self.may_be_forgotten
+            && batch_number == self.acknowledged
+            && oldest.is_some_and(|oldest| oldest.batch_number == batch_number)
+            && precedes(*expected, *sequence)
+    }
+
+    /// As the Java client's `requestIdempotentEpochBumpForPartition` (KIP-360): a new
+    /// epoch, whose first record is the first that was not acknowledged.
+    fn begin_epoch(&mut self) {
+        self.refusals = 0;
+        self.epoch += 1;
+        self.epoch_from = self.unanswered.front().map_or(self.next_number, |oldest| {
+            oldest.values.first().map_or(0, |value| value.number)
+        });
     }
 
     /// A broker remembers five batches, so none is sent before the fifth last is
@@ -176,35 +224,40 @@ impl IdempotentProducer {
         let client = self.client;
         Value { client, number }
     }
+
+    fn request(&self, batch_number: u32, values: Vec<Value>, now: Millis) -> Request {
+        let number = i32::try_from(values[0].number - self.epoch_from);
+        let producer = (
+            ProducerId(i64::from(self.client)),
+            ProducerEpoch(self.epoch),
+            self.first_sequence()
+                .plus(number.expect("a story has few records")),
+        );
+        Request {
+            partition: self.partition,
+            wish: Wish::Append {
+                client: self.client,
+                batch_number,
+                batch: value::batch_of(&values, Some(producer), now),
+                values,
+                acks: Acks::All,
+            },
+        }
+    }
+
+    fn first_sequence(&self) -> Sequence {
+        let is_near_the_wrap = self.epoch == 0 && !self.client.is_multiple_of(2);
+        Sequence(if is_near_the_wrap {
+            Self::NEAR_THE_WRAP
+        } else {
+            0
+        })
+    }
 }
 
 fn precedes(sequence: Sequence, expected: Sequence) -> bool {
     const MANY: i32 = 1_000;
     (1..MANY).any(|records| sequence.plus(records) == expected)
-}
-
-fn request(client: u32, partition: PartitionId, batch: &Unanswered, now: Millis) -> Request {
-    let number = i32::try_from(batch.values[0].number).expect("a story has few records");
-    let first = if client.is_multiple_of(2) {
-        0
-    } else {
-        IdempotentProducer::NEAR_THE_WRAP
-    };
-    let producer = (
-        ProducerId(i64::from(client)),
-        ProducerEpoch(0),
-        Sequence(first).plus(number),
-    );
-    Request {
-        partition,
-        wish: Wish::Append {
-            client,
-            batch_number: batch.batch_number,
-            batch: value::batch_of(&batch.values, Some(producer), now),
-            values: batch.values.clone(),
-            acks: Acks::All,
-        },
-    }
 }
 
 /// A producer that sends everything once.

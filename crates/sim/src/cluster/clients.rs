@@ -114,7 +114,10 @@ impl ClusterWorld {
         let at = usize::try_from(client).expect("clients are few");
         let now = self.now;
         if let Some(producer) = self.producers.get_mut(at) {
-            producer.on_answer(now, batch_number, result);
+            let is_forgotten = producer.on_answer(now, batch_number, result);
+            if is_forgotten {
+                self.observe(&Fact::Forgotten { client });
+            }
             self.plan_producer(at);
         }
     }

@@ -1,9 +1,7 @@
 //! Compacted topics, as clients see them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +15,7 @@ use ottla_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest};
 use ottla_protocol::records::{BatchBuilder, Compression, Level, Record};
 use ottla_store::rocks;
 
-use crate::harness::{CLUSTER, Client, TestBroker};
+use crate::harness::{CLUSTER, Client, TestBroker, copy_directory};
 use crate::requests::{
     fetch_of, fetched, of_topic, offsets_of, partition, produce_to, produced, put, records_in, text,
 };
@@ -39,17 +37,7 @@ async fn broker_in(directory: &Path, settings: &[(&str, &str)]) -> TestBroker {
 /// has ended, and this one goes on.
 fn left_by(root: &Path, before: &str, after: &str) -> PathBuf {
     let (before, after) = (root.join(before), root.join(after));
-    // RocksDB may still be busy with what it was told before.
-    let copied = (0..100).any(|_| {
-        let mut copy = Command::new("cp");
-        copy.arg("-r").args([&before, &after]).stderr(Stdio::null());
-        let copied = copy.status().unwrap().success();
-        if !copied {
-            fs::remove_dir_all(&after).unwrap();
-        }
-        copied
-    });
-    assert!(copied, "the directory never came to rest");
+    copy_directory(&before, &after);
     after
 }
 

@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use ottla_protocol::messages::{
 use ottla_store::LogStore as _;
 use ottla_store::rocks::{self, RocksStore};
 
-use crate::harness::{CLUSTER, Client, TestBroker};
+use crate::harness::{CLUSTER, Client, TestBroker, copy_directory};
 use crate::requests::{
     batch, fetch_of, of_topic, offsets_of, partition, produce_to, put, text, values_in,
 };
@@ -74,9 +73,7 @@ fn flip(directory: &Path) {
 async fn write_and_copy(used: &Path, left: &Path) {
     let broker = broker_in(used).await;
     write(&mut broker.connect().await).await;
-    let mut copy = Command::new("cp");
-    copy.arg("-r").args([used, left]);
-    assert!(copy.status().unwrap().success());
+    copy_directory(used, left);
 }
 
 async fn produced(client: &mut Client, topic: &str, index: i32, value: &str) -> i16 {

@@ -1,5 +1,8 @@
 //! A broker in process and a client that speaks bytes to it.
 
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -209,4 +212,16 @@ pub(crate) fn raw_frame(key: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
     header.encode(&mut frame);
     frame.extend_from_slice(body);
     frame.to_vec()
+}
+
+/// Copies what a broker has in a directory. What is gone before it could be copied was there
+/// for a moment only, as when the copy of the index is renewed: then it is copied again.
+pub(crate) fn copy_directory(from: &Path, to: &Path) {
+    let is_copied = || {
+        let _none = fs::remove_dir_all(to);
+        let mut copy = Command::new("cp");
+        copy.arg("-r").args([from, to]).stderr(Stdio::null());
+        copy.status().expect("cp runs").success()
+    };
+    assert!((0..100).any(|_| is_copied()), "{from:?} never came to rest");
 }

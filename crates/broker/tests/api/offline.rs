@@ -12,7 +12,7 @@ use ottla_protocol::messages::DeleteTopicsRequest;
 use ottla_protocol::messages::delete_topics_request::DeleteTopicState;
 use ottla_store::rocks;
 
-use crate::harness::{CLUSTER, TestBroker};
+use crate::harness::{CLUSTER, TestBroker, copy_directory};
 use crate::produce_fetch::{batch, produce};
 
 /// What the program says to a command about the directory, and its status.
@@ -66,9 +66,7 @@ async fn written() -> tempfile::TempDir {
     broker.running.stop().await;
     // A directory is free when its process has ended, and this one goes on.
     let left = root.path().join("data");
-    let mut copy = Command::new("cp");
-    copy.arg("-r").args([directory, &left]);
-    assert!(copy.status().unwrap().success());
+    copy_directory(directory, &left);
     root
 }
 

@@ -3,7 +3,6 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use ottla_protocol::messages::{
 use ottla_protocol::records::BatchBuilder;
 use ottla_store::{Durability, LogStore, Op, memory, rocks};
 
-use crate::harness::{CLUSTER, Client};
+use crate::harness::{CLUSTER, Client, copy_directory};
 use crate::requests::{batch, fetch_from, fetched, produce_to, produced, put, text};
 
 /// Nothing here takes as long, or it never happens.
@@ -154,10 +153,7 @@ fn on_disk(directory: &Path) -> Arc<dyn LogStore> {
 /// when its process has ended, and this one goes on.
 fn left_in(directory: &Path) -> PathBuf {
     let left = directory.with_extension("left");
-    let mut copy = Command::new("cp");
-    copy.arg("-r").args([directory, &left]);
-    let copied = copy.status().expect("cp runs");
-    assert!(copied.success(), "it is copied");
+    copy_directory(directory, &left);
     left
 }
 

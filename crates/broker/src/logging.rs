@@ -12,8 +12,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::cli::LogFormat;
 
-/// What is logged when nobody says otherwise. Raft tells of every step that it takes.
-const FILTER_DEFAULT: &str = "info,openraft=warn";
+/// What is logged when nobody says otherwise. Raft tells of every step that it takes, and
+/// several times a second that another node is still away.
+const FILTER_DEFAULT: &str = "info,openraft=off";
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ use openraft::raft::{
 use ottla_rpc::{Address, Channels};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tracing::{info, warn};
 
 use crate::codec::{self, Wire};
 use crate::proto::RaftMessage;
@@ -40,6 +41,8 @@ pub(crate) struct Network {
 pub(crate) struct Peer {
     id: NodeId,
     client: Option<QuorumClient<Channel>>,
+    /// Whether it was told that this one does not answer.
+    is_away: bool,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -50,6 +53,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         let channel = address.and_then(|address| self.channels.to(address));
         Peer {
             id: target,
+            is_away: false,
             client: channel.map(|channel| {
                 QuorumClient::new(channel)
                     .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -73,6 +77,17 @@ enum CallError {
 impl Peer {
     fn client(&self) -> Result<QuorumClient<Channel>, CallError> {
         self.client.clone().ok_or(CallError::NoAddress)
+    }
+
+    /// Tells once that it is away, and once that it is back.
+    fn tell_away(&mut self, why: Option<&CallError>) {
+        let (was_away, node) = (self.is_away, self.id);
+        self.is_away = why.is_some();
+        match why {
+            Some(error) if !was_away => warn!(node, %error, "another controller does not answer"),
+            None if was_away => info!(node, "another controller answers again"),
+            Some(_) | None => (),
+        }
     }
 
     /// As openraft wants it: who cannot be reached is left alone for a while.
@@ -109,7 +124,9 @@ impl RaftNetwork<TypeConfig> for Peer {
             let answered = self.client()?.append(message(&request)).await?;
             answer(answered.into_inner().payload)
         };
-        call.await.map_err(|error| self.error(error))
+        let answered = call.await;
+        self.tell_away(answered.as_ref().err());
+        answered.map_err(|error| self.error(error))
     }
 
     async fn install_snapshot(

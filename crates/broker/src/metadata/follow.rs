@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ottla_base::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
-use ottla_controller::{Change, Image, Partition, Record, Reply, Resource, Topic};
+use ottla_controller::{Change, Image, Partition, Record, Registration, Reply, Resource, Topic};
 use ottla_coordinator::group::Loader;
 use ottla_coordinator::offsets::DeletedTopic;
 use ottla_partition::Lead;
 use ottla_rpc::Address;
 use ottla_store::{LogId, LogSummary};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::broker::{Broker, Settings};
 use crate::partitions::{
@@ -120,7 +120,10 @@ impl Follower {
                     self.open(&topic);
                 }
                 Change::Partition { topic, partition } => self.change(&topic, partition),
-                Change::Broker(broker) => self.find(broker.id),
+                Change::Broker(broker) => {
+                    self.tell_standing(&broker);
+                    self.find(broker.id);
+                }
                 Change::BrokerGone(id) => self.find(id),
                 Change::TopicDeleted(topic) => self.drop_topic(&topic),
                 Change::Config(Resource::Topic(name)) => self.reconfigure(&name),
@@ -228,6 +231,16 @@ impl Follower {
     }
 
     /// Where a broker is to be followed.
+    fn tell_standing(&self, other: &Registration) {
+        let broker = other.id;
+        match (other.fenced, other.in_controlled_shutdown) {
+            _ if broker == self.broker.id => (),
+            (true, _) => info!(%broker, "a broker is fenced: it takes no part for now"),
+            (false, true) => info!(%broker, "a broker is about to stop"),
+            (false, false) => info!(%broker, "a broker takes part"),
+        }
+    }
+
     fn find(&self, id: BrokerId) {
         if id == self.broker.id {
             return;

@@ -7,6 +7,9 @@ pub(crate) const PIPELINED_REQUESTS_MAX: usize = 64;
 /// Slices that one `writev` takes; Linux allows 1,024.
 pub(crate) const WRITE_SLICES_MAX: usize = 256;
 
+/// What one `writev` takes: the thread that copies it has no eye on other connections.
+pub(crate) const WRITE_BYTES_MAX: usize = 128 << 10;
+
 /// Requests that are being handled may hold so many bytes together, unless
 /// `queued.max.request.bytes` says otherwise.
 pub(crate) const REQUEST_BYTES_MAX: usize = 512 << 20;

@@ -233,19 +233,30 @@ async fn write_chunks<S: AsyncWrite + Unpin>(
     chunks.retain(|chunk| !chunk.is_empty());
     while !chunks.is_empty() {
         let written = {
-            let slices: Vec<_> = chunks
-                .iter()
-                .take(limits::WRITE_SLICES_MAX)
-                .map(|chunk| IoSlice::new(chunk))
-                .collect();
+            let slices = next_slices(&chunks);
             tokio::time::timeout(stall_max, stream.write_vectored(&slices)).await??
         };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         consume(&mut chunks, written);
+        if !chunks.is_empty() {
+            // Other connections may have become ready in the meantime.
+            tokio::task::yield_now().await;
+        }
     }
     stream.flush().await
+}
+
+/// What is written at once.
+fn next_slices(chunks: &VecDeque<Bytes>) -> Vec<IoSlice<'_>> {
+    let mut room = limits::WRITE_BYTES_MAX;
+    let slices = chunks.iter().map_while(|chunk| {
+        let slice = &chunk[..chunk.len().min(room)];
+        room -= slice.len();
+        (!slice.is_empty()).then(|| IoSlice::new(slice))
+    });
+    slices.take(limits::WRITE_SLICES_MAX).collect()
 }
 
 fn consume(chunks: &mut VecDeque<Bytes>, mut written: usize) {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::disk::{Disk, Handle};
 use super::entry::FileNumber;
+use super::flush_first::FlushFirst;
 
 /// Most segments that one call takes.
 const SEGMENTS_MAX: usize = 1024;
@@ -156,18 +157,30 @@ impl CommitFile {
 
     /// `length` bytes from `at` on; fewer where the file ends.
     pub(crate) fn read(&self, at: u32, length: usize) -> io::Result<Bytes> {
-        self.read_by(length, at, length)
+        self.read_by(length, at, length, || ())
     }
 
-    /// The same, while others write.
-    pub(crate) fn read_calmly(&self, at: u32, length: usize) -> io::Result<Bytes> {
-        self.read_by(CALM_BYTES, at, length)
+    /// The same a little at a time, and each behind a flush that is under way.
+    pub(crate) fn read_calmly(
+        &self,
+        flushes: &FlushFirst,
+        at: u32,
+        length: usize,
+    ) -> io::Result<Bytes> {
+        self.read_by(CALM_BYTES, at, length, || flushes.give_way())
     }
 
-    fn read_by(&self, at_once: usize, at: u32, length: usize) -> io::Result<Bytes> {
+    fn read_by(
+        &self,
+        at_once: usize,
+        at: u32,
+        length: usize,
+        await_turn: impl Fn(),
+    ) -> io::Result<Bytes> {
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
+            await_turn();
             let end = length.min(filled + at_once);
             let from = u64::from(at) + filled as u64;
             match self.handle.read(&mut bytes[filled..end], from) {
@@ -184,8 +197,12 @@ impl CommitFile {
     /// `length` bytes from `at` on, if all of them are in memory. The system begins to
     /// read the first that are not.
     pub(crate) fn read_cached(&self, at: u32, length: usize) -> io::Result<Option<Bytes>> {
-        let mut bytes = vec![0; length];
         let mut from = u64::from(at);
+        // Old data is missing from its first byte on, and nothing is reserved for it.
+        if self.handle.read_cached(&mut [0], from)? != Some(1) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; length];
         for piece in bytes.chunks_mut(CALM_BYTES) {
             if self.handle.read_cached(piece, from)? != Some(piece.len()) {
                 return Ok(None);
@@ -258,6 +275,7 @@ mod tests {
     fn what_is_read_in_pieces_is_what_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let file = CommitFile::create_growing(&Disk::Real, dir.path(), FileNumber(1)).unwrap();
+        let flushes = FlushFirst::default();
         let length = 2 * CALM_BYTES + 1000;
         let written: Vec<u8> = (0..=250).cycle().take(length).collect();
         file.write(std::iter::once(&written[..]), 0).unwrap();
@@ -265,7 +283,7 @@ mod tests {
             let expected = &written[at..];
             let from = u32::try_from(at).unwrap();
             assert_eq!(file.read(from, length).unwrap(), expected);
-            assert_eq!(file.read_calmly(from, length).unwrap(), expected);
+            assert_eq!(file.read_calmly(&flushes, from, length).unwrap(), expected);
             let cached = file.read_cached(from, expected.len()).unwrap();
             assert_eq!(cached.as_deref(), Some(expected));
         }

@@ -4,6 +4,7 @@
 pub(crate) mod disk;
 pub(crate) mod entry;
 pub(crate) mod file;
+pub(crate) mod flush_first;
 pub(crate) mod recovery;
 mod remover;
 pub(crate) mod scan;

@@ -724,9 +724,10 @@ impl Writer {
         if let Some(syncer) = &mut self.syncer {
             syncer.wait()?;
         }
-        for file in self.dirty.drain(..) {
-            file.sync()?;
-        }
+        let mut dirty = self.dirty.drain(..);
+        let flushes = &self.shared.flushes;
+        flushes.flush(|| dirty.try_for_each(|file| file.sync()))?;
+        drop(dirty);
         self.forget_dirt();
         self.synced = self.end();
         Ok(())

@@ -172,7 +172,9 @@ fn read_run(
             .read_cached(at, length)
             .map_err(Obstacle::Io)?
             .ok_or(Obstacle::WouldBlock)?,
-        ReadMode::Blocking => file.read_calmly(at, length).map_err(Obstacle::Io)?,
+        ReadMode::Blocking => file
+            .read_calmly(&shared.flushes, at, length)
+            .map_err(Obstacle::Io)?,
     };
     cut(bytes, run)
 }

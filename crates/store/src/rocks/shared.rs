@@ -8,6 +8,7 @@ use super::index::{Index, IndexError};
 use super::log::{Log, Logs};
 use crate::commit::entry::FileNumber;
 use crate::commit::file::CommitFile;
+use crate::commit::flush_first::FlushFirst;
 use crate::names::Names;
 use crate::queue::{Command, Queue};
 use crate::{Compaction, LogId, ReadError, Rewriting, StoreFailure};
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) logs: Logs,
     pub(crate) queue: Queue,
     pub(crate) names: Mutex<Names>,
+    pub(crate) flushes: FlushFirst,
     files: RwLock<BTreeMap<FileNumber, Arc<CommitFile>>>,
     failure: Mutex<Option<StoreFailure>>,
     compactions: Mutex<BTreeMap<LogId, Compaction>>,
@@ -42,6 +44,7 @@ impl Shared {
             logs,
             queue: Queue::default(),
             names: Mutex::new(names),
+            flushes: FlushFirst::default(),
             files: RwLock::new(files),
             failure: Mutex::new(None),
             compactions: Mutex::default(),

@@ -356,7 +356,7 @@ impl Topic {
         (0..).map(PartitionId).zip(self.partitions.iter())
     }
 
-    /// Who leads its partitions, once for each.
+    /// The leader of each of its partitions that has one.
     pub fn leaders(&self) -> impl Iterator<Item = BrokerId> {
         self.partitions()
             .filter_map(|(_, partition)| partition.leader)

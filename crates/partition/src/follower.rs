@@ -62,23 +62,25 @@ pub enum Place {
 }
 
 impl Place {
-    /// Where what is sent next may lie within a batch, of which [`Place::at_base`] wants
-    /// to know the beginning: at our start, and where a log without batches ends.
-    pub fn within(self, last_epoch: LeaderEpoch) -> Option<Offset> {
-        match self {
-            Self::BehindStart(start) => Some(start),
-            Self::From(end) => Some(end).filter(|_| last_epoch == LeaderEpoch::NONE),
-            Self::Diverged { .. } | Self::NotLeader { .. } => None,
-        }
-    }
-
-    /// The same where the batch that holds [`Place::within`] begins at `base`. A log that
-    /// ends within that batch, at `end` with a batch of `last_epoch`, has another one or
-    /// none there: what we send next would not follow it.
+    /// The same where the follower's log ends at `end` with a batch of `last_epoch`, and
+    /// `base_at` knows where the batch of ours begins that holds an offset. What we send
+    /// next may lie within a batch: at our start, and where a log without batches ends.
+    /// Whoever ends within that batch has another one or none there, which what we send
+    /// would not follow.
     #[must_use]
-    pub fn at_base(self, base: Offset, end: Offset, last_epoch: LeaderEpoch) -> Self {
+    pub fn at_base(
+        self,
+        end: Offset,
+        last_epoch: LeaderEpoch,
+        base_at: impl FnOnce(Offset) -> Offset,
+    ) -> Self {
+        let base = match self {
+            Self::BehindStart(start) => base_at(start),
+            Self::From(next) if last_epoch == LeaderEpoch::NONE => base_at(next),
+            Self::From(_) | Self::Diverged { .. } | Self::NotLeader { .. } => return self,
+        };
         match self {
-            Self::BehindStart(_) | Self::From(_) if base < end => Self::Diverged {
+            _ if base < end => Self::Diverged {
                 epoch: last_epoch,
                 end: base,
             },

@@ -256,7 +256,7 @@ impl World {
                 let last_epoch = LeaderEpoch(command.or("last", -1));
                 let place = self.partition.place(epoch, end, last_epoch);
                 let base = command.get("base").map(offset);
-                let place = base.map_or(place, |base| place.at_base(base, end, last_epoch));
+                let place = base.map_or(place, |base| place.at_base(end, last_epoch, |_| base));
                 trace.push(match place {
                     Place::From(end) => format!("from {end}"),
                     Place::Diverged { epoch, end } => format!("diverged: {epoch} ends at {end}"),

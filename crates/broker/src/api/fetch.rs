@@ -613,7 +613,7 @@ fn current_leader(cx: &Cx, target: &Target) -> LeaderIdAndEpoch {
         TopicKey::Id(id) => image.topic_by_id(*id),
     };
     let (leader, leader_epoch) =
-        super::current_leader(cx, topic.map(|topic| &**topic), target.partition);
+        super::replicas::current_leader(cx, topic.map(|topic| &**topic), target.partition);
     LeaderIdAndEpoch {
         leader_id: BrokerId(leader.map_or(-1, |leader| leader.0)),
         leader_epoch,

@@ -19,7 +19,8 @@ use ottla_protocol::messages::find_coordinator_response::Coordinator;
 use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::group::coordinating_partition;
-use super::{Cx, Handler, Refusal, is_offline, named_leader};
+use super::replicas::Replicas;
+use super::{Cx, Handler, Refusal};
 use crate::topics::{self, OFFSETS_TOPIC};
 
 /// The first version with a list of keys.
@@ -104,9 +105,14 @@ fn leader(cx: &Cx, image: &Image, group: &str) -> Option<BrokerId> {
     let (topic, id) = coordinating_partition(image, group)?;
     let partition = topic.partition(id)?;
     let local = cx.broker.registry.topic(topic.name.as_str());
-    let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
-    let is_offline = |broker| is_offline(cx, image, is_broken, broker);
-    named_leader(cx, local.as_deref(), (id, partition), is_offline)
+    let replicas = Replicas {
+        cx,
+        image,
+        local: local.as_deref(),
+        id,
+        partition,
+    };
+    replicas.leader()
 }
 
 fn to_wire(key: StrBytes, found: Result<Found, ErrorCode>) -> Coordinator {

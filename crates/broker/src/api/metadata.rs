@@ -26,8 +26,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicId, TopicName};
-use ottla_controller::{Image, Partition, Topic};
+use ottla_base::{BrokerId, ErrorCode, TopicId, TopicName};
+use ottla_controller::{Image, Topic};
 use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
 use ottla_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -36,7 +36,8 @@ use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
 use super::admin::first_time;
-use super::{Cx, Handler, NO_OPERATIONS, Refusal, is_offline, named_leader, wire_topic};
+use super::replicas::Replicas;
+use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
 use crate::cluster::Life;
 use crate::topics;
 
@@ -67,7 +68,7 @@ impl Handler for Metadata {
 
     async fn handle(cx: Cx, request: MetadataRequest) -> Result<MetadataResponse, Refusal> {
         let wanted = Wanted::from_wire(cx.version, &request)?;
-        elections(&cx, &wanted).await;
+        let _late = tokio::time::timeout(ELECTION_PATIENCE, elections(&cx, &wanted)).await;
         let image = cx.broker.image();
         let operations = Operations::from_wire(&request);
         let may_create = cx.version < CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
@@ -168,9 +169,7 @@ impl Wanted {
             names.map(|name| name.as_str().into()).collect(),
         ))
     }
-}
 
-impl Wanted {
     /// Those of them that are known; none where all are asked for.
     fn topics<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Topic> {
         let (names, ids): (&[TopicName], &[TopicId]) = match self {
@@ -200,20 +199,13 @@ fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
 /// only a second later. It is not told of the next leader first: by then the old one is not
 /// listed any more, and with it librdkafka may throw away what moves to another broker.
 async fn elections(cx: &Cx, wanted: &Wanted) {
-    let mut told = cx.connection.told.lock().await;
     let mut images = cx.broker.image_changes();
-    let patience = tokio::time::sleep(ELECTION_PATIENCE);
-    let mut patience = std::pin::pin!(patience);
     loop {
         let ended = ended_leaders(cx, wanted);
-        let is_told = ended.is_subset(&told);
-        told.clone_from(&ended);
-        if ended.is_empty() || !is_told || patience.is_elapsed() {
+        let is_over = ended.is_empty();
+        let knew = cx.connection.told.knew(ended);
+        if is_over || !knew || images.changed().await.is_err() {
             return;
-        }
-        tokio::select! {
-            _ = images.changed() => (),
-            () = &mut patience => (),
         }
     }
 }
@@ -294,10 +286,13 @@ fn topic_to_wire(
 ) -> MetadataResponseTopic {
     let local = cx.broker.registry.topic(topic.name.as_str());
     let partitions = topic.partitions().map(|(id, partition)| {
-        let is_broken = local.as_ref().is_some_and(|local| local.is_broken(id));
-        let is_offline = |replica| is_offline(cx, image, is_broken, replica);
-        let leader = named_leader(cx, local.as_deref(), (id, partition), is_offline);
-        partition_to_wire(cx, image, id, partition, leader, is_offline)
+        partition_to_wire(&Replicas {
+            cx,
+            image,
+            local: local.as_deref(),
+            id,
+            partition,
+        })
     });
     MetadataResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
@@ -307,18 +302,19 @@ fn topic_to_wire(
         .with_topic_authorized_operations(operations.topic)
 }
 
-fn partition_to_wire(
-    cx: &Cx,
-    image: &Image,
-    id: PartitionId,
-    partition: &Partition,
-    alive: Option<BrokerId>,
-    is_offline: impl Fn(BrokerId) -> bool,
-) -> MetadataResponsePartition {
+fn partition_to_wire(replicas: &Replicas<'_>) -> MetadataResponsePartition {
+    let Replicas {
+        cx,
+        image,
+        id,
+        partition,
+        ..
+    } = *replicas;
     let has_listener = |id: BrokerId| {
         let broker = image.broker(id);
         broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
     };
+    let alive = replicas.leader();
     let leader = alive.filter(|leader| has_listener(*leader));
     let code = match (leader, alive) {
         (Some(_), _) => ErrorCode::None,
@@ -326,7 +322,7 @@ fn partition_to_wire(
         (None, _) => ErrorCode::LeaderNotAvailable,
     };
     let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
-    let offline = partition.replicas.iter().filter(|id| is_offline(**id));
+    let offline = replicas.offline();
     MetadataResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)

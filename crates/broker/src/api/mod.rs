@@ -18,6 +18,7 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod replicas;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -26,8 +27,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use ottla_base::{BrokerId, ErrorCode, PartitionId};
-use ottla_controller::{Image, Partition, Topic};
+use ottla_base::{ErrorCode, PartitionId};
 use ottla_partition::{RoleKind, View};
 use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
@@ -209,49 +209,6 @@ const NO_OPERATIONS: i32 = i32::MIN;
 /// A topic's name as the wire has it.
 fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicName {
     StrBytes::from_string(name.as_str().to_owned()).into()
-}
-
-/// Whether nobody can read that replica: its broker is not alive, or it is the one here
-/// and broken. That a process has ended is seen before the metadata says so: a client
-/// whose connection to it has just broken would be sent back to it, and asks for the next
-/// leader only a second later.
-fn is_offline(cx: &Cx, image: &Image, is_broken_here: bool, replica: BrokerId) -> bool {
-    let has_ended = |epoch| cx.broker.cluster.ended.contains(replica, epoch);
-    (is_broken_here && replica == cx.broker.id)
-        || image
-            .broker(replica)
-            .is_none_or(|broker| broker.fenced || has_ended(broker.epoch))
-}
-
-/// Whom clients are told to ask: a leader that is alive, and not this broker where
-/// another may lead by now.
-fn named_leader(
-    cx: &Cx,
-    local: Option<&LocalTopic>,
-    (id, partition): (PartitionId, &Partition),
-    is_offline: impl Fn(BrokerId) -> bool,
-) -> Option<BrokerId> {
-    let is_doubtful = local.is_some_and(|local| local.is_doubtful(id));
-    let leader = partition.leader?;
-    let is_gone = is_offline(leader) || (is_doubtful && leader == cx.broker.id);
-    (!is_gone).then_some(leader)
-}
-
-/// KIP-951: who leads a partition, and in which epoch, for a client that has asked another
-/// than the leader; -1 for what is not known. That is not asked here where this broker is in
-/// doubt: librdkafka takes the word of whoever answers and asks nobody else.
-fn current_leader(cx: &Cx, topic: Option<&Topic>, id: PartitionId) -> (Option<BrokerId>, i32) {
-    let known = topic.and_then(|topic| Some((topic, topic.partition(id)?)));
-    let Some((topic, partition)) = known else {
-        return (None, -1);
-    };
-    let local = cx.broker.registry.topic_by_id(topic.id);
-    match (partition.leader, local) {
-        (Some(leader), Some(local)) if leader == cx.broker.id && local.is_doubtful(id) => {
-            (None, -1)
-        }
-        (leader, _) => (leader, partition.leader_epoch.0),
-    }
 }
 
 /// What a client is told that asks a replica which does not lead.

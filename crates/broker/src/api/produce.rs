@@ -26,7 +26,8 @@ use ottla_protocol::records::{BatchHeader, BatchRefusal, check_batch};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
-use super::{Cx, Handler, Refusal, current_leader, no_cell_code};
+use super::replicas::current_leader;
+use super::{Cx, Handler, Refusal, no_cell_code};
 use crate::partitions::LocalTopic;
 
 /// The first version that names topics by id.

@@ -36,9 +36,20 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// A broker in one of its lives.
 pub(crate) type Life = (BrokerId, BrokerEpoch);
 
-/// Whose end a client has been told of by one connection. Asked and answered by one
-/// request at a time, in their order.
-pub(crate) type Told = tokio::sync::Mutex<BTreeSet<Life>>;
+/// Whose end a client has been told of last by one connection, which asks one thing after
+/// the other.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<BTreeSet<Life>>);
+
+impl Told {
+    /// Whether it knew of all of these, which it is told of now.
+    pub(crate) fn knew(&self, ended: BTreeSet<Life>) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let knew = ended.is_subset(&told);
+        *told = ended;
+        knew
+    }
+}
 
 /// What was seen of a process that may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,6 +101,23 @@ enum Term {
     },
 }
 
+impl Term {
+    fn input(&self) -> Input {
+        match self {
+            Self::Lead(lead) => Input::Lead(lead.clone()),
+            Self::Follow {
+                epoch,
+                leader,
+                in_sync,
+            } => Input::Follow {
+                epoch: *epoch,
+                leader: *leader,
+                in_sync: *in_sync,
+            },
+        }
+    }
+}
+
 /// The coordinator that lives in this partition.
 #[derive(Debug)]
 enum Hosting {
@@ -297,8 +314,7 @@ impl Cell {
     pub(crate) fn lead(&self, lead: Lead) -> bool {
         let (begins, link) = self.with(|state, now| {
             let led = leads(&state.partition.view());
-            state.term = Some(Term::Lead(lead.clone()));
-            state.step(now, Input::Lead(lead));
+            state.begin(now, Term::Lead(lead));
             let begins = leads(&state.partition.view()) && !led;
             (begins, state.link.take())
         });
@@ -325,17 +341,12 @@ impl Cell {
                 }) => (*known, *of) != (epoch, leader),
                 Some(Term::Lead(_)) | None => true,
             };
-            state.term = Some(Term::Follow {
-                epoch,
-                leader,
-                in_sync,
-            });
-            let follow = Input::Follow {
+            let term = Term::Follow {
                 epoch,
                 leader,
                 in_sync,
             };
-            state.step(now, follow);
+            state.begin(now, term);
             if is_new {
                 state.drop_host();
             }
@@ -406,21 +417,8 @@ impl Cell {
             if let Ok(bounds) = self.store.bounds(self.log) {
                 state.step(now, Input::StartMoved { to: bounds.start });
             }
-            match state.term.clone() {
-                Some(Term::Lead(lead)) => state.step(now, Input::Lead(lead)),
-                Some(Term::Follow {
-                    epoch,
-                    leader,
-                    in_sync,
-                }) => {
-                    let follow = Input::Follow {
-                        epoch,
-                        leader,
-                        in_sync,
-                    };
-                    state.step(now, follow);
-                }
-                None => (),
+            if let Some(input) = state.term.as_ref().map(Term::input) {
+                state.step(now, input);
             }
             state.link.clone()
         });
@@ -722,6 +720,11 @@ impl LogListener for Cell {
 impl State {
     pub(super) fn step(&mut self, now: Millis, input: Input) {
         self.partition.step(now, input, &mut self.effects);
+    }
+
+    fn begin(&mut self, now: Millis, term: Term) {
+        self.step(now, term.input());
+        self.term = Some(term);
     }
 
     /// Whether other brokers have replicas that this one leads, or may lead before what

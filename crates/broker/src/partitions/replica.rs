@@ -40,14 +40,11 @@ impl Leading for Cell {
             // An acknowledgement of the follower's last life says nothing of this one.
             replaced.on_replaced();
         }
-        let Some(offset) = place.within(last_epoch) else {
-            return place;
-        };
-        let place = place.at_base(self.base_at(offset), end, last_epoch);
-        if let Place::Diverged { .. } = place {
+        let at_base = place.at_base(end, last_epoch, |offset| self.base_at(offset));
+        if let (Place::From(_) | Place::BehindStart(_), Place::Diverged { .. }) = (place, at_base) {
             self.leave(follower, &news);
         }
-        place
+        at_base
     }
 
     fn leave(&self, follower: BrokerId, news: &News) {

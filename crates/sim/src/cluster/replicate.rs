@@ -207,9 +207,8 @@ impl ClusterWorld {
             return;
         };
         let place = cell.partition.place(epoch, end, last_epoch);
-        let base = place.within(last_epoch);
-        let base = base.map(|offset| self.base_at(leader, partition, offset));
-        match base.map_or(place, |base| place.at_base(base, end, last_epoch)) {
+        let base_at = |offset| self.base_at(leader, partition, offset);
+        match place.at_base(end, last_epoch, base_at) {
             Placed::From(next) => {
                 let session = Session {
                     stream,

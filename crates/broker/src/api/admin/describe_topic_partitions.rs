@@ -9,16 +9,15 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use ottla_base::{BrokerId, ErrorCode, PartitionId, TopicName};
-use ottla_controller::{Image, Partition, Topic};
+use ottla_controller::{Image, Topic};
 use ottla_protocol::Uuid;
 use ottla_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use ottla_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
-use crate::api::{
-    Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, is_offline, named_leader, wire_topic,
-};
+use crate::api::replicas::Replicas;
+use crate::api::{Cx, Handler, NO_OPERATIONS, Refusal, TOPIC_OPERATIONS, wire_topic};
 use crate::topics::is_internal;
 
 #[derive(Debug)]
@@ -110,16 +109,18 @@ fn describe(
             PartitionId(0)
         };
         let local = cx.broker.registry.topic(name.as_str());
-        let is_broken = |id| local.as_ref().is_some_and(|local| local.is_broken(id));
         let mut partitions = topic.partitions().skip_while(|(id, _)| *id < first);
         let page: Vec<_> = partitions
             .by_ref()
             .take(room)
             .map(|(id, partition)| {
-                let here = is_broken(id);
-                let is_offline = |replica| is_offline(cx, &image, here, replica);
-                let leader = named_leader(cx, local.as_deref(), (id, partition), is_offline);
-                partition_to_wire(id, partition, leader, is_offline)
+                partition_to_wire(&Replicas {
+                    cx,
+                    image: &image,
+                    local: local.as_deref(),
+                    id,
+                    partition,
+                })
             })
             .collect();
         room -= page.len();
@@ -180,18 +181,15 @@ fn topic_to_wire(
         .with_topic_authorized_operations(TOPIC_OPERATIONS)
 }
 
-fn partition_to_wire(
-    id: PartitionId,
-    partition: &Partition,
-    leader: Option<BrokerId>,
-    is_offline: impl Fn(BrokerId) -> bool,
-) -> DescribeTopicPartitionsResponsePartition {
+fn partition_to_wire(replicas: &Replicas<'_>) -> DescribeTopicPartitionsResponsePartition {
+    let Replicas { id, partition, .. } = *replicas;
+    let leader = replicas.leader();
     let code = match leader {
         Some(_) => ErrorCode::None,
         None => ErrorCode::LeaderNotAvailable,
     };
     let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
-    let offline = partition.replicas.iter().filter(|id| is_offline(**id));
+    let offline = replicas.offline();
     DescribeTopicPartitionsResponsePartition::default()
         .with_error_code(code.code())
         .with_partition_index(id.0)

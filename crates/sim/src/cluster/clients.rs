@@ -4,7 +4,8 @@ use ottla_base::{BrokerId, Millis, Offset, PartitionId, ReplyToken};
 use ottla_coordinator::Reply as GroupReply;
 use ottla_partition::{Append, AppendError, Appended, Input, RoleKind};
 
-use super::world::{CALM_AT, Client, ClusterWorld, Event};
+use super::event::Event;
+use super::world::{CALM_AT, Client, ClusterWorld};
 use crate::broker::topic_partition;
 use crate::fact::Fact;
 use crate::host::Replies;

@@ -1,14 +1,11 @@
 //! What goes wrong in a cluster, and the calm after it.
 
-use std::collections::BTreeMap;
+use ottla_base::{BrokerId, Millis};
 
-use ottla_base::{BrokerId, Millis, TopicName};
-use ottla_controller::NewTopic;
-
+use super::event::Event;
 use super::links::Place;
 use super::quorum::{About, Ask};
-use super::world::{ALL, CALM_AT, ClusterWorld, Event};
-use crate::broker::TOPIC;
+use super::world::{ALL, CALM_AT, ClusterWorld};
 use crate::fact::Fact;
 use crate::member::GroupMember;
 use crate::network::milliseconds;
@@ -178,31 +175,5 @@ impl ClusterWorld {
         self.links.calm();
         self.members.iter_mut().for_each(GroupMember::calm);
         self.observe(&Fact::Calm);
-    }
-
-    /// Creates the one topic as soon as all brokers take part.
-    pub(super) fn on_create_topic(&mut self) {
-        if self.decided(ALL[0]).is_some() {
-            return;
-        }
-        self.after(100, Event::CreateTopic);
-        let ids = self.ids();
-        let ready = self.quorum.thought().is_some_and(|image| {
-            ids.iter().all(|id| image.active_broker(*id).is_some())
-                && image.topic_by_id(TOPIC).is_none()
-        });
-        if ready {
-            let assignments = self.assignments.clone();
-            let two = Some("2".to_owned());
-            let topic = NewTopic {
-                name: TopicName::from("t"),
-                id: TOPIC,
-                partitions: None,
-                replication_factor: None,
-                assignments: assignments.into_iter().collect(),
-                configs: BTreeMap::from([("min.insync.replicas".to_owned(), two)]),
-            };
-            self.ask(ids[0], About::Nothing, Ask::Create(topic));
-        }
     }
 }

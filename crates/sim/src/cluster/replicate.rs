@@ -5,9 +5,10 @@ use ottla_base::{BrokerId, LeaderEpoch, Offset, PartitionId};
 use ottla_partition::{Input, Place as Placed, RoleKind, View};
 use ottla_protocol::records::RecordBatch;
 
+use super::event::Event;
 use super::links::{Message, Passage};
 use super::node::Session;
-use super::world::{ClusterWorld, Event};
+use super::world::ClusterWorld;
 use crate::network::milliseconds;
 
 /// What is read at once for a follower that is behind.

@@ -190,6 +190,19 @@ impl Broker {
         self.store
             .step(usize::try_from(lucky).expect("few operations wait"));
         self.store.lose_unflushed();
+        self.end();
+    }
+
+    /// Everything that the disk was asked for is carried out. Says whether there was
+    /// anything.
+    pub(crate) fn finish_disk(&mut self) -> bool {
+        let waiting = self.store.waiting();
+        self.store.step(waiting);
+        waiting > 0
+    }
+
+    /// The process is gone.
+    pub(crate) fn end(&mut self) {
         self.ear.take();
         self.cells.clear();
         self.life += 1;
@@ -294,14 +307,24 @@ impl Broker {
         })
     }
 
-    /// The partition is another broker's now: what it left behind goes.
-    pub(crate) fn retire(&mut self, partition: PartitionId) {
-        if let Some(cell) = self.cells.remove(&partition) {
-            self.store.submit(Op::Drop { log: cell.log });
-            self.store.drain();
-            let created = self.store.create(topic_partition(partition));
-            created.expect("the one before it was dropped");
+    /// The partition is another broker's now: what it left behind goes. Says whether
+    /// there was anything.
+    pub(crate) fn retire(&mut self, partition: PartitionId) -> bool {
+        let was_open = self.cells.remove(&partition).is_some();
+        let tp = topic_partition(partition);
+        let mut logs = self.store.logs().into_iter();
+        let log = logs.find(|summary| summary.tp == tp);
+        let log = log.expect("the log was created at the start").id;
+        let bounds = self.store.bounds(log).expect("the log exists");
+        if !was_open && bounds.end == Offset::ZERO {
+            return false;
         }
+        self.store.submit(Op::Drop { log });
+        self.store.drain();
+        let created = self.store.create(tp);
+        created.expect("the one before it was dropped");
+        self.store.drain();
+        true
     }
 
     pub(crate) fn partitions(&self) -> Vec<PartitionId> {

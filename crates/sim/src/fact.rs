@@ -135,6 +135,12 @@ pub(crate) enum Fact<'a> {
         stamps: &'a [Stamp],
         end: Offset,
     },
+    /// A replica that is not the only one is told to lead.
+    Led {
+        broker: BrokerId,
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+    },
     /// How far the disk of a replica goes that counts as in sync.
     InSync {
         broker: BrokerId,
@@ -155,6 +161,18 @@ pub(crate) enum Fact<'a> {
     /// Something fails, or works again.
     Fault {
         what: &'a str,
+    },
+    /// Somebody who may asks this of the cluster, or of a broker.
+    Wished {
+        what: &'a str,
+    },
+    /// A process has ended because it was asked to.
+    Stopped {
+        broker: BrokerId,
+        /// It was told that others lead what it led, and did not lose patience.
+        may: bool,
+        /// What it leads that another could, as the controllers have agreed.
+        leads: &'a [PartitionId],
     },
     /// A shard of groups was asked, and owes an answer.
     GroupAsked {
@@ -202,6 +220,11 @@ impl Fact<'_> {
                 end,
                 ..
             } => format!("b{broker} p{partition} knows {end} to be committed"),
+            Self::Led {
+                broker,
+                partition,
+                epoch,
+            } => format!("b{broker} p{partition} is to lead others in epoch {epoch}"),
             Self::InSync {
                 broker,
                 partition,
@@ -215,6 +238,11 @@ impl Fact<'_> {
             } => format!("b{broker} p{partition} loses {from}..{to}"),
             Self::Decided { what } => format!("decided: {what}"),
             Self::Fault { what } => (*what).to_string(),
+            Self::Wished { what } => format!("wished: {what}"),
+            Self::Stopped { broker, may, leads } => {
+                let how = if *may { "as it may" } else { "all the same" };
+                format!("b{broker} stops {how}, leads {leads:?}")
+            }
             Self::Scanned {
                 broker,
                 partition,
@@ -286,10 +314,13 @@ impl fmt::Display for Fact<'_> {
                 write!(f, "b{broker} p{partition} recovered")
             }
             Self::Committed { .. }
+            | Self::Led { .. }
             | Self::InSync { .. }
             | Self::CommittedLost { .. }
             | Self::Decided { .. }
             | Self::Fault { .. }
+            | Self::Wished { .. }
+            | Self::Stopped { .. }
             | Self::Scanned { .. } => f.write_str(&self.told_of_a_cluster()),
             Self::Read {
                 partition,

@@ -61,6 +61,11 @@ fn stories_are_eventful() {
         "is led by None",
         "eligible [1",
         "knows",
+        ", adding [",
+        ": its reassignment is complete",
+        ": its reassignment is taken back",
+        ": its preferred leader leads again",
+        "stops as it may",
     ] {
         let count = traces.iter().filter(|line| line.contains(expected)).count();
         assert!(count >= 5, "{expected:?} happened {count} times");

@@ -30,7 +30,7 @@ impl ClusterWorld {
     }
 
     /// Passes on what the store has said.
-    fn listen(&mut self, broker: BrokerId) {
+    pub(super) fn listen(&mut self, broker: BrokerId) {
         for heard in self.node(broker).broker.hear() {
             if !self.node(broker).broker.is_current(&heard) {
                 continue;
@@ -52,7 +52,9 @@ impl ClusterWorld {
 
     fn on_disk_failed(&mut self, broker: BrokerId, partition: PartitionId) {
         let view = self.view(broker, partition);
-        if view.role == RoleKind::Leader {
+        // Nobody else has anything of an epoch in which there was no other replica.
+        let is_copied = self.node(broker).is_copied(partition);
+        if view.role == RoleKind::Leader && is_copied {
             let lost = &mut self.node(broker).life.lost;
             lost.insert(partition, view.leader_epoch);
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ottla_base::{BrokerId, TopicName};
-use ottla_controller::{Heartbeat, NewTopic, Partition, Reply as Decision};
+use ottla_base::{BrokerId, PartitionId, TopicName};
+use ottla_controller::{NewTopic, Partition, Reply as Decision};
 
 use super::event::Event;
 use super::links::Place;
@@ -26,13 +26,7 @@ impl ClusterWorld {
             Some(_) if now < node.life.heartbeat_at => None,
             Some(epoch) => {
                 node.life.heartbeat_at = now.plus_ms(HEARTBEAT_MS);
-                let heartbeat = Heartbeat {
-                    broker,
-                    epoch,
-                    caught_up: node.is_caught_up(),
-                    wants_fence: node.wants_fence(),
-                    wants_shutdown: false,
-                };
+                let heartbeat = node.heartbeat(epoch, false);
                 Some((About::Heartbeat, Ask::Heartbeat(heartbeat)))
             }
         };
@@ -73,8 +67,14 @@ impl ClusterWorld {
             about,
         };
         let delay = match ask {
-            Ask::Alter { .. } => self.links.deliver_in_order(&mut self.rng, self.now, broker),
-            Ask::Register(_) | Ask::Heartbeat(_) | Ask::Lost(..) | Ask::Create(_) => {
+            Ask::Alter { .. } | Ask::Heartbeat(_) => {
+                self.links.deliver_in_order(&mut self.rng, self.now, broker)
+            }
+            Ask::Register(_)
+            | Ask::Lost(..)
+            | Ask::Create(_)
+            | Ask::Reassign(_)
+            | Ask::Elect(_) => {
                 let (here, there) = (Place::Broker(broker), Place::Controller);
                 self.links.deliver(&mut self.rng, here, there)
             }
@@ -152,15 +152,7 @@ impl ClusterWorld {
             if let Some(known) = &after
                 && after != *before
             {
-                let what = format!(
-                    "p{partition} is led by {:?} in {}.{}, in sync {:?} of {:?}, eligible {:?}",
-                    known.leader.map(|leader| leader.0),
-                    known.leader_epoch,
-                    known.partition_epoch,
-                    known.isr.iter().map(|id| id.0).collect::<Vec<_>>(),
-                    known.replicas.iter().map(|id| id.0).collect::<Vec<_>>(),
-                    known.elr.iter().map(|id| id.0).collect::<Vec<_>>(),
-                );
+                let what = told(partition, before.as_ref(), known);
                 self.observe(&Fact::Decided { what: &what });
                 self.look_at_members(partition);
             }
@@ -186,6 +178,10 @@ impl ClusterWorld {
             }
             (About::Heartbeat, Decision::Heartbeat(Err(_))) => {
                 self.node(broker).life.epoch = None;
+            }
+            (About::HandOver { attempt }, Decision::Heartbeat(answer)) => {
+                let may = answer.ok().map(|answer| answer.may_shut_down);
+                self.on_hand_over_answer(broker, attempt, may);
             }
             (
                 About::InSync {
@@ -227,5 +223,44 @@ impl ClusterWorld {
             };
             self.ask(ids[0], About::Nothing, Ask::Create(topic));
         }
+    }
+}
+
+/// A partition as the controllers have decided that it is.
+fn told(partition: PartitionId, before: Option<&Partition>, known: &Partition) -> String {
+    let numbers = |ids: &[BrokerId]| format!("{:?}", ids.iter().map(|id| id.0).collect::<Vec<_>>());
+    let what = format!(
+        "p{partition} is led by {:?} in {}.{}, in sync {} of {}, eligible {}",
+        known.leader.map(|leader| leader.0),
+        known.leader_epoch,
+        known.partition_epoch,
+        numbers(&known.isr),
+        numbers(&known.replicas),
+        numbers(&known.elr),
+    );
+    let moves = if known.is_reassigning() {
+        let (adding, removing) = (numbers(&known.adding), numbers(&known.removing));
+        format!(", adding {adding}, removing {removing}")
+    } else {
+        String::new()
+    };
+    let came_of_it = before.map_or("", |before| outcome(before, known));
+    format!("{what}{moves}{came_of_it}")
+}
+
+/// What a change was the end of.
+fn outcome(before: &Partition, after: &Partition) -> &'static str {
+    let is_preferred = after.leader.is_some() && after.leader == after.replicas.first().copied();
+    let mut left = before.leader.into_iter();
+    if before.is_reassigning() && !after.is_reassigning() {
+        let mut added = before.adding.iter();
+        match added.all(|id| after.replicas.contains(id)) {
+            true => ": its reassignment is complete",
+            false => ": its reassignment is taken back",
+        }
+    } else if is_preferred && left.any(|id| after.leader != Some(id) && after.isr.contains(&id)) {
+        ": its preferred leader leads again"
+    } else {
+        ""
     }
 }

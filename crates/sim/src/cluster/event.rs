@@ -90,6 +90,17 @@ pub(super) enum Event {
     ControllerStarts,
     CreateTopic,
     Fault,
+    Rearrange,
+    TakeBack(PartitionId),
+    HandOver {
+        broker: BrokerId,
+        life: u32,
+    },
+    HandOverUnheard {
+        broker: BrokerId,
+        life: u32,
+        attempt: u32,
+    },
     Restart(BrokerId),
     Mend(Vec<(Place, Place)>),
     DiskRecovers(BrokerId),
@@ -114,6 +125,8 @@ impl ClusterWorld {
             | Event::FollowAgain {
                 follower: broker, ..
             }
+            | Event::HandOver { broker, .. }
+            | Event::HandOverUnheard { broker, .. }
             | Event::Decisions { broker, .. } => *broker,
             Event::FromController { asker, .. } => asker.broker,
             Event::Breach { .. }
@@ -130,6 +143,8 @@ impl ClusterWorld {
             | Event::ControllerStarts
             | Event::CreateTopic
             | Event::Fault
+            | Event::Rearrange
+            | Event::TakeBack(_)
             | Event::Restart(_)
             | Event::Mend(_)
             | Event::DiskRecovers(_)
@@ -181,6 +196,8 @@ impl ClusterWorld {
             | Event::Tick { .. }
             | Event::Reload { .. }
             | Event::Housekeep { .. }
+            | Event::HandOver { .. }
+            | Event::HandOverUnheard { .. }
             | Event::Decisions { .. } => self.on_broker_event(event),
             Event::ToController { .. }
             | Event::FromController { .. }
@@ -189,6 +206,8 @@ impl ClusterWorld {
             | Event::ControllerStarts
             | Event::CreateTopic => self.on_controller_event(event),
             Event::Fault => self.on_fault(),
+            Event::Rearrange => self.on_rearrange(),
+            Event::TakeBack(partition) => self.on_take_back(partition),
             Event::Restart(broker) => self.on_restart(broker),
             Event::Mend(ways) => self.on_mend(ways),
             Event::DiskRecovers(broker) => self.on_disk_refuses(broker, false),
@@ -222,6 +241,18 @@ impl ClusterWorld {
             && self.lives(broker, life)
         {
             self.on_housekeep(broker);
+        } else if let Event::HandOver { broker, life } = event
+            && self.lives(broker, life)
+        {
+            self.on_hand_over(broker);
+        } else if let Event::HandOverUnheard {
+            broker,
+            life,
+            attempt,
+        } = event
+            && self.lives(broker, life)
+        {
+            self.on_hand_over_unheard(broker, attempt);
         } else if let Event::Decisions { broker, life } = event
             && self.lives(broker, life)
         {

@@ -16,7 +16,8 @@ impl ClusterWorld {
         let ids = self.ids();
         let broker = ids[index(&mut self.rng, ids.len())];
         match self.rng.below(100) {
-            0..25 => self.on_crash(broker),
+            0..17 => self.on_crash(broker),
+            17..25 => self.on_stop(broker),
             25..27 => ids.into_iter().for_each(|broker| self.on_crash(broker)),
             27..42 => self.on_pause(broker),
             42..62 => self.on_cut(broker),
@@ -36,6 +37,14 @@ impl ClusterWorld {
         if !self.node(broker).broker.is_up {
             return;
         }
+        let (rng, node) = self.node_and_rng(broker);
+        node.broker.crash(rng);
+        self.on_end(broker);
+        self.observe(&Fact::Crashed { broker });
+    }
+
+    /// What follows from the end of a process, however it came.
+    pub(super) fn on_end(&mut self, broker: BrokerId) {
         let its = self.owed.iter().filter(|(_, (of, _))| *of == broker);
         let its: Vec<_> = its.map(|(token, _)| *token).collect();
         for token in its {
@@ -43,10 +52,7 @@ impl ClusterWorld {
             self.observe(&Fact::Orphaned { token });
         }
         let epoch = self.node(broker).life.epoch;
-        let (rng, node) = self.node_and_rng(broker);
-        node.broker.crash(rng);
-        node.paused_until = Millis(0);
-        self.observe(&Fact::Crashed { broker });
+        self.node(broker).paused_until = Millis(0);
         for (follower, leader, number) in self.links.break_all(broker) {
             self.plan_breach((follower, leader), number);
         }

@@ -8,6 +8,7 @@ mod control;
 mod event;
 mod faults;
 mod links;
+mod moves;
 mod node;
 mod quorum;
 mod replicate;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId};
-use ottla_controller::{BrokerEpoch, Image, IsrChange, Registration};
+use ottla_controller::{BrokerEpoch, Heartbeat, Image, IsrChange, Registration};
 use ottla_partition::Settings;
 
 use crate::broker::Broker;
@@ -43,6 +43,18 @@ pub(crate) struct Life {
     pub(crate) sessions: BTreeMap<(PartitionId, BrokerId), Session>,
     /// Facts about what is committed were told up to here.
     pub(crate) reported: BTreeMap<PartitionId, Offset>,
+    /// It is about to end, as soon as others lead what it leads.
+    pub(crate) stopping: Option<Stopping>,
+}
+
+/// How a broker asks whether others lead what it led.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopping {
+    pub(crate) since: Millis,
+    /// The question that waits for an answer, or was answered last.
+    pub(crate) attempt: u32,
+    /// How often in a row nobody has answered.
+    pub(crate) unheard: u32,
 }
 
 /// What the controller is asked until it has answered.
@@ -108,6 +120,22 @@ impl Node {
         known.is_some_and(|known| Some(known.epoch) == self.life.epoch)
     }
 
+    pub(crate) fn heartbeat(&self, epoch: BrokerEpoch, wants_shutdown: bool) -> Heartbeat {
+        Heartbeat {
+            broker: self.id,
+            epoch,
+            caught_up: self.is_caught_up(),
+            wants_fence: self.wants_fence(),
+            wants_shutdown,
+        }
+    }
+
+    /// Whether nobody else takes part, as far as it knows.
+    pub(crate) fn is_alone(&self) -> bool {
+        let mut brokers = self.life.image.brokers();
+        brokers.all(|other| other.id == self.id || !other.is_active())
+    }
+
     /// What it follows, and whom.
     pub(crate) fn followed(&self) -> impl Iterator<Item = (PartitionId, BrokerId)> {
         let told = self.life.told.keys();
@@ -116,6 +144,13 @@ impl Node {
             let leader = self.life.image.partition(tp)?.leader?;
             (leader != self.id).then_some((*partition, leader))
         })
+    }
+
+    /// Whether others have replicas of a partition too, as far as it knows.
+    pub(crate) fn is_copied(&self, partition: PartitionId) -> bool {
+        let tp = crate::broker::topic_partition(partition);
+        let known = self.life.image.partition(tp);
+        known.is_none_or(|known| known.replicas != [self.id])
     }
 
     /// Whether it leads, as far as the cluster knows, what it must not lead.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ottla_base::config::Overrides;
 use ottla_base::testing::Rng;
-use ottla_base::{BrokerId, Millis, Offset, PartitionId, ReplyToken, Shard, ShardLog};
+use ottla_base::{BrokerId, Millis, Offset, PartitionId, ReplyToken, Shard, ShardLog, TopicName};
 use ottla_controller::{
-    BrokerEpoch, ControllerMachine, Heartbeat, Image, Input, IsrChange, NewTopic, Record,
-    Registration, Reply, Settings,
+    BrokerEpoch, ControllerMachine, Election, Heartbeat, Image, Input, IsrChange, NewTopic,
+    Reassignment, Record, Registration, ReplicationFactor, Reply, Settings,
 };
 
 /// Owned by the world.
@@ -41,6 +41,10 @@ pub(crate) struct Asker {
 pub(crate) enum About {
     Registration,
     Heartbeat,
+    /// A broker that is about to stop asks whether it may.
+    HandOver {
+        attempt: u32,
+    },
     InSync {
         partition: PartitionId,
         partition_epoch: i32,
@@ -60,6 +64,9 @@ pub(crate) enum Ask {
         change: IsrChange,
     },
     Create(NewTopic),
+    Reassign(Reassignment),
+    /// The preferred leaders of these partitions, or of all.
+    Elect(Option<Vec<(TopicName, PartitionId)>>),
 }
 
 impl Quorum {
@@ -81,6 +88,11 @@ impl Quorum {
             asked: BTreeMap::new(),
             next_token: 0,
         }
+    }
+
+    /// Whether leadership goes back to the preferred leaders by itself.
+    pub(crate) fn rebalances(&self) -> bool {
+        self.settings.leader_imbalance_check_ms.is_some()
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -129,6 +141,16 @@ impl Quorum {
                 token,
                 mode: ottla_controller::Mode::Apply,
                 topics: vec![topic],
+            },
+            Ask::Reassign(item) => Input::Reassign {
+                token,
+                factor: ReplicationFactor::Free,
+                items: vec![item],
+            },
+            Ask::Elect(partitions) => Input::ElectLeaders {
+                token,
+                kind: Election::Preferred,
+                partitions,
             },
         };
         let Some(shard) = &mut self.active else {

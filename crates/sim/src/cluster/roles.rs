@@ -86,6 +86,13 @@ impl ClusterWorld {
             if decided == Some(epoch) && self.scanned.insert((partition, epoch)) {
                 self.scan(broker, partition);
             }
+            if known.replicas != [broker] {
+                self.observe(&Fact::Led {
+                    broker,
+                    partition,
+                    epoch,
+                });
+            }
             Input::Lead(Lead {
                 epoch,
                 partition_epoch: known.partition_epoch,
@@ -97,21 +104,23 @@ impl ClusterWorld {
     }
 
     fn retire(&mut self, broker: BrokerId, partition: PartitionId) {
-        if self.node(broker).broker.cell(partition).is_none() {
-            return;
+        if self.node(broker).broker.cell(partition).is_some() {
+            let view = self.view(broker, partition);
+            let input = Input::Follow {
+                epoch: view.leader_epoch,
+                leader: None,
+                in_sync: false,
+            };
+            self.step(broker, partition, input);
         }
-        let view = self.view(broker, partition);
-        let input = Input::Follow {
-            epoch: view.leader_epoch,
-            leader: None,
-            in_sync: false,
-        };
-        self.step(broker, partition, input);
         let node = self.node(broker);
         node.life.told.remove(&partition);
         node.life.reported.remove(&partition);
-        node.broker.retire(partition);
-        self.observe(&Fact::Recovered { broker, partition });
+        node.life.wanted.remove(&partition);
+        node.life.sessions.retain(|(of, _), _| *of != partition);
+        if node.broker.retire(partition) {
+            self.observe(&Fact::Recovered { broker, partition });
+        }
     }
 
     pub(super) fn propose(

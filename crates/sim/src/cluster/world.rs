@@ -179,6 +179,8 @@ impl ClusterWorld {
         self.after(300, Event::Administer);
         let first = 1_000 + milliseconds(&mut self.rng, 2_000);
         self.after(first, Event::Fault);
+        let first = 500 + milliseconds(&mut self.rng, 2_000);
+        self.after(first, Event::Rearrange);
         self.queue.insert((CALM_AT, u64::MAX), Event::Calm);
     }
 
@@ -200,6 +202,14 @@ impl ClusterWorld {
                 sick.push(format!("p{partition} has no leader: {known:?}"));
                 continue;
             };
+            if known.is_reassigning() {
+                sick.push(format!("p{partition} is being reassigned: {known:?}"));
+                continue;
+            }
+            if self.quorum.rebalances() && known.replicas.first() != Some(&leader) {
+                sick.push(format!("p{partition} is led by another: {known:?}"));
+                continue;
+            }
             if known.isr.len() != known.replicas.len() {
                 sick.push(format!("p{partition} is not in sync: {known:?}"));
                 continue;
@@ -215,6 +225,12 @@ impl ClusterWorld {
             });
             if !whole {
                 sick.push(format!("p{partition} differs: {known:?} {views:?}"));
+            }
+            for broker in self.ids() {
+                let is_here = self.node(broker).broker.cell(partition).is_some();
+                if is_here && !known.replicas.contains(&broker) {
+                    sick.push(format!("p{partition} is still on b{broker}: {known:?}"));
+                }
             }
         }
         sick

@@ -6,6 +6,7 @@ mod answered_once;
 mod commits_kept;
 mod committed_stays;
 mod deleted_stays_gone;
+mod hands_over;
 mod heals;
 mod high_watermark_grows;
 mod in_sync_has_all;
@@ -61,6 +62,7 @@ impl Invariants {
                 Box::<logs_agree::LogsAgree>::default(),
                 Box::<in_sync_has_all::InSyncHasAll>::default(),
                 Box::<one_leader::OneLeader>::default(),
+                Box::<hands_over::HandsOver>::default(),
                 Box::<recovery_agrees::RecoveryAgrees>::default(),
                 Box::<heals::Heals>::default(),
             ],

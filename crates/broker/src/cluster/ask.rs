@@ -1,7 +1,7 @@
 //! Asking the active controller, which may be this node.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -31,6 +31,8 @@ pub(crate) struct ClusterHandle {
     client: Client,
     /// That of this broker's registration; -1 before there is one.
     epoch: AtomicI64,
+    /// It waits until others lead what it led.
+    hands_over: AtomicBool,
     /// Whose process seems to be gone.
     pub(crate) ended: Ended,
 }
@@ -40,12 +42,23 @@ impl ClusterHandle {
         Self {
             client,
             epoch: AtomicI64::new(-1),
+            hands_over: AtomicBool::new(false),
             ended: Ended::default(),
         }
     }
 
     pub(crate) fn epoch(&self) -> BrokerEpoch {
         BrokerEpoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    /// From now on every report says that this broker wants to stop: one that did not
+    /// would have it lead again.
+    pub(super) fn begin_handover(&self) {
+        self.hands_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Relaxed)
     }
 
     /// Says whether that is another one than before.

@@ -72,7 +72,7 @@ pub(crate) async fn register(
 pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
     loop {
         let mut images = broker.image_changes();
-        let is_member = report(broker, false).await;
+        let is_member = report(broker).await;
         if is_member.is_some_and(|answer| !answer.fenced) {
             return;
         }
@@ -97,7 +97,7 @@ pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut sto
         let sent = Instant::now();
         let answered = tokio::select! {
             biased;
-            answered = beat(&broker, false) => answered,
+            answered = beat(&broker) => answered,
             never = tell_unheard(&broker, heard + broker.session_timeout()) => match never {},
         };
         match answered {
@@ -144,10 +144,11 @@ pub(crate) async fn hand_over(broker: &Arc<Broker>) {
     if is_alone {
         return;
     }
+    broker.cluster.begin_handover();
     let handed_over = async {
         let mut unheard = 0;
         while unheard < HANDOVER_ATTEMPTS {
-            match report(broker, true).await {
+            match report(broker).await {
                 Some(answer) if answer.may_shut_down => return true,
                 Some(_) => unheard = 0,
                 None => unheard += 1,
@@ -169,11 +170,11 @@ fn interval(broker: &Broker) -> Duration {
     asked.min(broker.session_timeout() / REPORTS_PER_TIMEOUT)
 }
 
-async fn report(broker: &Arc<Broker>, wants_shutdown: bool) -> Option<HeartbeatAnswer> {
-    beat(broker, wants_shutdown).await.ok()
+async fn report(broker: &Arc<Broker>) -> Option<HeartbeatAnswer> {
+    beat(broker).await.ok()
 }
 
-async fn beat(broker: &Arc<Broker>, wants_shutdown: bool) -> Result<HeartbeatAnswer, ErrorCode> {
+async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
     let epoch = broker.cluster.epoch();
     let image = broker.image();
     let known = image.broker(broker.id);
@@ -182,7 +183,7 @@ async fn beat(broker: &Arc<Broker>, wants_shutdown: bool) -> Result<HeartbeatAns
         epoch,
         caught_up: known.is_some_and(|known| known.epoch == epoch),
         wants_fence: false,
-        wants_shutdown,
+        wants_shutdown: broker.cluster.hands_over(),
     });
     // A report that is late is followed by another, from another node if need be.
     let asked = tokio::time::timeout(broker.session_timeout(), ask(broker, request)).await;

@@ -26,7 +26,7 @@ impl ClusterWorld {
             Some(_) if now < node.life.heartbeat_at => None,
             Some(epoch) => {
                 node.life.heartbeat_at = now.plus_ms(HEARTBEAT_MS);
-                let heartbeat = node.heartbeat(epoch, false);
+                let heartbeat = node.heartbeat(epoch);
                 Some((About::Heartbeat, Ask::Heartbeat(heartbeat)))
             }
         };

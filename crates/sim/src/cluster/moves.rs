@@ -121,7 +121,7 @@ impl ClusterWorld {
         stopping.attempt += 1;
         let attempt = stopping.attempt;
         let epoch = node.life.epoch.unwrap_or_default();
-        let heartbeat = node.heartbeat(epoch, true);
+        let heartbeat = node.heartbeat(epoch);
         let about = About::HandOver { attempt };
         self.ask(broker, about, Ask::Heartbeat(heartbeat));
         let unheard = Event::HandOverUnheard {

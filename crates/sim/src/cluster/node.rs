@@ -120,13 +120,13 @@ impl Node {
         known.is_some_and(|known| Some(known.epoch) == self.life.epoch)
     }
 
-    pub(crate) fn heartbeat(&self, epoch: BrokerEpoch, wants_shutdown: bool) -> Heartbeat {
+    pub(crate) fn heartbeat(&self, epoch: BrokerEpoch) -> Heartbeat {
         Heartbeat {
             broker: self.id,
             epoch,
             caught_up: self.is_caught_up(),
             wants_fence: self.wants_fence(),
-            wants_shutdown,
+            wants_shutdown: self.life.stopping.is_some(),
         }
     }
 

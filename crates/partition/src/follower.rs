@@ -57,7 +57,9 @@ pub enum Place {
     /// It ends before ours starts, which is here, or with what is older than all of ours:
     /// see [`Place::at_base`].
     BehindStart(Offset),
-    /// This replica does not lead in the follower's epoch; it knows this one.
+    /// This replica does not lead in the follower's epoch, or has not heard yet that the
+    /// follower has a replica: what it said now would count for nothing then, and it need
+    /// not say it again. It knows this epoch.
     NotLeader { epoch: LeaderEpoch },
 }
 

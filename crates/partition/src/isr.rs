@@ -255,6 +255,11 @@ impl Isr {
         in_sync.map(|(replica, follower)| (*replica, follower.log_start, follower.end))
     }
 
+    /// Whether another broker has a replica, as far as this leader has heard.
+    pub(crate) fn has_replica(&self, broker: BrokerId) -> bool {
+        self.followers.contains_key(&broker)
+    }
+
     /// Whether anybody else is in sync.
     pub(crate) fn has_followers(&self) -> bool {
         self.in_sync().next().is_some()

@@ -166,15 +166,25 @@ impl Partition {
         }
     }
 
-    /// Where the log of a follower lies in this one, which ends at `end`, durably, with
-    /// a batch of `last_epoch`. Nothing may be sent and nothing that it has counts but
+    /// Where the log of the follower `by` lies in this one, which ends at `end`, durably,
+    /// with a batch of `last_epoch`. Nothing may be sent and nothing that it has counts but
     /// after [`Place::From`]; then its end counts as replicated.
-    pub fn place(&self, epoch: LeaderEpoch, end: Offset, last_epoch: LeaderEpoch) -> Place {
+    pub fn place(
+        &self,
+        by: BrokerId,
+        epoch: LeaderEpoch,
+        end: Offset,
+        last_epoch: LeaderEpoch,
+    ) -> Place {
         match &self.role {
-            Role::Leader(leader) => leader.place(epoch, end, last_epoch, &self.log),
-            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Place::NotLeader {
-                epoch: self.view().leader_epoch,
-            },
+            Role::Leader(leader) if leader.isr().has_replica(by) => {
+                leader.place(epoch, end, last_epoch, &self.log)
+            }
+            Role::Leader(_) | Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
+                Place::NotLeader {
+                    epoch: self.view().leader_epoch,
+                }
+            }
         }
     }
 

@@ -254,7 +254,8 @@ impl World {
                 let end = offset(command.word());
                 let epoch = self.epoch(command);
                 let last_epoch = LeaderEpoch(command.or("last", -1));
-                let place = self.partition.place(epoch, end, last_epoch);
+                let by = BrokerId(command.or("by", 2));
+                let place = self.partition.place(by, epoch, end, last_epoch);
                 let base = command.get("base").map(offset);
                 let place = base.map_or(place, |base| place.at_base(end, last_epoch, |_| base));
                 trace.push(match place {

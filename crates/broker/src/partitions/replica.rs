@@ -23,7 +23,7 @@ impl Leading for Cell {
             ..
         } = *position;
         let (place, replaced) = self.with(|state, now| {
-            let place = state.partition.place(epoch, end, last_epoch);
+            let place = state.partition.place(follower, epoch, end, last_epoch);
             let replaced = match place {
                 Place::From(_) | Place::BehindStart(_) => {
                     state.followers.join(follower, news.clone())

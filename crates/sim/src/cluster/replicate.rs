@@ -207,7 +207,7 @@ impl ClusterWorld {
             self.pass(follower, leader, follower, refused);
             return;
         };
-        let place = cell.partition.place(epoch, end, last_epoch);
+        let place = cell.partition.place(follower, epoch, end, last_epoch);
         let base_at = |offset| self.base_at(leader, partition, offset);
         match place.at_base(end, last_epoch, base_at) {
             Placed::From(next) => {

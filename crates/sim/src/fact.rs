@@ -135,7 +135,7 @@ pub(crate) enum Fact<'a> {
         stamps: &'a [Stamp],
         end: Offset,
     },
-    /// A replica that is not the only one is told to lead.
+    /// A replica leads that is not the only one.
     Led {
         broker: BrokerId,
         partition: PartitionId,
@@ -224,7 +224,7 @@ impl Fact<'_> {
                 broker,
                 partition,
                 epoch,
-            } => format!("b{broker} p{partition} is to lead others in epoch {epoch}"),
+            } => format!("b{broker} p{partition} leads others in epoch {epoch}"),
             Self::InSync {
                 broker,
                 partition,

@@ -2,7 +2,7 @@
 
 use ottla_base::{BrokerId, LeaderEpoch, PartitionId};
 use ottla_controller::{AlterPartitionError, IsrChange, Partition};
-use ottla_partition::{Input, Lead};
+use ottla_partition::{Input, Lead, RoleKind};
 
 use super::node::Proposal;
 use super::quorum::{About, Ask};
@@ -86,21 +86,25 @@ impl ClusterWorld {
             if decided == Some(epoch) && self.scanned.insert((partition, epoch)) {
                 self.scan(broker, partition);
             }
-            if known.replicas != [broker] {
-                self.observe(&Fact::Led {
-                    broker,
-                    partition,
-                    epoch,
-                });
-            }
             Input::Lead(Lead {
                 epoch,
                 partition_epoch: known.partition_epoch,
-                replicas: known.replicas,
+                replicas: known.replicas.clone(),
                 isr: known.isr,
             })
         };
+        let is_copied = known.replicas != [broker];
         self.step(broker, partition, input);
+        let view = self.view(broker, partition);
+        // One whose disk has failed does not lead, whatever it is told.
+        if is_copied && (view.role, view.leader_epoch) == (RoleKind::Leader, epoch) {
+            let led = Fact::Led {
+                broker,
+                partition,
+                epoch,
+            };
+            self.observe(&led);
+        }
     }
 
     fn retire(&mut self, broker: BrokerId, partition: PartitionId) {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
+use ottla_controller::Partition as Replicas;
 use ottla_coordinator::{Input as GroupInput, Reply as GroupReply};
 use ottla_partition::{Acks, Partition, Reply, RoleKind, View};
 
@@ -156,6 +157,9 @@ pub(crate) enum Fact<'a> {
     },
     /// The controllers have agreed on this.
     Decided {
+        partition: PartitionId,
+        before: Option<&'a Replicas>,
+        after: &'a Replicas,
         what: &'a str,
     },
     /// Something fails, or works again.
@@ -236,7 +240,7 @@ impl Fact<'_> {
                 from,
                 to,
             } => format!("b{broker} p{partition} loses {from}..{to}"),
-            Self::Decided { what } => format!("decided: {what}"),
+            Self::Decided { what, .. } => format!("decided: {what}"),
             Self::Fault { what } => (*what).to_string(),
             Self::Wished { what } => format!("wished: {what}"),
             Self::Stopped { broker, may, leads } => {
@@ -331,15 +335,8 @@ impl fmt::Display for Fact<'_> {
             Self::GroupAsked { token, input } => {
                 write!(f, "group t{} {}", token.0, GroupQuestion(input))
             }
-            Self::GroupAnswered {
-                token,
-                reply: Some(reply),
-                ..
-            } => write!(f, "group t{} <- {reply:?}", token.0),
-            Self::GroupAnswered {
-                token, reply: None, ..
-            } => {
-                write!(f, "group t{} <- not the coordinator", token.0)
+            Self::GroupAnswered { token, reply, .. } => {
+                write!(f, "group t{} <- {}", token.0, GroupAnswer(*reply))
             }
             Self::GroupStepped { .. } => f.write_str("group stepped"),
             Self::Crashed { broker } => write!(f, "b{broker} crashed"),
@@ -360,6 +357,17 @@ impl fmt::Display for Answer<'_> {
             Reply::Appended(Err(error)) => write!(f, "{error}"),
             Reply::Deleted(Ok(start)) => write!(f, "deleted up to {start}"),
             Reply::Deleted(Err(error)) => write!(f, "{error}"),
+        }
+    }
+}
+
+struct GroupAnswer<'a>(Option<&'a GroupReply>);
+
+impl fmt::Display for GroupAnswer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(reply) => write!(f, "{reply:?}"),
+            None => f.write_str("not the coordinator"),
         }
     }
 }

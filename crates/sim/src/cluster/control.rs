@@ -153,7 +153,12 @@ impl ClusterWorld {
                 && after != *before
             {
                 let what = told(partition, before.as_ref(), known);
-                self.observe(&Fact::Decided { what: &what });
+                self.observe(&Fact::Decided {
+                    partition,
+                    before: before.as_ref(),
+                    after: known,
+                    what: &what,
+                });
                 self.look_at_members(partition);
             }
         }

@@ -92,6 +92,7 @@ pub(super) enum Event {
     Fault,
     Rearrange,
     TakeBack(PartitionId),
+    Stop(BrokerId),
     HandOver {
         broker: BrokerId,
         life: u32,
@@ -145,6 +146,7 @@ impl ClusterWorld {
             | Event::Fault
             | Event::Rearrange
             | Event::TakeBack(_)
+            | Event::Stop(_)
             | Event::Restart(_)
             | Event::Mend(_)
             | Event::DiskRecovers(_)
@@ -207,6 +209,7 @@ impl ClusterWorld {
             | Event::CreateTopic => self.on_controller_event(event),
             Event::Fault => self.on_fault(),
             Event::Rearrange => self.on_rearrange(),
+            Event::Stop(broker) => self.on_stop(broker),
             Event::TakeBack(partition) => self.on_take_back(partition),
             Event::Restart(broker) => self.on_restart(broker),
             Event::Mend(ways) => self.on_mend(ways),

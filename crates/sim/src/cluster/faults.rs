@@ -181,5 +181,13 @@ impl ClusterWorld {
         self.links.calm();
         self.members.iter_mut().for_each(GroupMember::calm);
         self.observe(&Fact::Calm);
+        // Also where nothing fails brokers stop.
+        if self.rng.chance(20) {
+            const AFTER_ALL_THAT_FAILED_MS: i64 = 6_200;
+            let ids = self.ids();
+            let broker = ids[index(&mut self.rng, ids.len())];
+            self.last_stop_at = self.now.plus_ms(AFTER_ALL_THAT_FAILED_MS);
+            self.after(AFTER_ALL_THAT_FAILED_MS, Event::Stop(broker));
+        }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct ClusterWorld {
     pub(super) readers: Vec<Reader>,
     pub(super) members: Vec<GroupMember>,
     pub(super) members_rest: bool,
+    /// When the last broker is asked to stop.
+    pub(super) last_stop_at: Millis,
     /// Who asked which broker with which token.
     pub(super) owed: BTreeMap<ReplyToken, (BrokerId, Client)>,
     pub(super) next_token: u64,
@@ -113,6 +115,7 @@ impl ClusterWorld {
                 .map(|at| GroupMember::new(at, &mut rng))
                 .collect(),
             members_rest: false,
+            last_stop_at: Millis(0),
             owed: BTreeMap::new(),
             next_token: 0,
             invariants: Invariants::new(Scope::Cluster),
@@ -187,7 +190,8 @@ impl ClusterWorld {
     fn is_over(&mut self) -> bool {
         self.members_rest |= self.producers.iter().all(IdempotentProducer::is_done)
             && self.members.iter().all(GroupMember::is_content);
-        self.members_rest && self.owed.is_empty() && self.sick().is_empty()
+        let may_be_over = self.last_stop_at < self.now && self.members_rest;
+        may_be_over && self.owed.is_empty() && self.sick().is_empty()
     }
 
     /// Partitions that are not whole.

@@ -16,6 +16,7 @@ mod offsets_dense;
 mod one_leader;
 mod owners_agree;
 mod recovery_agrees;
+mod replicas_fit;
 
 use std::fmt::Debug;
 
@@ -63,6 +64,7 @@ impl Invariants {
                 Box::<in_sync_has_all::InSyncHasAll>::default(),
                 Box::<one_leader::OneLeader>::default(),
                 Box::<hands_over::HandsOver>::default(),
+                Box::<replicas_fit::ReplicasFit>::default(),
                 Box::<recovery_agrees::RecoveryAgrees>::default(),
                 Box::<heals::Heals>::default(),
             ],

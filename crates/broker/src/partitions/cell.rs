@@ -596,7 +596,7 @@ impl Cell {
         if after.acknowledgement.is_some() || after.refollows {
             after.link.clone_from(&state.link);
         }
-        after.schedule = state.reschedule();
+        after.schedule = state.reschedule().map(|at| self.timers.wake(at));
         after
     }
 
@@ -811,8 +811,8 @@ impl State {
         }
     }
 
-    /// The wake that the timer task has to learn of, if it is news.
-    fn reschedule(&mut self) -> Option<Wake> {
+    /// The deadline that the timer task has to learn of, if it is news.
+    fn reschedule(&mut self) -> Option<Millis> {
         let partition = self.partition.next_deadline();
         let host = match &self.host {
             Hosting::Ready(host) => host.next_deadline(),
@@ -822,11 +822,8 @@ impl State {
         if self.scheduled.is_some_and(|at| at <= next) {
             return None;
         }
-        let instead_of = self.scheduled.replace(next);
-        Some(Wake {
-            at: next,
-            instead_of,
-        })
+        self.scheduled = Some(next);
+        Some(next)
     }
 }
 
@@ -858,5 +855,65 @@ pub(crate) fn leads(view: &View) -> bool {
     match view.role {
         RoleKind::Leader => true,
         RoleKind::Idle | RoleKind::Follower | RoleKind::Failed => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_base::{ProducerEpoch, ProducerId, Sequence};
+    use ottla_protocol::records::BatchBuilder;
+    use ottla_store::memory::Stepping;
+
+    use super::*;
+    use crate::partitions::testing::{NODE, cell_in, memory};
+
+    fn append(state: &mut State, now: Millis, sequence: i32, deadline: Millis) {
+        let builder = BatchBuilder::new();
+        let (id, epoch) = (ProducerId(1), ProducerEpoch(0));
+        let mut batch = builder.producer(id, epoch, Sequence(sequence));
+        batch.push(Millis(0), None, Some(b"x"));
+        let append = Append {
+            token: state.expect(Waiting::Append(oneshot::channel().0)),
+            batch: batch.build().expect("a batch"),
+            acks: Acks::All,
+            deadline,
+        };
+        state.step(now, Input::Append(append));
+    }
+
+    /// The timers are told without the lock, so that one thread may have moved the wake
+    /// back to where another, which is late, has moved it away from.
+    #[test]
+    fn who_is_late_takes_no_wake_away_that_is_wanted() {
+        let (store, timers) = (memory(Stepping::Manual), Arc::default());
+        let cell = cell_in(store.clone(), &timers);
+        cell.lead(Lead {
+            epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            replicas: vec![NODE],
+            isr: vec![NODE],
+        });
+        let start = cell.clock.now();
+        let soon = start.plus_ms(100_000);
+        // When the producer expires, which comes before this append does.
+        cell.with(|state, now| append(state, now, 0, start.plus_ms(9_000_000)));
+        let expiry = cell.lock().scheduled;
+        let late = {
+            let mut state = cell.lock();
+            append(&mut state, start, 1, start.plus_ms(200_000));
+            cell.carry_out(&mut state)
+        };
+        cell.with(|state, now| append(state, now, 2, soon));
+        // All are answered, and the first wake comes: then only the expiry is waited for.
+        store.flush_now();
+        let (ready, _) = timers.take_due(soon);
+        for (at, cell) in ready {
+            cell.tick(at);
+        }
+        assert_eq!(cell.lock().scheduled, expiry);
+        cell.finish(late);
+        let (wakes, _) = timers.take_due(start.plus_ms(9_000_000));
+        let wakes: Vec<_> = wakes.into_iter().map(|(at, _)| Some(at)).collect();
+        assert_eq!(wakes, [expiry]);
     }
 }

@@ -1,6 +1,7 @@
 //! One task wakes every cell at its deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ottla_base::Millis;
@@ -11,37 +12,39 @@ use super::Cell;
 use crate::clock::SystemClock;
 use crate::tasks::Stop;
 
-/// Which cell wants to be woken when: one wake per cell, whatever it asked for
-/// before. Two threads that ask for one cell at once may leave a wake too many;
-/// the cell passes over it.
+/// Which cell wants to be woken when: one wake per cell, the last that it asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: Mutex<Due>,
+    last_number: AtomicU64,
     sooner: Notify,
 }
 
-type Due = BTreeMap<(Millis, LogId), Weak<Cell>>;
+#[derive(Debug, Default)]
+struct Due {
+    cells: BTreeMap<(Millis, LogId), Weak<Cell>>,
+    /// One for each in `cells`.
+    wakes: HashMap<LogId, Wake>,
+}
 
-/// A wake that a cell asks for, and the one that it takes the place of.
+/// A wake that a cell asks for, in the place of the one before. It is numbered under the
+/// cell's lock and comes here without it, so that another thread's may overtake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wake {
-    pub at: Millis,
-    pub instead_of: Option<Millis>,
+    at: Millis,
+    number: u64,
 }
 
 impl Timers {
+    /// A wake that is later than all before it, to be scheduled.
+    pub(crate) fn wake(&self, at: Millis) -> Wake {
+        let number = 1 + self.last_number.fetch_add(1, Ordering::Relaxed);
+        Wake { at, number }
+    }
+
+    /// Wakes a cell then, unless it has asked for another time since.
     pub(crate) fn schedule(&self, wake: Wake, cell: &Arc<Cell>) {
-        let key = (wake.at, cell.log);
-        let is_first = {
-            let mut due = self.lock();
-            if let Some(replaced) = wake.instead_of {
-                due.remove(&(replaced, cell.log));
-            }
-            due.insert(key, Arc::downgrade(cell));
-            due.first_key_value()
-                .is_some_and(|(first, _)| *first == key)
-        };
-        if is_first {
+        if self.lock().put(wake, cell) {
             self.sooner.notify_one();
         }
     }
@@ -62,11 +65,14 @@ impl Timers {
         }
     }
 
-    fn take_due(&self, now: Millis) -> (Vec<(Millis, Arc<Cell>)>, Option<Millis>) {
+    pub(super) fn take_due(&self, now: Millis) -> (Vec<(Millis, Arc<Cell>)>, Option<Millis>) {
         let mut due = self.lock();
-        let later = due.split_off(&(now.plus_ms(1), LogId(0)));
-        let ready = std::mem::replace(&mut *due, later);
-        let next = due.first_key_value().map(|((at, _), _)| *at);
+        let later = due.cells.split_off(&(now.plus_ms(1), LogId(0)));
+        let ready = std::mem::replace(&mut due.cells, later);
+        for (_, log) in ready.keys() {
+            due.wakes.remove(log);
+        }
+        let next = due.cells.first_key_value().map(|((at, _), _)| *at);
         let ready = ready.into_iter();
         let ready = ready.filter_map(|((at, _), cell)| Some((at, cell.upgrade()?)));
         (ready.collect(), next)
@@ -74,6 +80,24 @@ impl Timers {
 
     fn lock(&self) -> MutexGuard<'_, Due> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Due {
+    /// Says whether it is the first of all now.
+    fn put(&mut self, wake: Wake, cell: &Arc<Cell>) -> bool {
+        let log = cell.log;
+        if let Some(known) = self.wakes.get(&log) {
+            if wake.number < known.number {
+                return false;
+            }
+            self.cells.remove(&(known.at, log));
+        }
+        let key = (wake.at, log);
+        self.wakes.insert(log, wake);
+        self.cells.insert(key, Arc::downgrade(cell));
+        let first = self.cells.first_key_value();
+        first.is_some_and(|(first, _)| *first == key)
     }
 }
 
@@ -126,7 +150,7 @@ mod tests {
                 sequence,
                 start.plus_ms(500_000 - i64::from(sequence)),
             );
-            assert_eq!(timers.lock().len(), 1, "after append {sequence}");
+            assert_eq!(timers.lock().cells.len(), 1, "after append {sequence}");
         }
     }
 }

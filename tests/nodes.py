@@ -2,6 +2,7 @@
 directory and ports of its own."""
 
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -14,36 +15,51 @@ from kafka.errors import KafkaError
 FORM_SECONDS = 120 if KAFKA_FOLDER else 20
 # Whoever stops last has nobody left to hand over to, and looks for one.
 STOP_SECONDS = 90 if KAFKA_FOLDER else 20
+CLUSTER_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
 
 
 class Nodes:
-    """As many nodes as there are places; each can be killed and started again."""
+    """As many nodes as there are places; each can be killed and started again. With
+    `controller` one more controls alone, and is no broker."""
 
-    def __init__(self, make_broker, count=3, settings=None):
-        ports = [free_port() for _ in range(count)]
-        voters = ','.join(f'{number}@127.0.0.1:{port}' for number, port in enumerate(ports, 1))
+    def __init__(self, make_broker, count=3, settings=None, controller=False):
+        ports = [free_port() for _ in range(1 if controller else count)]
+        alone = count + 1
+        voters = ','.join(f'{number}@127.0.0.1:{port}' for number, port in enumerate(ports, alone if controller else 1))
+        common = {
+            'controller.listener.names': 'CONTROLLER',
+            'controller.quorum.voters': voters,
+            'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+            'default.replication.factor': str(min(3, count)),
+            'offsets.topic.replication.factor': str(min(3, count)),
+            'min.insync.replicas': '2',
+        } | (settings or {})
+        # Nodes that are given the same controllers agree on an id by themselves, but a sole one does not.
+        popen = {'env': os.environ | {'CLUSTER_ID': CLUSTER_ID}} if controller else {}
         self.nodes = []
-        for number, port in enumerate(ports, 1):
-            node = make_broker(name=f'node{number}')
-            node.write_settings({
-                'node.id': str(number),
-                'listeners': f'PLAINTEXT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{port}',
-                'advertised.listeners': f'PLAINTEXT://127.0.0.1:{node.port}',
-                'controller.listener.names': 'CONTROLLER',
-                'controller.quorum.voters': voters,
-                'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
-                'broker.rack': f'rack{number}',
-                'default.replication.factor': str(min(3, count)),
-                'offsets.topic.replication.factor': str(min(3, count)),
-                'min.insync.replicas': '2',
-            } | (settings or {}))
+        for number in range(1, count + 1):
+            node = make_broker(name=f'node{number}', **popen)
+            address = f'PLAINTEXT://127.0.0.1:{node.port}'
+            own = {'node.id': str(number), 'broker.rack': f'rack{number}', 'advertised.listeners': address}
+            if controller:
+                own |= {'process.roles': 'broker', 'listeners': address}
+            else:
+                own['listeners'] = f'{address},CONTROLLER://127.0.0.1:{ports[number - 1]}'
+            node.write_settings(own | common)
             self.nodes.append(node)
+        self.controller = make_broker(name='controller', **popen) if controller else None
+        if controller:
+            address = f'CONTROLLER://127.0.0.1:{ports[0]}'
+            self.controller.write_settings(common | {'node.id': str(alone), 'process.roles': 'controller',
+                                                     'listeners': address, 'advertised.listeners': address})
 
     @property
     def address(self) -> list:
         return [node.address for node in self.nodes]
 
     def start(self) -> 'Nodes':
+        if self.controller:
+            self.controller.launch()
         for node in self.nodes:
             node.launch()
         self.wait_until_formed()

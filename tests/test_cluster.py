@@ -9,6 +9,7 @@ import time
 import pytest
 
 import wire
+from blackbox import KAFKA_FOLDER
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, NotEnoughReplicasError, NotLeaderForPartitionError
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.one_node('starts a cluster i
 
 # Less than the time after which a replica that says nothing counts as out of sync.
 PAUSE_SECONDS_MAX = 20
+# A broker that is silent for so long counts as dead.
+SESSION_SECONDS = 9 if KAFKA_FOLDER else 1.5
 
 
 @pytest.fixture
@@ -191,6 +194,121 @@ def test_a_group_goes_on_with_another_coordinator(nodes, clients):
             read += [int(record.value) for record in records]
     assert read == list(range(200))
     consumer.commit()
+
+
+class GroupConnection:
+    """Bare requests about what a group has committed of one partition, to one node."""
+
+    FIND_COORDINATOR, OFFSET_COMMIT, OFFSET_FETCH = (10, 0), (8, 2), (9, 2)
+
+    def __init__(self, node, group, partition):
+        self.connection = node.connect()
+        self.group = text(group)
+        self.topic = text(partition.topic)
+        self.partition = partition.partition
+
+    def coordinator(self):
+        """The number of a node, or -1."""
+        answer = self._ask(self.FIND_COORDINATOR, self.group)
+        _, number = struct.unpack_from('>hi', answer)
+        return number
+
+    def commit(self, offset):
+        """Returns the error's number."""
+        offset = struct.pack('>iqh', self.partition, offset, 0)
+        answer = self._ask(self.OFFSET_COMMIT, self.group + struct.pack('>ihqi', -1, 0, -1, 1) + self.topic
+                           + struct.pack('>i', 1) + offset)
+        return struct.unpack('>h', answer[-2:])[0]
+
+    def send_fetch(self):
+        self._send(self.OFFSET_FETCH, self.group + struct.pack('>i', 1) + self.topic
+                   + struct.pack('>ii', 1, self.partition))
+
+    def receive_fetch(self):
+        """The offset, or the error where there is one, which is never both 0."""
+        answer = self._receive()
+        error, = struct.unpack('>h', answer[-2:])
+        at = 4 + len(self.topic) + 4 + 4
+        return ('error', error) if error else ('offset', *struct.unpack_from('>q', answer, at))
+
+    def fetch(self):
+        self.send_fetch()
+        return self.receive_fetch()
+
+    def _ask(self, api, body):
+        self._send(api, body)
+        return self._receive()
+
+    def _send(self, api, body):
+        self.connection.sendall(wire.frame(wire.header(*api, False) + body))
+
+    def _receive(self):
+        answer = wire.answer(self.connection)
+        assert answer is not None, 'the connection was closed'
+        return answer[4:]
+
+
+def text(value):
+    return struct.pack('>h', len(value)) + value.encode()
+
+
+def group_coordinated_by(nodes, partition, accept):
+    """A group and the number of its coordinator, which is one that is accepted."""
+    # There is a topic of the groups from the first question on.
+    GroupConnection(nodes.node(1), 'any', partition).coordinator()
+    nodes.wait_until_in_sync('__consumer_offsets')
+    groups = (f'readers-{at}' for at in range(1000))
+    found = ((group, GroupConnection(nodes.node(1), group, partition).coordinator()) for group in groups)
+    return next((group, coordinator) for group, coordinator in found if accept(coordinator))
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize('controls', [False, True], ids=['another-controls', 'it-controls'])
+def test_a_coordinator_that_stood_still_tells_nothing_old(nodes, controls):
+    """Kafka's answers what it knew until it hears that another has taken its place."""
+    nodes.create('numbers')
+    partition = TopicPartition('numbers', 0)
+    with nodes.admin() as admin:
+        controller = admin.describe_metadata_quorum()['topics'][0]['partitions'][0]['leader_id']
+    group, coordinator = group_coordinated_by(nodes, partition, lambda node: (node == controller) == controls)
+    paused = nodes.node(coordinator)
+    connection = GroupConnection(paused, group, partition)
+    nodes.wait_until(lambda: connection.commit(1) == 0, 20)
+    assert connection.fetch() == ('offset', 1)
+    other = GroupConnection(nodes.node(1 if coordinator != 1 else 2), group, partition)
+    paused.process.send_signal(signal.SIGSTOP)
+    try:
+        nodes.wait_until(lambda: other.coordinator() not in (-1, coordinator), 20)
+        successor = GroupConnection(nodes.node(other.coordinator()), group, partition)
+        nodes.wait_until(lambda: successor.commit(2) == 0, 20)
+        connection.send_fetch()
+    finally:
+        paused.process.send_signal(signal.SIGCONT)
+    answers = [connection.receive_fetch()] + [connection.fetch() for _ in range(200)]
+    assert ('offset', 1) not in answers, answers
+    nodes.wait_until_in_sync('__consumer_offsets')
+    assert successor.fetch() == ('offset', 2)
+
+
+def test_groups_go_on_while_no_controller_answers(make_node):
+    """Then nobody can have taken a coordinator's place, and its followers say so."""
+    nodes = Nodes(make_node, controller=True).start()
+    nodes.create('numbers')
+    partition = TopicPartition('numbers', 0)
+    group, coordinator = group_coordinated_by(nodes, partition, lambda node: True)
+    connection = GroupConnection(nodes.node(coordinator), group, partition)
+    nodes.wait_until(lambda: connection.commit(1) == 0, 20)
+    nodes.controller.process.send_signal(signal.SIGSTOP)
+    try:
+        # Twice as long as a broker may be silent.
+        ends = time.monotonic() + 2 * SESSION_SECONDS
+        committed = 1
+        while time.monotonic() < ends:
+            assert connection.fetch() == ('offset', committed)
+            committed += 1
+            assert connection.commit(committed) == 0
+    finally:
+        nodes.controller.process.send_signal(signal.SIGCONT)
 
 
 def test_everything_is_there_after_all_were_killed_at_once(nodes, clients):

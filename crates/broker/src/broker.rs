@@ -13,6 +13,7 @@ use ottla_replication::{Links, Throttle};
 use ottla_rpc::Channels;
 use ottla_store::LogStore;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::error;
 use uuid::Uuid;
 
@@ -214,6 +215,13 @@ impl Broker {
         let mut ready = self.ready.subscribe();
         // The sender is this broker's own.
         let _gone = ready.wait_for(|ready| *ready).await;
+    }
+
+    /// Whether nobody else leads what this broker leads, so that what it knows of it is
+    /// all there is to know.
+    pub(crate) fn has_lease(&self) -> bool {
+        let lease = self.cluster.lease();
+        lease.covers(Instant::now(), self.metadata_offset())
     }
 
     /// A broker that is silent for so long counts as dead.

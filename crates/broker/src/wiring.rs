@@ -228,7 +228,10 @@ fn make_broker(
         image,
         metadata_end,
         voter: source.voter(),
-        cluster: ClusterHandle::new(Client::new(channels.clone(), candidates.collect())),
+        cluster: ClusterHandle::new(
+            Client::new(channels.clone(), candidates.collect()),
+            session_timeout(&parts.settings),
+        ),
         inter_broker: listeners.inter_broker.clone(),
         controller_listener: listeners
             .controller_names

@@ -101,9 +101,13 @@ pub(crate) fn answer_to_proto(answer: Result<Answer, Refused>) -> proto::Answer 
         Ok(Answer::Registered(epoch)) => Wire::Registered(proto::Registered {
             broker_epoch: epoch.0,
         }),
-        Ok(Answer::Heartbeat(answer)) => Wire::Heartbeat(proto::HeartbeatAnswer {
+        Ok(Answer::Heartbeat {
+            answer,
+            metadata_end,
+        }) => Wire::Heartbeat(proto::HeartbeatAnswer {
             fenced: answer.fenced,
             may_shut_down: answer.may_shut_down,
+            metadata_end,
         }),
         Ok(Answer::Altered(codes)) => Wire::Altered(proto::Altered {
             error_codes: codes.iter().map(|code| code.code().into()).collect(),
@@ -153,10 +157,13 @@ pub(crate) fn answer_from_proto(
     }
     Ok(Ok(match answer.answer.ok_or(Malformed("answer"))? {
         Wire::Registered(registered) => Answer::Registered(BrokerEpoch(registered.broker_epoch)),
-        Wire::Heartbeat(answer) => Answer::Heartbeat(HeartbeatAnswer {
-            fenced: answer.fenced,
-            may_shut_down: answer.may_shut_down,
-        }),
+        Wire::Heartbeat(answer) => Answer::Heartbeat {
+            answer: HeartbeatAnswer {
+                fenced: answer.fenced,
+                may_shut_down: answer.may_shut_down,
+            },
+            metadata_end: answer.metadata_end,
+        },
         Wire::Altered(altered) => {
             Answer::Altered(altered.error_codes.into_iter().map(error_code).collect())
         }

@@ -47,7 +47,12 @@ pub struct Forward {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Registered(BrokerEpoch),
-    Heartbeat(HeartbeatAnswer),
+    Heartbeat {
+        answer: HeartbeatAnswer,
+        /// Whoever answers was the active controller when it was asked, by the word of
+        /// most: what was decided until then is below this offset of the metadata log.
+        metadata_end: Option<i64>,
+    },
     /// One code per change, in their order. What was decided comes by the metadata
     /// log.
     Altered(Vec<ErrorCode>),

@@ -311,9 +311,12 @@ fn exchanges() -> Vec<(Request, Answer)> {
         first: ProducerId(2_000),
         len: 1_000,
     };
-    let answer = HeartbeatAnswer {
-        fenced: false,
-        may_shut_down: true,
+    let heard = |metadata_end| Answer::Heartbeat {
+        answer: HeartbeatAnswer {
+            fenced: false,
+            may_shut_down: true,
+        },
+        metadata_end,
     };
     let codes = vec![ErrorCode::None, ErrorCode::FencedLeaderEpoch];
     vec![
@@ -324,7 +327,8 @@ fn exchanges() -> Vec<(Request, Answer)> {
             },
             Answer::Registered(BrokerEpoch(18)),
         ),
-        (Request::Heartbeat(heartbeat), Answer::Heartbeat(answer)),
+        (Request::Heartbeat(heartbeat.clone()), heard(Some(12))),
+        (Request::Heartbeat(heartbeat), heard(None)),
         (alter, Answer::Altered(codes)),
         (wants_ids(), Answer::ProducerIds(block)),
         (Request::Forward(forward), Answer::Forwarded(forwarded)),

@@ -232,6 +232,14 @@ impl Isr {
             .fold(own, Offset::min)
     }
 
+    /// The followers in sync, and those that may be by now: one of them leads next.
+    pub(crate) fn successors(&self) -> impl Iterator<Item = BrokerId> {
+        let followers = self.followers.iter();
+        let counted =
+            followers.filter(|(replica, follower)| self.may_be_in_sync(**replica, follower));
+        counted.map(|(replica, _)| *replica)
+    }
+
     fn may_be_in_sync(&self, replica: BrokerId, follower: &Progress) -> bool {
         let proposed = match &self.proposed {
             Proposed::Set(set) => set.contains(&replica),

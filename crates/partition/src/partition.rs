@@ -209,6 +209,15 @@ impl Partition {
         }
     }
 
+    /// The followers of which one leads next: those that may be in sync. None where this
+    /// replica does not lead.
+    pub fn successors(&self) -> Vec<BrokerId> {
+        match &self.role {
+            Role::Leader(leader) => leader.isr().successors().collect(),
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Vec::new(),
+        }
+    }
+
     /// Where to cut a store once more that ends at `end`, after a recovery: an earlier cut
     /// lay within a batch, which is gone whole.
     pub fn excess(&self, end: Offset) -> Option<Offset> {

@@ -318,6 +318,16 @@ impl Voter {
         }
     }
 
+    /// Whether this voter led after this was called, by the word of most. It does not if
+    /// that takes longer than they wait for their leader.
+    pub async fn confirm(&self) -> bool {
+        let Some(raft) = self.shared.raft() else {
+            return false;
+        };
+        let confirmed = tokio::time::timeout(self.shared.tuning.lease(), raft.get_read_log_id());
+        matches!(confirmed.await, Ok(Ok(_)))
+    }
+
     /// By rising id: of two who ask in the same term, the later has its way.
     fn others_than(&self, ended: NodeId) -> Vec<NodeId> {
         let metrics = self.shared.metrics.borrow();

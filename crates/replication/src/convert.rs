@@ -18,6 +18,8 @@ pub(crate) enum FromFollower {
     Follow(TopicPartition, FollowPosition, Room),
     Acknowledged(TopicPartition, Acknowledged),
     Unfollow(TopicPartition),
+    /// This broker followed when it was asked in that round.
+    Confirmed(TopicPartition, Round),
 }
 
 /// How much of a partition may be on its way while its follower is behind; none leaves
@@ -39,6 +41,10 @@ pub(crate) struct Acknowledged {
     pub(crate) end: Offset,
     pub(crate) log_start: Offset,
 }
+
+/// The number of a question whether followers still follow; rises with each of a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Round(pub u64);
 
 /// What a leader says of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub(crate) enum LeaderNews {
         end: Offset,
     },
     Refused,
+    /// Does the follower follow this leader still?
+    Confirm(Round),
 }
 
 /// Why a message of another broker is not understood.
@@ -107,6 +115,10 @@ impl FromFollower {
             Self::Unfollow(partition) => ByFollower::Unfollow(proto::Unfollow {
                 partition: Some(key(partition)),
             }),
+            Self::Confirmed(partition, round) => ByFollower::Confirmed(proto::Confirmed {
+                partition: Some(key(partition)),
+                round: round.0,
+            }),
         };
         proto::FromFollower {
             message: Some(message),
@@ -144,6 +156,10 @@ impl FromFollower {
                 Self::Acknowledged(partition(done.partition)?, acknowledged)
             }
             ByFollower::Unfollow(unfollow) => Self::Unfollow(partition(unfollow.partition)?),
+            ByFollower::Confirmed(confirmed) => {
+                let round = Round(confirmed.round);
+                Self::Confirmed(partition(confirmed.partition)?, round)
+            }
         })
     }
 }
@@ -184,6 +200,11 @@ impl FromLeader {
                 partition,
                 leader_epoch,
             }),
+            LeaderNews::Confirm(round) => ByLeader::Confirm(proto::Confirm {
+                partition,
+                leader_epoch,
+                round: round.0,
+            }),
         };
         proto::FromLeader {
             message: Some(message),
@@ -217,6 +238,10 @@ impl FromLeader {
             ByLeader::Refused(refused) => {
                 let news = LeaderNews::Refused;
                 (refused.partition, refused.leader_epoch, news)
+            }
+            ByLeader::Confirm(confirm) => {
+                let news = LeaderNews::Confirm(Round(confirm.round));
+                (confirm.partition, confirm.leader_epoch, news)
             }
         };
         Ok(Self {

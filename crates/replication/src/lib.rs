@@ -12,6 +12,7 @@ mod replica;
 mod service;
 mod throttle;
 
+pub use convert::Round;
 pub use link::{Link, Links};
 pub use push::{Limits, News};
 pub use replica::{Following, Leading, Node, Read, ReadMode, Replicas, Role, Task};

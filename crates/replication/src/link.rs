@@ -14,7 +14,7 @@ use ottla_rpc::{Address, Channels};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::convert::{Acknowledged, FromFollower, FromLeader, LeaderNews, Room};
+use crate::convert::{Acknowledged, FromFollower, FromLeader, LeaderNews, Room, Round};
 use crate::pull;
 use crate::replica::{Following, Node};
 use crate::throttle::Throttle;
@@ -106,6 +106,8 @@ struct Entry {
     replica: Arc<dyn Following>,
     stage: Stage,
     acknowledgement: Option<Acknowledged>,
+    /// It followed when the leader asked whether it does.
+    confirmed: Option<Round>,
     /// What was asked for is throttled, and counted.
     advance: Option<Advance>,
     /// In `due`.
@@ -164,6 +166,7 @@ impl Link {
                 replica,
                 stage: Stage::Wanted,
                 acknowledgement: None,
+                confirmed: None,
                 advance: None,
                 is_due: false,
                 retry_after: RETRY_MIN,
@@ -331,6 +334,13 @@ impl Link {
                 self.lock().retry(partition);
                 self.wake.notify_one();
             }
+            LeaderNews::Confirm(round) => {
+                // Asked without the lock, because it takes the partition's.
+                if replica.follows_in(epoch) {
+                    self.lock().confirm(partition, round);
+                    self.wake.notify_one();
+                }
+            }
         }
     }
 
@@ -380,6 +390,12 @@ impl State {
                     return Say::Now(FromFollower::Unfollow(partition));
                 }
                 Stage::Followed => {
+                    if let Some(round) = entry.confirmed.take() {
+                        if entry.acknowledgement.is_some() {
+                            self.due(partition);
+                        }
+                        return Say::Now(FromFollower::Confirmed(partition, round));
+                    }
                     if let Some(done) = entry.acknowledgement.take() {
                         return Say::Now(FromFollower::Acknowledged(partition, done));
                     }
@@ -407,6 +423,7 @@ impl State {
         if let Some(entry) = self.partitions.get_mut(&partition) {
             entry.stage = Stage::Wanted;
             entry.acknowledgement = None;
+            entry.confirmed = None;
             self.due(partition);
         }
     }
@@ -467,6 +484,15 @@ impl State {
         let is_news = !entry.is_due;
         self.due(partition);
         is_news
+    }
+
+    fn confirm(&mut self, partition: TopicPartition, round: Round) {
+        if let Some(entry) = self.partitions.get_mut(&partition)
+            && entry.stage == Stage::Followed
+        {
+            entry.confirmed = Some(round);
+            self.due(partition);
+        }
     }
 
     fn halt(&mut self, partition: TopicPartition, until: Instant) {

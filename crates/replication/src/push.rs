@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::convert::{Acknowledged, FromLeader, Hello, LeaderNews, Room};
+use crate::convert::{Acknowledged, FromLeader, Hello, LeaderNews, Room, Round};
 use crate::replica::{Leading, Node, Read, ReadMode, Role};
 use crate::throttle::Throttle;
 
@@ -69,6 +69,11 @@ impl News {
         self.push.mark_moved(self.partition);
     }
 
+    /// Asks whether the follower follows still, unless a later round is asked already.
+    pub fn confirm(&self, round: Round) {
+        self.push.confirm(self.partition, round);
+    }
+
     /// The term of the follower's broker in which it says what it has; negative if it
     /// had none yet.
     pub fn broker_epoch(&self) -> i64 {
@@ -92,6 +97,8 @@ struct State {
     partitions: HashMap<TopicPartition, Sending>,
     /// Answers, which wait for nothing.
     answers: VecDeque<FromLeader>,
+    /// Those whose follower is to be asked whether it follows still.
+    confirms: VecDeque<TopicPartition>,
     /// Partitions whose follower keeps up, with records to send.
     ready: VecDeque<TopicPartition>,
     /// Those whose follower is behind.
@@ -140,6 +147,8 @@ struct Sending {
     /// From when its follower comes, or a disk had to be read, until all is sent.
     is_behind: bool,
     is_moved: bool,
+    /// The question that is asked when its turn in `confirms` comes.
+    confirm: Option<Round>,
     /// What was read from a disk, to be sent when its turn comes.
     read: Option<Read>,
 }
@@ -252,6 +261,7 @@ impl Push {
             is_marked: false,
             is_behind: true,
             is_moved: false,
+            confirm: None,
             read: None,
         };
         state.partitions.insert(partition, sending);
@@ -318,6 +328,23 @@ impl Push {
         }
     }
 
+    fn confirm(&self, partition: TopicPartition, round: Round) {
+        if self.lock().confirm(partition, round) {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn confirmed(&self, partition: TopicPartition, round: Round) {
+        let leading = {
+            let state = self.lock();
+            let sending = state.partitions.get(&partition);
+            sending.map(|sending| sending.leading.clone())
+        };
+        if let Some(leading) = leading {
+            leading.confirmed(self.follower, round);
+        }
+    }
+
     /// The stream is over.
     pub(crate) fn close(&self) {
         let ended: Vec<_> = {
@@ -360,6 +387,9 @@ impl Push {
         }
         if let Some(answer) = state.answers.pop_front() {
             return Step::Send(answer);
+        }
+        if let Some(question) = state.next_confirm() {
+            return Step::Send(question);
         }
         let now = state.waits().then(Instant::now);
         if let Some(now) = now {
@@ -541,6 +571,35 @@ impl State {
         }
         self.moved_until = Some(Instant::now() + NEWS_DELAY);
         true
+    }
+
+    /// Says whether that is news.
+    fn confirm(&mut self, partition: TopicPartition, round: Round) -> bool {
+        let Some(sending) = self.partitions.get_mut(&partition) else {
+            return false;
+        };
+        let waits = sending.confirm.is_some();
+        sending.confirm = sending.confirm.max(Some(round));
+        if !waits {
+            self.confirms.push_back(partition);
+        }
+        !waits
+    }
+
+    /// What is not followed any more is passed over.
+    fn next_confirm(&mut self) -> Option<FromLeader> {
+        while let Some(partition) = self.confirms.pop_front() {
+            if let Some(sending) = self.partitions.get_mut(&partition)
+                && let Some(round) = sending.confirm.take()
+            {
+                return Some(FromLeader {
+                    partition,
+                    epoch: sending.epoch,
+                    news: LeaderNews::Confirm(round),
+                });
+            }
+        }
+        None
     }
 
     fn waits(&self) -> bool {

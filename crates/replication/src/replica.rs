@@ -8,6 +8,7 @@ use ottla_base::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use ottla_partition::{FollowPosition, Place};
 use ottla_protocol::records::RecordBatch;
 
+use crate::convert::Round;
 use crate::push::News;
 
 /// Something that runs until it ends by itself.
@@ -48,6 +49,9 @@ pub trait Leading: Send + Sync + fmt::Debug + 'static {
     /// A follower has everything below `end` durably, and its log surely starts at
     /// `log_start`.
     fn replicated(&self, by: BrokerId, epoch: LeaderEpoch, end: Offset, log_start: Offset);
+
+    /// A follower followed after it was asked in `round`, see [`News::confirm`].
+    fn confirmed(&self, by: BrokerId, round: Round);
 
     /// What follows `from`: at least a batch, if there is one, and at most `max_bytes`
     /// but for that.
@@ -109,6 +113,9 @@ pub trait Following: Send + Sync + fmt::Debug + 'static {
     );
 
     fn on_position(&self, epoch: LeaderEpoch, high_watermark: Offset, log_start: Offset);
+
+    /// Whether this replica follows in that epoch, and does not lead in a later one.
+    fn follows_in(&self, epoch: LeaderEpoch) -> bool;
 
     fn on_diverged(&self, leader_epoch: LeaderEpoch, epoch: LeaderEpoch, end: Offset);
 

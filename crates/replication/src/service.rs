@@ -148,6 +148,7 @@ fn obey(leaders: &Leaders, push: &Push, message: FromFollower) {
         }
         FromFollower::Acknowledged(partition, done) => push.acknowledged(partition, done),
         FromFollower::Unfollow(partition) => push.unfollow(partition),
+        FromFollower::Confirmed(partition, round) => push.confirmed(partition, round),
         // Once is enough.
         FromFollower::Hello(_) => (),
     }

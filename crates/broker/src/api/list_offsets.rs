@@ -22,7 +22,7 @@ use ottla_protocol::records::BatchHeader;
 use ottla_store::{ReadMode, ReadOutcome};
 
 use super::error::{KafkaError as _, unexpected};
-use super::{Cx, Handler, Refusal, leading_cell};
+use super::{Cx, Handler, Refusal, leading_cell, surely_leads};
 use crate::partitions::Cell;
 
 const LATEST: i64 = -1;
@@ -116,6 +116,14 @@ impl Wanted {
             _ => None,
         }
     }
+
+    /// Whether another answer is right once another leader has committed more.
+    fn rests_on_end(self) -> bool {
+        match self {
+            Self::Latest | Self::GreatestTimestamp | Self::Since(_) => true,
+            Self::Earliest | Self::Tiered => false,
+        }
+    }
 }
 
 fn repeated_partitions(topics: &[ListOffsetsTopic]) -> BTreeSet<(String, i32)> {
@@ -141,6 +149,10 @@ async fn find(
     let wanted = Wanted::from_wire(cx.version, partition.timestamp);
     let wanted = wanted.ok_or(ErrorCode::UnsupportedVersion)?;
     let cell = leading_cell(cx, topic, partition.partition_index)?;
+    if wanted.rests_on_end() {
+        let surely = surely_leads(cx, &cell).await;
+        surely.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
+    }
     let view = cell.view();
     view.check_epoch(LeaderEpoch(partition.current_leader_epoch))
         .map_err(|error| error.code())?;

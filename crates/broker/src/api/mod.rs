@@ -33,7 +33,7 @@ use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
-use crate::partitions::{Cell, LocalTopic, Place, is_leader};
+use crate::partitions::{Cell, LocalTopic, Place, Unconfirmed, is_leader};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
@@ -225,6 +225,17 @@ fn no_cell_code(topic: &LocalTopic, partition: PartitionId) -> ErrorCode {
         Some(Place::Broken(_)) => ErrorCode::KafkaStorageError,
         Some(Place::Here(_) | Place::Elsewhere) => ErrorCode::NotLeaderOrFollower,
         None => ErrorCode::UnknownTopicOrPartition,
+    }
+}
+
+/// Returns when nobody else led a partition at the time of the call, of one that is led
+/// here as far as this broker knows. It may have stood still, or be cut off, and another
+/// may lead since: unless the controllers have just heard this broker, the followers are
+/// asked.
+async fn surely_leads(cx: &Cx, cell: &Cell) -> Result<(), Unconfirmed> {
+    match cx.broker.has_lease() {
+        true => Ok(()),
+        false => cell.confirm().await,
     }
 }
 

@@ -53,7 +53,12 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
             let Reply::Heartbeat(result) = decide(broker, input).await? else {
                 unreachable!("{ELSE}")
             };
-            done(result).map(Answer::Heartbeat)
+            let answer = done(result)?;
+            let metadata_end = sure_metadata_end(broker).await;
+            Ok(Answer::Heartbeat {
+                answer,
+                metadata_end,
+            })
         }
         Request::AlterPartitions {
             broker: id,
@@ -88,6 +93,14 @@ pub(super) async fn answer(broker: &Arc<Broker>, request: Request) -> Result<Ans
         }
         Request::Forward(forward) => answer_client(broker, forward).await,
     }
+}
+
+/// Where the metadata ends as far as it was decided, if that is decided here for sure: a
+/// controller that has lost the others, or stood still, answers on for a while.
+async fn sure_metadata_end(broker: &Broker) -> Option<i64> {
+    let voter = broker.voter.as_ref()?;
+    let is_sure = voter.confirm().await;
+    is_sure.then(|| broker.metadata_offset())
 }
 
 async fn answer_client(broker: &Arc<Broker>, forward: Forward) -> Result<Answer, Refused> {

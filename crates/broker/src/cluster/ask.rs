@@ -1,7 +1,7 @@
 //! Asking the active controller, which may be this node.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,9 +10,11 @@ use ottla_control::{Answer, Client, Forward, Refused, Request};
 use ottla_controller::BrokerEpoch;
 use ottla_protocol::header::{RequestHeader, decode_response_header};
 use ottla_protocol::messages::WireClient;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::answer;
+use super::lease::Lease;
 use super::watch::Ended;
 use crate::api::error::unexpected;
 use crate::broker::Broker;
@@ -33,16 +35,19 @@ pub(crate) struct ClusterHandle {
     epoch: AtomicI64,
     /// It waits until others lead what it led.
     hands_over: AtomicBool,
+    /// Whoever reports writes, everybody reads.
+    lease: Mutex<Lease>,
     /// Whose process seems to be gone.
     pub(crate) ended: Ended,
 }
 
 impl ClusterHandle {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, session: Duration) -> Self {
         Self {
             client,
             epoch: AtomicI64::new(-1),
             hands_over: AtomicBool::new(false),
+            lease: Mutex::new(Lease::new(session)),
             ended: Ended::default(),
         }
     }
@@ -64,6 +69,20 @@ impl ClusterHandle {
     /// Says whether that is another one than before.
     pub(super) fn set_epoch(&self, epoch: BrokerEpoch) -> bool {
         self.epoch.swap(epoch.0, Ordering::Relaxed) != epoch.0
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        *self.lock_lease()
+    }
+
+    /// A report that left then was heard, see [`Lease::renewed`].
+    pub(super) fn renew_lease(&self, sent: Instant, metadata_end: i64) {
+        let mut lease = self.lock_lease();
+        *lease = lease.renewed(sent, metadata_end);
+    }
+
+    fn lock_lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,7 +183,7 @@ async fn answer_to(broker: &Arc<Broker>, forward: Forward) -> Result<Bytes, Erro
             Ok(forwarded.frame)
         }
         other @ (Answer::Registered(_)
-        | Answer::Heartbeat(_)
+        | Answer::Heartbeat { .. }
         | Answer::Altered(_)
         | Answer::ProducerIds(_)) => {
             unreachable!("a forwarded request was answered with {other:?}")

@@ -87,21 +87,21 @@ pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
 
 /// Reports until the broker stops.
 pub(crate) async fn run(broker: Arc<Broker>, registration: Registration, mut stop: Stop) {
-    let mut heard = Instant::now();
+    let start = Instant::now();
     loop {
         tokio::select! {
             biased;
             () = stop.requested() => return,
             () = tokio::time::sleep(interval(&broker)) => (),
         }
-        let sent = Instant::now();
+        let heard = broker.cluster.lease().heard().unwrap_or(start);
         let answered = tokio::select! {
             biased;
             answered = beat(&broker) => answered,
             never = tell_unheard(&broker, heard + broker.session_timeout()) => match never {},
         };
         match answered {
-            Ok(_) => heard = sent.checked_sub(age(&broker)).unwrap_or(sent),
+            Ok(_) => (),
             Err(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
                 warn!("the cluster does not know this broker any more, so it registers again");
                 if let Err(error) = register(&broker, &registration, stop.clone()).await {
@@ -122,15 +122,6 @@ async fn tell_unheard(broker: &Broker, since: Instant) -> Infallible {
             topic.cells().for_each(|cell| cell.unheard());
         }
         tokio::time::sleep(interval(broker)).await;
-    }
-}
-
-/// How old an answer is at least that has just come. A controller that has lost the
-/// others answers on for a while.
-fn age(broker: &Broker) -> Duration {
-    match broker.controller.is_active() {
-        true => ottla_quorum::Tuning::default().quorum_lost(),
-        false => Duration::ZERO,
     }
 }
 
@@ -185,10 +176,19 @@ async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
         wants_fence: false,
         wants_shutdown: broker.cluster.hands_over(),
     });
+    let sent = Instant::now();
     // A report that is late is followed by another, from another node if need be.
     let asked = tokio::time::timeout(broker.session_timeout(), ask(broker, request)).await;
     match asked.map_err(|_elapsed| ErrorCode::RequestTimedOut)? {
-        Ok(Answer::Heartbeat(answer)) => Ok(answer),
+        Ok(Answer::Heartbeat {
+            answer,
+            metadata_end,
+        }) => {
+            if let Some(metadata_end) = metadata_end {
+                broker.cluster.renew_lease(sent, metadata_end);
+            }
+            Ok(answer)
+        }
         Ok(other) => unreachable!("a report was answered with {other:?}"),
         Err(code) => Err(code),
     }

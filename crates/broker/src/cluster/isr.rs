@@ -70,7 +70,7 @@ async fn propose(broker: &Arc<Broker>, mut proposals: Vec<IsrProposal>) {
             }
             Ok(
                 other @ (Answer::Registered(_)
-                | Answer::Heartbeat(_)
+                | Answer::Heartbeat { .. }
                 | Answer::ProducerIds(_)
                 | Answer::Forwarded(_)),
             ) => unreachable!("a change of partitions was answered with {other:?}"),

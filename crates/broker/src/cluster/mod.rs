@@ -5,6 +5,7 @@ mod answer;
 mod ask;
 mod heartbeat;
 mod isr;
+mod lease;
 mod watch;
 
 pub(crate) use answer::Answering;

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_base::config::TopicConfig;
@@ -23,6 +24,7 @@ use ottla_store::{LogId, LogListener, LogStore, Op, StoreFailure};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
+use super::confirmations::Confirmations;
 use super::flushes::{Flushes, Urgency};
 use super::followers::Followers;
 use super::host::{Host, HostLog, HostRefusal};
@@ -30,6 +32,9 @@ use super::peers::{IsrProposal, Peers};
 use super::timers::{Timers, Wake};
 use crate::clock::SystemClock;
 use crate::fetch::Waiters;
+
+/// How long the followers may take to say that they follow.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One local replica. Owned by the registry; shared by whoever has an input.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ pub(super) struct State {
     /// What the partition was last told to be.
     term: Option<Term>,
     pub(super) followers: Followers,
+    pub(super) confirmations: Confirmations,
     /// Where the leader is that is followed.
     link: Option<Arc<Link>>,
     host: Hosting,
@@ -141,6 +147,11 @@ enum Waiting {
     Host(oneshot::Sender<ottla_coordinator::Reply>),
 }
 
+/// Another replica may lead by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not all followers say that they follow this leader")]
+pub(crate) struct Unconfirmed;
+
 /// What is left to do once the lock is released.
 #[derive(Debug, Default)]
 struct After {
@@ -185,6 +196,7 @@ impl Cell {
                 incarnation: 0,
                 term: None,
                 followers: Followers::default(),
+                confirmations: Confirmations::default(),
                 link: None,
                 host: Hosting::Nothing,
                 last_load: Load::default(),
@@ -384,6 +396,23 @@ impl Cell {
         });
         if is_news {
             warn!(topic = %self.topic, partition = %self.topic_partition.partition, "nothing is committed and no controller answers: another broker may lead by now");
+        }
+    }
+
+    /// Returns when nobody else led this partition at the time of the call: every follower
+    /// that may lead next has said since that it follows.
+    pub(crate) async fn confirm(&self) -> Result<(), Unconfirmed> {
+        let (round, confirmed, streams) = self.with(|state, _| {
+            let (round, confirmed) = state.confirmations.begin();
+            (round, confirmed, state.followers.streams().clone())
+        });
+        for (_, news) in streams.iter() {
+            news.confirm(round);
+        }
+        match tokio::time::timeout(CONFIRM_TIMEOUT, confirmed).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_over)) => Err(Unconfirmed),
+            Err(_elapsed) => Err(Unconfirmed),
         }
     }
 
@@ -590,6 +619,7 @@ impl Cell {
         }
         state.effects = effects;
         state.release(&mut after);
+        state.settle_confirmations();
         if after.records || after.moved {
             after.streams = Some(state.followers.streams().clone());
         }
@@ -786,6 +816,18 @@ impl State {
     fn dismiss_hosted(&mut self) {
         self.waiting
             .retain(|_, waiting| !matches!(waiting, Waiting::Host(_)));
+    }
+
+    /// Lets go who waits for the followers' word and has it, or will not have it.
+    fn settle_confirmations(&mut self) {
+        if !self.confirmations.is_waited_for() {
+            return;
+        }
+        if is_leader(&self.partition.view()) {
+            self.confirmations.release(&self.partition.successors());
+        } else {
+            self.confirmations.give_up();
+        }
     }
 
     fn commit(&mut self, end: Offset, after: &mut After) {

@@ -1,6 +1,7 @@
 //! The replicas that this broker keeps, one cell each.
 
 mod cell;
+mod confirmations;
 mod flushes;
 mod followers;
 mod host;
@@ -13,7 +14,7 @@ pub(crate) mod revive;
 mod testing;
 mod timers;
 
-pub(crate) use cell::{Cell, CellParts, Load, is_leader, leads};
+pub(crate) use cell::{Cell, CellParts, Load, Unconfirmed, is_leader, leads};
 pub(crate) use host::{Host, HostRefusal};
 pub(crate) use peers::{IsrProposal, Peers};
 pub use recover::RecoverError;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, TopicPartition};
 use ottla_partition::{FollowPosition, Input, Place, RoleKind};
 use ottla_protocol::records::RecordBatch;
-use ottla_replication::{Following, Leading, News, Node, Read, Replicas, Role, Task};
+use ottla_replication::{Following, Leading, News, Node, Read, Replicas, Role, Round, Task};
 use ottla_store::{ReadMode, ReadOutcome};
 use tracing::warn;
 
@@ -63,6 +63,10 @@ impl Leading for Cell {
             log_start,
         };
         self.with(|state, now| state.step(now, replicated));
+    }
+
+    fn confirmed(&self, by: BrokerId, round: Round) {
+        self.with(|state, _| state.confirmations.on_confirmed(by, round));
     }
 
     fn read(
@@ -167,6 +171,11 @@ impl Following for Cell {
             log_start,
         };
         self.with(|state, now| state.step(now, position));
+    }
+
+    fn follows_in(&self, epoch: LeaderEpoch) -> bool {
+        let view = self.fresh_view();
+        view.role == RoleKind::Follower && view.leader_epoch == epoch
     }
 
     fn on_diverged(&self, leader_epoch: LeaderEpoch, epoch: LeaderEpoch, end: Offset) {
@@ -279,6 +288,7 @@ mod tests {
     use ottla_store::memory::Stepping;
 
     use super::*;
+    use crate::partitions::Unconfirmed;
     use crate::partitions::testing::{NODE, cell_in, memory};
 
     const OTHER: BrokerId = BrokerId(2);
@@ -321,6 +331,30 @@ mod tests {
         assert_eq!(read(&cell, 1, 0), copied);
         store.flush_now();
         assert_eq!(read(&cell, 1, 0), copied, "from the store");
+    }
+
+    #[tokio::test]
+    async fn a_leader_knows_that_it_is_one_when_its_followers_have_said_so() {
+        let cell = cell_in(memory(Stepping::Manual), &Arc::default());
+        cell.lead(lead(0));
+        let mut confirmed = std::pin::pin!(cell.confirm());
+        assert!(futures::poll!(&mut confirmed).is_pending());
+        Leading::confirmed(&*cell, OTHER, Round(1));
+        assert_eq!(confirmed.await, Ok(()));
+        assert!(!Following::follows_in(&*cell, LeaderEpoch(0)), "it leads");
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_hears_of_the_next_is_none_at_once() {
+        let cell = cell_in(memory(Stepping::Manual), &Arc::default());
+        cell.lead(lead(0));
+        let mut confirmed = std::pin::pin!(cell.confirm());
+        assert!(futures::poll!(&mut confirmed).is_pending());
+        cell.follow(LeaderEpoch(1), Some(OTHER), true);
+        assert_eq!(confirmed.await, Err(Unconfirmed));
+        assert_eq!(cell.confirm().await, Err(Unconfirmed));
+        assert!(Following::follows_in(&*cell, LeaderEpoch(1)));
+        assert!(!Following::follows_in(&*cell, LeaderEpoch(0)));
     }
 
     #[tokio::test]

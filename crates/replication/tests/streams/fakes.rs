@@ -10,7 +10,7 @@ use ottla_partition::{FollowPosition, Place};
 use ottla_protocol::records::{BatchBuilder, RecordBatch};
 use ottla_replication::{
     Following, Leaders, Leading, Limits, Link, Links, News, Node, Read, ReadMode, Replicas, Role,
-    Task, Throttle,
+    Round, Task, Throttle,
 };
 use ottla_rpc::{Address, Channels};
 use tokio::net::TcpListener;
@@ -241,6 +241,8 @@ struct Log {
     acknowledged: Offset,
     refusals: usize,
     left: usize,
+    /// The last round that the follower has confirmed.
+    confirmed: Round,
 }
 
 impl Log {
@@ -265,6 +267,7 @@ impl LogFake {
                 acknowledged: Offset(0),
                 refusals: 0,
                 left: 0,
+                confirmed: Round(0),
             }),
             followers: Mutex::default(),
             blocking_reads: AtomicUsize::new(0),
@@ -348,6 +351,19 @@ impl LogFake {
             .await;
     }
 
+    /// Asks whether the follower follows still.
+    pub(crate) fn confirm(&self, round: u64) {
+        self.tell(|news| news.confirm(Round(round)));
+    }
+
+    pub(crate) async fn confirmed(&self, round: u64) {
+        self.state.until(|log| log.confirmed == Round(round)).await;
+    }
+
+    pub(crate) fn confirmed_round(&self) -> u64 {
+        self.state.get(|log| log.confirmed.0)
+    }
+
     pub(crate) async fn refused(&self) {
         self.state.until(|log| log.refusals > 0).await;
     }
@@ -393,6 +409,11 @@ impl Leading for LogFake {
     fn replicated(&self, by: BrokerId, _: LeaderEpoch, end: Offset, _: Offset) {
         assert_eq!(by, FOLLOWER);
         self.state.lock(|log| log.acknowledged = end);
+    }
+
+    fn confirmed(&self, by: BrokerId, round: Round) {
+        assert_eq!(by, FOLLOWER);
+        self.state.lock(|log| log.confirmed = round);
     }
 
     fn read(&self, epoch: LeaderEpoch, from: Offset, max_bytes: usize, mode: ReadMode) -> Read {
@@ -620,6 +641,10 @@ impl Following for Copy {
             }
         });
         self.acknowledge();
+    }
+
+    fn follows_in(&self, epoch: LeaderEpoch) -> bool {
+        self.state.get(|copy| copy.epoch == epoch)
     }
 
     fn on_diverged(&self, _: LeaderEpoch, _: LeaderEpoch, end: Offset) {

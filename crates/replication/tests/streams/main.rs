@@ -241,6 +241,47 @@ async fn a_high_watermark_is_told_when_no_records_carry_it() {
 }
 
 #[tokio::test]
+async fn who_follows_says_so_when_asked() {
+    let log = LogFake::of(5, 100);
+    let leader = Leader::start(LIMITS, [(partition(0), log.clone())]).await;
+    let copy = Copy::new();
+    copy.withhold();
+    let follower = Follower::of(&leader);
+    follower.follow(partition(0), &copy);
+    copy.reaches(5).await;
+    log.confirm(1);
+    log.confirmed(1).await;
+    log.append(5, 100);
+    copy.reaches(10).await;
+    // Each is answered, or a later one.
+    (2..10).for_each(|round| log.confirm(round));
+    log.confirmed(9).await;
+    copy.release();
+    log.acknowledged(10).await;
+}
+
+#[tokio::test]
+async fn who_knows_of_another_leader_confirms_nothing() {
+    let (lost, kept) = (LogFake::of(5, 100), LogFake::of(5, 100));
+    let logs = [(partition(0), lost.clone()), (partition(1), kept.clone())];
+    let leader = Leader::start(LIMITS, logs).await;
+    let copies = [Copy::new(), Copy::new()];
+    let follower = Follower::of(&leader);
+    for (number, copy) in (0..).zip(&copies) {
+        follower.follow(partition(number), copy);
+        copy.reaches(5).await;
+    }
+    lost.confirm(1);
+    lost.confirmed(1).await;
+    copies[0].learns(LeaderEpoch(1));
+    lost.confirm(2);
+    kept.confirm(1);
+    // Both are asked and answered in this order.
+    kept.confirmed(1).await;
+    assert_eq!(lost.confirmed_round(), 1);
+}
+
+#[tokio::test]
 async fn what_is_not_followed_any_more_is_not_sent() {
     let (first, second) = (LogFake::of(5, 100), LogFake::of(5, 100));
     let logs = [

@@ -5,6 +5,7 @@
 
 use std::ops::RangeInclusive;
 
+use futures::future::join_all;
 use ottla_base::ErrorCode;
 use ottla_coordinator::group::{Filter, GroupKind, GroupState, List, ListedGroup};
 use ottla_coordinator::{Input, Reply};
@@ -28,15 +29,20 @@ impl Handler for ListGroups {
         let kinds = filter(&request.types_filter, GroupKind::from_name);
         let topic = cx.broker.registry.topic(OFFSETS_TOPIC);
         let mut groups = Vec::new();
-        for cell in topic.iter().flat_map(|topic| topic.cells()) {
+        let cells = topic.iter().flat_map(|topic| topic.cells());
+        let lists = cells.map(|cell| {
+            let (states, kinds) = (states.clone(), kinds.clone());
             let list = |token| {
                 Input::List(List {
                     token,
-                    states: states.clone(),
-                    kinds: kinds.clone(),
+                    states,
+                    kinds,
                 })
             };
-            match ask_cell(cell, list).await {
+            ask_cell(&cx, cell, list)
+        });
+        for list in join_all(lists).await {
+            match list {
                 Ok(Reply::List(listed)) => groups.extend(listed.into_iter().map(to_wire)),
                 Ok(other) => unreachable!("a list was answered with {other:?}"),
                 // Another broker lists these groups.

@@ -31,8 +31,8 @@ pub(super) use offset_delete::OffsetDelete;
 pub(super) use offset_fetch::OffsetFetch;
 pub(super) use sync::SyncGroup;
 
-use super::Cx;
 use super::error::KafkaError as _;
+use super::{Cx, surely_leads};
 use crate::partitions::Cell;
 use crate::topics::OFFSETS_TOPIC;
 
@@ -58,14 +58,17 @@ async fn ask(
         .ok_or(ErrorCode::NotCoordinator)?;
     let topic = cx.broker.registry.topic(OFFSETS_TOPIC);
     let cell = topic.as_ref().and_then(|topic| topic.cell(partition));
-    ask_cell(cell.ok_or(ErrorCode::NotCoordinator)?, input).await
+    ask_cell(cx, cell.ok_or(ErrorCode::NotCoordinator)?, input).await
 }
 
 /// Asks the coordinator that lives in a partition.
 async fn ask_cell(
+    cx: &Cx,
     cell: &Arc<Cell>,
     input: impl FnOnce(ReplyToken) -> Input,
 ) -> Result<Reply, ErrorCode> {
+    let surely = surely_leads(cx, cell).await;
+    surely.map_err(|_| ErrorCode::NotCoordinator)?;
     let (to, reply) = oneshot::channel();
     cell.host(to, input).map_err(|refusal| refusal.code())?;
     // Whoever drops the question no longer coordinates.

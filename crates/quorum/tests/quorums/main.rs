@@ -124,17 +124,19 @@ async fn another_leads_when_the_leader_is_gone_and_nothing_is_lost() {
 async fn who_was_away_for_long_catches_up_by_a_snapshot() {
     let mut world = World::new(3);
     world.start_all();
-    let (leader, term) = world.leader_of(&[1, 2, 3]).await;
+    let (leader, _) = world.leader_of(&[1, 2, 3]).await;
     let away = world.others(leader)[0];
     world.stop(away).await;
+    let others = world.others(away);
     // Each is larger than the log may become, and there are more of them than are kept
     // for those that lag a little.
     for next in 1..=120 {
         let decision = vec![producer_ids(next), world::ballast()];
-        let number = u64::try_from(next).expect("small");
-        world.node(leader).decide(term, number, decision).await;
+        world.decide(&others, decision).await;
     }
-    world.purged(leader).await;
+    for other in others {
+        world.purged(other, world.end_of(away)).await;
+    }
     world.start(away);
     world.every_node_has(&[1, 2, 3], 120).await;
     let heard = world.node(away).heard();

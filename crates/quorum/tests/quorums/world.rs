@@ -163,6 +163,15 @@ impl Node {
         self.written(number).await;
     }
 
+    /// Says whether that was written before the term was over.
+    async fn try_decide(&self, term: u64, records: Vec<Record>) -> bool {
+        let number = self.seen.borrow().written + 1;
+        self.propose(term, number, records);
+        let is_over = |seen: &Seen| seen.leading != Some(term) || seen.written >= number;
+        let seen = self.until("a decision", is_over).await;
+        seen.leading == Some(term)
+    }
+
     pub(crate) fn next_producer_id(&self) -> ProducerId {
         self.voter.image().next_producer_id()
     }
@@ -436,11 +445,28 @@ impl World {
         }
     }
 
-    /// Waits until the log no longer holds its beginning.
-    pub(crate) async fn purged(&self, node: i32) {
+    /// Has whoever of these leads decide, and whoever leads next where a term ends before
+    /// that is written.
+    pub(crate) async fn decide(&self, nodes: &[i32], records: Vec<Record>) {
+        loop {
+            let (leader, term) = self.leader_of(nodes).await;
+            if self.node(leader).try_decide(term, records.clone()).await {
+                return;
+            }
+        }
+    }
+
+    /// Where a node's log ends.
+    pub(crate) fn end_of(&self, node: i32) -> Offset {
+        let (store, log) = &self.stores[&node];
+        store.bounds(*log).expect("a log").end
+    }
+
+    /// Waits until a node's log cannot be continued any more by one that ends there.
+    pub(crate) async fn purged(&self, node: i32, end: Offset) {
         let (store, log) = &self.stores[&node];
         let purged = async {
-            while store.bounds(*log).expect("a log").start == Offset::ZERO {
+            while store.bounds(*log).expect("a log").start <= end {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

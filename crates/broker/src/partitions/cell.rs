@@ -52,6 +52,9 @@ pub(crate) struct Cell {
     waiters: Waiters,
     /// Bytes of its log failed their checks.
     is_damaged: AtomicBool,
+    /// The cluster takes this replica for the leader in an epoch in which it does not
+    /// lead any more.
+    must_not_lead: AtomicBool,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
     pub(super) peers: Peers,
@@ -80,6 +83,10 @@ pub(super) struct State {
     incarnation: u64,
     /// What the partition was last told to be.
     term: Option<Term>,
+    /// The epoch in which this replica led when its store failed. Followers may have what
+    /// the store has not, and what it wrote instead would pass for the same, so it never
+    /// leads in that epoch again.
+    lost: Option<LeaderEpoch>,
     pub(super) followers: Followers,
     pub(super) confirmations: Confirmations,
     /// Where the leader is that is followed.
@@ -195,6 +202,7 @@ impl Cell {
                 partition: parts.partition,
                 incarnation: 0,
                 term: None,
+                lost: None,
                 followers: Followers::default(),
                 confirmations: Confirmations::default(),
                 link: None,
@@ -209,6 +217,7 @@ impl Cell {
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
             is_damaged: AtomicBool::new(false),
+            must_not_lead: AtomicBool::new(false),
             failures: parts.failures,
             peers: parts.peers,
         });
@@ -326,6 +335,8 @@ impl Cell {
     pub(crate) fn lead(&self, lead: Lead) -> bool {
         let (begins, link) = self.with(|state, now| {
             let led = leads(&state.partition.view());
+            self.must_not_lead
+                .store(state.has_lost(&lead), Ordering::Relaxed);
             state.begin(now, Term::Lead(lead));
             let begins = leads(&state.partition.view()) && !led;
             (begins, state.link.take())
@@ -353,6 +364,7 @@ impl Cell {
                 }) => (*known, *of) != (epoch, leader),
                 Some(Term::Lead(_)) | None => true,
             };
+            self.must_not_lead.store(false, Ordering::Relaxed);
             let term = Term::Follow {
                 epoch,
                 leader,
@@ -446,8 +458,8 @@ impl Cell {
             if let Ok(bounds) = self.store.bounds(self.log) {
                 state.step(now, Input::StartMoved { to: bounds.start });
             }
-            if let Some(input) = state.term.as_ref().map(Term::input) {
-                state.step(now, input);
+            if let Some(term) = state.term.take() {
+                state.begin(now, term);
             }
             state.link.clone()
         });
@@ -495,6 +507,12 @@ impl Cell {
         }
         self.store.submit(Op::Drop { log: self.log });
         self.waiters.wake();
+    }
+
+    /// Whether the cluster has to find another leader, as this replica has lost what it
+    /// wrote.
+    pub(crate) fn must_not_lead(&self) -> bool {
+        self.must_not_lead.load(Ordering::Relaxed)
     }
 
     /// Whether its log is of no use any more.
@@ -729,6 +747,11 @@ impl LogListener for Cell {
         let is_news = self.with(|state, now| {
             let is_news = incarnation == state.incarnation && !state.is_failed();
             if is_news {
+                let view = state.partition.view();
+                if leads(&view) && state.is_copied() {
+                    state.lost = Some(view.leader_epoch);
+                    self.must_not_lead.store(true, Ordering::Relaxed);
+                }
                 state.step(now, Input::StorageFailed);
                 state.drop_host();
             }
@@ -753,8 +776,20 @@ impl State {
     }
 
     fn begin(&mut self, now: Millis, term: Term) {
-        self.step(now, term.input());
+        let input = match &term {
+            Term::Lead(lead) if self.has_lost(lead) => Input::Follow {
+                epoch: lead.epoch,
+                leader: None,
+                in_sync: true,
+            },
+            Term::Lead(_) | Term::Follow { .. } => term.input(),
+        };
+        self.step(now, input);
         self.term = Some(term);
+    }
+
+    fn has_lost(&self, lead: &Lead) -> bool {
+        self.lost.is_some_and(|lost| lead.epoch <= lost)
     }
 
     /// Whether other brokers have replicas that this one leads, or may lead before what

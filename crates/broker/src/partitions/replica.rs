@@ -285,11 +285,12 @@ mod tests {
     use ottla_partition::Lead;
     use ottla_protocol::records::BatchBuilder;
     use ottla_replication::ReadMode;
+    use ottla_store::StoreFailure;
     use ottla_store::memory::Stepping;
 
     use super::*;
-    use crate::partitions::Unconfirmed;
     use crate::partitions::testing::{NODE, cell_in, memory};
+    use crate::partitions::{Unconfirmed, recover};
 
     const OTHER: BrokerId = BrokerId(2);
 
@@ -374,5 +375,31 @@ mod tests {
             "what the store has"
         );
         assert_eq!(read(&cell, 0, 2), [batch(2, 0)], "what it has not");
+    }
+
+    /// What it appended is lost, and followers have it: other records in the same place
+    /// and of the same epoch would pass for those.
+    #[tokio::test]
+    async fn a_leader_whose_store_failed_never_leads_again_in_its_epoch() {
+        let store = memory(Stepping::Manual);
+        let cell = cell_in(store.clone(), &Arc::default());
+        cell.lead(lead(1));
+        store.flush_now();
+        store.refuse_appends(Some(StoreFailure::Full));
+        drop(cell.append(batch(0, 0), ottla_partition::Acks::All, Millis(i64::MAX)));
+        assert_eq!(read(&cell, 1, 0), [batch(0, 1)], "a follower has it");
+        store.flush_now();
+        store.refuse_appends(None);
+        cell.restart(recovered(&cell));
+        assert_ne!(cell.view().role, RoleKind::Leader, "in epoch 1");
+        assert!(cell.must_not_lead(), "another has to");
+        assert!(!cell.lead(lead(1)), "it is told that again");
+        assert!(cell.lead(lead(2)), "a new epoch begins");
+        assert!(!cell.must_not_lead(), "it leads");
+    }
+
+    fn recovered(cell: &Cell) -> ottla_partition::Partition {
+        let (now, settings) = (Millis(0), ottla_partition::Settings::default());
+        recover(&*cell.store, cell.log, now, NODE, settings).expect("what was flushed")
     }
 }

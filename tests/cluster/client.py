@@ -45,11 +45,12 @@ class Client:
         for line in self.process.stdout:
             self.answers.put(json.loads(line))
 
-    def probe(self, settings: list[str]) -> None:
+    def probe(self, settings: list[str], pause_ms: int) -> None:
         settings = [word for setting in (*PROBE, *settings) for word in ('--set', setting)]
         self.prober = subprocess.Popen(
             self.cluster.network.on(CLIENTS, [checker.binary(), 'probe', '--bootstrap', self.cluster.bootstrap,
-                                              '--topic', TOPIC, '--partitions', PARTITIONS, *settings]),
+                                              '--topic', TOPIC, '--partitions', PARTITIONS,
+                                              '--pause-ms', pause_ms, *settings]),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._read_probes, daemon=True).start()
         self.wait_until('the first probes', lambda: len(self.acked) == PARTITIONS)

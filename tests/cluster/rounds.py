@@ -75,7 +75,8 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
         load.append(judge)
         stack.callback(judge.discard)
         judge.wait_for_acknowledgements(100)
-        client.probe(options.probe)
+        # At full load a record is always on its way.
+        client.probe(options.probe, 0 if options.full_load else 5)
         resumed = collections.defaultdict(list)
         for number, name in enumerate(plan, 1):
             case = Round(cluster, client, chance)

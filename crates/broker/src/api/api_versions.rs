@@ -40,6 +40,7 @@ impl Handler for ApiVersions {
         if cx.version >= CLIENT_SOFTWARE_SINCE && !is_named {
             return Err(ErrorCode::InvalidRequest.into());
         }
+        cx.connection.told.meet(software);
         let image = cx.broker.image();
         let finalized = image.features().map(|(name, level)| {
             FinalizedFeatureKey::default()

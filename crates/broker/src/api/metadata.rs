@@ -8,7 +8,8 @@
 //! - v13: a top-level error (KIP-1102).
 //!
 //! Brokers that are not alive are not listed, and their replicas are offline; a partition
-//! that one of them leads has no leader for clients. A replica here whose log cannot be
+//! that one of them leads has no leader for clients. How each client hears of one that has
+//! just left is told in [`crate::cluster::Departure`]. A replica here whose log cannot be
 //! opened is offline too.
 //!
 //! The controller is whichever broker answers: each forwards what only the active
@@ -24,9 +25,9 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ottla_base::{BrokerId, ErrorCode, TopicId, TopicName};
+use ottla_base::{BrokerId, ErrorCode, LeaderEpoch, PartitionId, TopicId, TopicName};
 use ottla_controller::{Image, Topic};
 use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
 use ottla_protocol::messages::metadata_response::{
@@ -38,7 +39,7 @@ use ottla_protocol::{StrBytes, Uuid};
 use super::admin::first_time;
 use super::replicas::Replicas;
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
-use crate::cluster::Life;
+use crate::cluster::{Departure, Life};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -70,33 +71,32 @@ impl Handler for Metadata {
         let wanted = Wanted::from_wire(cx.version, &request)?;
         let _late = tokio::time::timeout(ELECTION_PATIENCE, elections(&cx, &wanted)).await;
         let image = cx.broker.image();
-        let operations = Operations::from_wire(&request);
+        let answer = Answer {
+            cx: &cx,
+            image: &image,
+            news: news(&cx, &wanted),
+            operations: Operations::from_wire(&request),
+        };
         let may_create = cx.version < CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
         let topics = match wanted {
-            Wanted::All => image
-                .topics()
-                .map(|topic| topic_to_wire(&cx, &image, topic, operations))
-                .collect(),
+            Wanted::All => image.topics().map(|topic| answer.topic(topic)).collect(),
             Wanted::ByName(names) if names.iter().any(|name| is_doubtful(&cx, name)) => {
                 return Err(Refusal::Close);
             }
-            Wanted::ByName(names) => by_name(&cx, &image, names, may_create, operations),
-            Wanted::ById(ids) => ids
-                .into_iter()
-                .map(|id| by_id(&cx, &image, id, operations))
-                .collect(),
+            Wanted::ByName(names) => answer.by_name(names, may_create),
+            Wanted::ById(ids) => ids.into_iter().map(|id| answer.by_id(id)).collect(),
             Wanted::Refused(topics) => {
                 return Ok(MetadataResponse::default().with_topics(topics));
             }
         };
         Ok(MetadataResponse::default()
-            .with_brokers(brokers_to_wire(&cx, &image))
+            .with_brokers(answer.brokers())
             .with_cluster_id(Some(StrBytes::from_string(
                 cx.broker.cluster_id.as_str().to_owned(),
             )))
             .with_controller_id(cx.broker.id.0.into())
             .with_topics(topics)
-            .with_cluster_authorized_operations(operations.cluster))
+            .with_cluster_authorized_operations(answer.operations.cluster))
     }
 
     fn refuse(error: ErrorCode) -> MetadataResponse {
@@ -192,19 +192,22 @@ fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
         .with_topic_authorized_operations(NO_OPERATIONS)
 }
 
-/// Where a leader's process has ended, a client is told so once by each connection: there
-/// is no leader. When it asks again, this returns as soon as there is another.
-///
-/// librdkafka asks more than once when its connection to a leader is closed, and then again
-/// only a second later. It is not told of the next leader first: by then the old one is not
-/// listed any more, and with it librdkafka may throw away what moves to another broker.
+/// Where the process of a leader has ended, this returns as soon as there is another, or
+/// the client has to hear first that there is none. librdkafka asks when its connection to
+/// a leader is closed, and if there is none, perhaps again only a second later.
 async fn elections(cx: &Cx, wanted: &Wanted) {
     let mut images = cx.broker.image_changes();
+    let departures = &cx.broker.cluster.departures;
+    let told = &cx.connection.told;
     loop {
         let ended = ended_leaders(cx, wanted);
-        let is_over = ended.is_empty();
-        let knew = cx.connection.told.knew(ended);
-        if is_over || !knew || images.changed().await.is_err() {
+        let is_news =
+            |life: &Life| departures.left_lately(life.0, Instant::now()) && !told.knows(*life);
+        if ended.iter().any(is_news) {
+            told.tell(ended);
+            return;
+        }
+        if ended.is_empty() || images.changed().await.is_err() {
             return;
         }
     }
@@ -222,36 +225,19 @@ fn ended_leaders(cx: &Cx, wanted: &Wanted) -> BTreeSet<Life> {
     ended
 }
 
-fn by_name(
-    cx: &Cx,
-    image: &Arc<Image>,
-    names: Vec<TopicName>,
-    may_create: bool,
-    operations: Operations,
-) -> Vec<MetadataResponseTopic> {
-    let mut missing = Vec::new();
-    let topics = names.into_iter().map(|name| match image.topic(&name) {
-        Some(topic) => topic_to_wire(cx, image, topic, operations),
-        None => {
-            let code = unknown_name(&name);
-            let is_legal = code == ErrorCode::UnknownTopicOrPartition;
-            let answer = MetadataResponseTopic::default()
-                .with_error_code(code.code())
-                .with_name(Some(wire_topic(&name)))
-                .with_is_internal(topics::is_internal(&name))
-                .with_topic_authorized_operations(NO_OPERATIONS);
-            if is_legal {
-                missing.push(name);
-            }
-            answer
-        }
-    });
-    let topics = topics.collect();
-    let settings = cx.broker.settings();
-    if may_create && settings.broker.auto_create_topics_enable && !missing.is_empty() {
-        topics::create_in_background(&cx.broker, missing);
-    }
-    topics
+/// Who has just left, without those of whose end the client was told before. It is told
+/// now of those that led what it asks for.
+fn news(cx: &Cx, wanted: &Wanted) -> Vec<Arc<Departure>> {
+    let told = &cx.connection.told;
+    let mut news = cx.broker.cluster.departures.recent(Instant::now());
+    news.retain(|departure| !told.knows(departure.life));
+    let led = |departure: &&Arc<Departure>| {
+        wanted
+            .topics(departure.before())
+            .any(|topic| departure.led_any(topic))
+    };
+    told.tell(news.iter().filter(led).map(|departure| departure.life));
+    news
 }
 
 fn is_doubtful(cx: &Cx, name: &TopicName) -> bool {
@@ -267,84 +253,128 @@ fn unknown_name(name: &TopicName) -> ErrorCode {
     }
 }
 
-fn by_id(cx: &Cx, image: &Image, id: TopicId, operations: Operations) -> MetadataResponseTopic {
-    match image.topic_by_id(id) {
-        Some(topic) => topic_to_wire(cx, image, topic, operations),
-        None => MetadataResponseTopic::default()
-            .with_error_code(ErrorCode::UnknownTopicId.code())
-            .with_name(None)
-            .with_topic_id(Uuid::from_bytes(id.0))
-            .with_topic_authorized_operations(NO_OPERATIONS),
-    }
-}
-
-fn topic_to_wire(
-    cx: &Cx,
-    image: &Image,
-    topic: &Topic,
+/// What every part of an answer is made from.
+struct Answer<'a> {
+    cx: &'a Cx,
+    image: &'a Image,
+    /// Of whose end this answer tells.
+    news: Vec<Arc<Departure>>,
     operations: Operations,
-) -> MetadataResponseTopic {
-    let local = cx.broker.registry.topic(topic.name.as_str());
-    let partitions = topic.partitions().map(|(id, partition)| {
-        partition_to_wire(&Replicas {
-            cx,
-            image,
-            local: local.as_deref(),
-            id,
-            partition,
-        })
-    });
-    MetadataResponseTopic::default()
-        .with_name(Some(wire_topic(&topic.name)))
-        .with_topic_id(Uuid::from_bytes(topic.id.0))
-        .with_is_internal(topic.is_internal())
-        .with_partitions(partitions.collect())
-        .with_topic_authorized_operations(operations.topic)
 }
 
-fn partition_to_wire(replicas: &Replicas<'_>) -> MetadataResponsePartition {
-    let Replicas {
-        cx,
-        image,
-        id,
-        partition,
-        ..
-    } = *replicas;
-    let has_listener = |id: BrokerId| {
-        let broker = image.broker(id);
-        broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
-    };
-    let alive = replicas.leader();
-    let leader = alive.filter(|leader| has_listener(*leader));
-    let code = match (leader, alive) {
-        (Some(_), _) => ErrorCode::None,
-        (None, Some(_)) if cx.version >= LISTENER_NOT_FOUND_SINCE => ErrorCode::ListenerNotFound,
-        (None, _) => ErrorCode::LeaderNotAvailable,
-    };
-    let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
-    let offline = replicas.offline();
-    MetadataResponsePartition::default()
-        .with_error_code(code.code())
-        .with_partition_index(id.0)
-        .with_leader_id(leader.map_or(-1, |leader| leader.0).into())
-        .with_leader_epoch(partition.leader_epoch.0)
-        .with_replica_nodes(brokers(&partition.replicas))
-        .with_isr_nodes(brokers(&partition.isr))
-        .with_offline_replicas(offline.map(|id| id.0.into()).collect())
-}
+impl Answer<'_> {
+    fn by_name(&self, names: Vec<TopicName>, may_create: bool) -> Vec<MetadataResponseTopic> {
+        let broker = &self.cx.broker;
+        let mut missing = Vec::new();
+        let topics = names.into_iter().map(|name| match self.image.topic(&name) {
+            Some(topic) => self.topic(topic),
+            None => {
+                let code = unknown_name(&name);
+                let is_legal = code == ErrorCode::UnknownTopicOrPartition;
+                let answer = MetadataResponseTopic::default()
+                    .with_error_code(code.code())
+                    .with_name(Some(wire_topic(&name)))
+                    .with_is_internal(topics::is_internal(&name))
+                    .with_topic_authorized_operations(NO_OPERATIONS);
+                if is_legal {
+                    missing.push(name);
+                }
+                answer
+            }
+        });
+        let topics = topics.collect();
+        let settings = broker.settings();
+        if may_create && settings.broker.auto_create_topics_enable && !missing.is_empty() {
+            topics::create_in_background(broker, missing);
+        }
+        topics
+    }
 
-/// Every broker that is alive by its endpoint on the listener that the client came to.
-fn brokers_to_wire(cx: &Cx, image: &Image) -> Vec<MetadataResponseBroker> {
-    let alive = image.brokers().filter(|broker| !broker.fenced);
-    let brokers = alive.filter_map(|broker| {
-        let endpoint = broker.endpoint(&cx.connection.listener)?;
-        Some(
-            MetadataResponseBroker::default()
-                .with_node_id(broker.id.0.into())
-                .with_host(StrBytes::from_string(endpoint.host.clone()))
-                .with_port(endpoint.port.into())
-                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
-        )
-    });
-    brokers.collect()
+    fn by_id(&self, id: TopicId) -> MetadataResponseTopic {
+        match self.image.topic_by_id(id) {
+            Some(topic) => self.topic(topic),
+            None => MetadataResponseTopic::default()
+                .with_error_code(ErrorCode::UnknownTopicId.code())
+                .with_name(None)
+                .with_topic_id(Uuid::from_bytes(id.0))
+                .with_topic_authorized_operations(NO_OPERATIONS),
+        }
+    }
+
+    fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
+        let local = self.cx.broker.registry.topic(topic.name.as_str());
+        let partitions = topic.partitions().map(|(id, partition)| {
+            let replicas = Replicas {
+                cx: self.cx,
+                image: self.image,
+                local: local.as_deref(),
+                id,
+                partition,
+            };
+            self.partition(topic.id, &replicas)
+        });
+        MetadataResponseTopic::default()
+            .with_name(Some(wire_topic(&topic.name)))
+            .with_topic_id(Uuid::from_bytes(topic.id.0))
+            .with_is_internal(topic.is_internal())
+            .with_partitions(partitions.collect())
+            .with_topic_authorized_operations(self.operations.topic)
+    }
+
+    fn partition(&self, topic: TopicId, replicas: &Replicas<'_>) -> MetadataResponsePartition {
+        let Replicas {
+            cx, id, partition, ..
+        } = *replicas;
+        let has_listener = |id: BrokerId| {
+            let broker = self.image.broker(id);
+            broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
+        };
+        let left = self.left_without_leader(topic, id);
+        let alive = replicas.leader().filter(|_| left.is_none());
+        let leader = alive.filter(|leader| has_listener(*leader));
+        let code = match (leader, alive) {
+            (Some(_), _) => ErrorCode::None,
+            (None, Some(_)) if cx.version >= LISTENER_NOT_FOUND_SINCE => {
+                ErrorCode::ListenerNotFound
+            }
+            (None, _) => ErrorCode::LeaderNotAvailable,
+        };
+        let brokers = |ids: &[BrokerId]| ids.iter().map(|id| id.0.into()).collect();
+        let offline = replicas.offline();
+        MetadataResponsePartition::default()
+            .with_error_code(code.code())
+            .with_partition_index(id.0)
+            .with_leader_id(leader.map_or(-1, |leader| leader.0).into())
+            .with_leader_epoch(left.unwrap_or(partition.leader_epoch).0)
+            .with_replica_nodes(brokers(&partition.replicas))
+            .with_isr_nodes(brokers(&partition.isr))
+            .with_offline_replicas(offline.map(|id| id.0.into()).collect())
+    }
+
+    /// The epoch that has ended, where the client has to hear first that there is no leader.
+    fn left_without_leader(&self, topic: TopicId, id: PartitionId) -> Option<LeaderEpoch> {
+        let mut again = self.news.iter().filter(|departure| departure.is_again);
+        again.find_map(|departure| departure.led(topic, id))
+    }
+
+    /// Every broker that is alive, or of whose end this answer tells, by its endpoint on the
+    /// listener that the client came to.
+    fn brokers(&self) -> Vec<MetadataResponseBroker> {
+        let has_just_left = |id| self.news.iter().any(|departure| departure.life.0 == id);
+        let brokers = self
+            .image
+            .brokers()
+            .filter(|broker| !broker.fenced || has_just_left(broker.id));
+        let brokers = brokers.filter_map(|broker| {
+            let endpoint = broker.endpoint(&self.cx.connection.listener)?;
+            Some(
+                MetadataResponseBroker::default()
+                    .with_node_id(broker.id.0.into())
+                    .with_host(StrBytes::from_string(endpoint.host.clone()))
+                    .with_port(endpoint.port.into())
+                    .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+            )
+        });
+        brokers.collect()
+    }
 }

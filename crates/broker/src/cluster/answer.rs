@@ -7,7 +7,7 @@ use ottla_control::{Answer, Controller, Forward, Forwarded, Refused, Request};
 use ottla_controller::{Input, Reply};
 use tracing::warn;
 
-use super::watch::Told;
+use super::departures::Told;
 use crate::api::error::KafkaError;
 use crate::api::gate;
 use crate::broker::Broker;

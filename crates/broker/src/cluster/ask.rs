@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::answer;
+use super::departures::Departures;
 use super::lease::Lease;
 use super::watch::Ended;
 use crate::api::error::unexpected;
@@ -39,6 +40,7 @@ pub(crate) struct ClusterHandle {
     lease: Mutex<Lease>,
     /// Whose process seems to be gone.
     pub(crate) ended: Ended,
+    pub(crate) departures: Departures,
 }
 
 impl ClusterHandle {
@@ -49,6 +51,7 @@ impl ClusterHandle {
             hands_over: AtomicBool::new(false),
             lease: Mutex::new(Lease::new(session)),
             ended: Ended::default(),
+            departures: Departures::default(),
         }
     }
 

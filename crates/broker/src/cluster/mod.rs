@@ -3,6 +3,7 @@
 
 mod answer;
 mod ask;
+mod departures;
 mod heartbeat;
 mod isr;
 mod lease;
@@ -10,7 +11,8 @@ mod watch;
 
 pub(crate) use answer::Answering;
 pub(crate) use ask::{ClusterHandle, ask, forward, submit};
+pub(crate) use departures::{Departure, Life, Told};
 pub use heartbeat::RegistrationError;
 pub(crate) use heartbeat::{hand_over, join, register, run as report};
 pub(crate) use isr::run as propose;
-pub(crate) use watch::{Life, Told, run as watch};
+pub(crate) use watch::run as watch;

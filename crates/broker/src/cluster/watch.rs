@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tracing::info;
 
+use super::departures::Life;
 use crate::broker::Broker;
 use crate::tasks::Stop;
 
@@ -32,24 +33,6 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// Between two attempts, doubled each time up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-
-/// A broker in one of its lives.
-pub(crate) type Life = (BrokerId, BrokerEpoch);
-
-/// Whose end a client has been told of last by one connection, which asks one thing after
-/// the other.
-#[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<BTreeSet<Life>>);
-
-impl Told {
-    /// Whether it knew of all of these, which it is told of now.
-    pub(crate) fn knew(&self, ended: BTreeSet<Life>) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let knew = ended.is_subset(&told);
-        *told = ended;
-        knew
-    }
-}
 
 /// What was seen of a process that may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

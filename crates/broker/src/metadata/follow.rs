@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ottla_base::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
 use ottla_controller::{Change, Image, Partition, Record, Registration, Reply, Resource, Topic};
@@ -110,6 +111,8 @@ impl Follower {
         } else if self.is_registered() {
             self.begin();
         }
+        let departures = &self.broker.cluster.departures;
+        departures.note(&self.broker.image(), &self.image, Instant::now());
         self.broker.publish_image(self.image.clone(), end);
     }
 

@@ -25,6 +25,6 @@ pub(crate) struct ConnectionFacts {
     /// The broker that the client asked, where that is another node which forwards
     /// its requests: they are not forwarded once more.
     pub forwarded_by: Option<BrokerId>,
-    /// Of which brokers the client knows that they lead no more.
+    /// Of which brokers the client knows that they have left.
     pub told: Told,
 }

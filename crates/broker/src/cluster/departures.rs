@@ -1,0 +1,231 @@
+//! The brokers that have just left, and what each client has been told of it.
+//!
+//! librdkafka 2.11 and later lets go of a broker that Metadata does not list any more. If
+//! the same answer names the next leader of a partition, the partition may be let go of
+//! together with the broker that it is just leaving, and is looked for only a second
+//! later. So each of its connections hears of the next leader while the last one is still listed,
+//! and of a list without it in the answer after that.
+//!
+//! As long as it keeps a broker, it waits the longer before connecting to it again
+//! the more often that was done within ten seconds: up to ten seconds. So of one that
+//! leaves again and again a connection hears first that the partition has no leader, and
+//! in the answer after that who leads, with a list without the last one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ottla_base::{BrokerId, LeaderEpoch, PartitionId, TopicId};
+use ottla_controller::{BrokerEpoch, Image, Registration, Topic};
+
+/// A broker in one of its lives.
+pub(crate) type Life = (BrokerId, BrokerEpoch);
+
+/// How long after a broker has left clients come to hear of it.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// A broker that leaves twice within this time does so again and again.
+const AGAIN: Duration = Duration::from_secs(20);
+
+/// A broker takes part no longer.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub life: Life,
+    pub is_again: bool,
+    at: Instant,
+    /// The metadata when it still took part.
+    before: Arc<Image>,
+}
+
+impl Departure {
+    /// The epoch in which it led that partition when it left.
+    pub(crate) fn led(&self, topic: TopicId, partition: PartitionId) -> Option<LeaderEpoch> {
+        let topic = self.before.topic_by_id(topic)?;
+        let partition = topic.partition(partition)?;
+        (partition.leader == Some(self.life.0)).then_some(partition.leader_epoch)
+    }
+
+    /// Whether it led any partition of this topic of [`Self::before`].
+    pub(crate) fn led_any(&self, topic: &Topic) -> bool {
+        topic.leaders().any(|leader| leader == self.life.0)
+    }
+
+    pub(crate) fn before(&self) -> &Image {
+        &self.before
+    }
+}
+
+/// Written when an image is published, read for every Metadata.
+#[derive(Debug, Default)]
+pub(crate) struct Departures(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    recent: Vec<Arc<Departure>>,
+    /// When each broker left last.
+    last: BTreeMap<BrokerId, Instant>,
+}
+
+impl Departures {
+    /// Takes note of who left between two images that follow each other.
+    pub(crate) fn note(&self, before: &Arc<Image>, after: &Image, now: Instant) {
+        let takes_part = |broker: &&Arc<Registration>| !broker.fenced;
+        let stays = |broker: &Registration| {
+            let after = after.broker(broker.id).filter(takes_part);
+            after.is_some_and(|after| after.epoch == broker.epoch)
+        };
+        for broker in before.brokers().filter(takes_part) {
+            if !stays(broker) {
+                self.add((broker.id, broker.epoch), before, now);
+            }
+        }
+    }
+
+    fn add(&self, life: Life, before: &Arc<Image>, now: Instant) {
+        let mut state = self.state();
+        let is_again = state.left_lately(life.0, now);
+        state.last.insert(life.0, now);
+        state.recent.push(Arc::new(Departure {
+            life,
+            is_again,
+            at: now,
+            before: before.clone(),
+        }));
+    }
+
+    /// Whether this broker, should it leave now, does so again and again.
+    pub(crate) fn left_lately(&self, broker: BrokerId, now: Instant) -> bool {
+        self.state().left_lately(broker, now)
+    }
+
+    pub(crate) fn recent(&self, now: Instant) -> Vec<Arc<Departure>> {
+        let mut state = self.state();
+        let is_recent = |departure: &Arc<Departure>| now - departure.at < RECENT;
+        state.recent.retain(is_recent);
+        state.recent.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn left_lately(&self, broker: BrokerId, now: Instant) -> bool {
+        let last = self.last.get(&broker);
+        last.is_some_and(|last| now - *last < AGAIN)
+    }
+}
+
+/// Of whose end a connection has been told, of each broker the last: nothing unless its
+/// client is librdkafka.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<Option<BTreeMap<BrokerId, BrokerEpoch>>>);
+
+impl Told {
+    /// What the client calls itself and its version (KIP-511). A binding of librdkafka
+    /// names it with the version.
+    pub(crate) fn meet(&self, software: [&str; 2]) {
+        if software.iter().any(|part| part.contains("librdkafka")) {
+            self.lives().get_or_insert_default();
+        }
+    }
+
+    /// Whether there is nothing to tell of this one.
+    pub(crate) fn knows(&self, life: Life) -> bool {
+        let lives = self.lives();
+        lives
+            .as_ref()
+            .is_none_or(|lives| lives.get(&life.0) == Some(&life.1))
+    }
+
+    pub(crate) fn tell(&self, news: impl IntoIterator<Item = Life>) {
+        if let Some(lives) = &mut *self.lives() {
+            lives.extend(news);
+        }
+    }
+
+    fn lives(&self) -> MutexGuard<'_, Option<BTreeMap<BrokerId, BrokerEpoch>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_controller::Record;
+
+    use super::*;
+
+    const BROKER: BrokerId = BrokerId(2);
+
+    /// The metadata where the broker takes part in this life, or is fenced.
+    fn image(epoch: i64, fenced: bool) -> Arc<Image> {
+        let mut image = Image::default();
+        image.apply(&Record::Broker(Arc::new(Registration {
+            id: BROKER,
+            epoch: BrokerEpoch(epoch),
+            incarnation: [0; 16],
+            rack: None,
+            listeners: Vec::new(),
+            fenced,
+            in_controlled_shutdown: false,
+        })));
+        Arc::new(image)
+    }
+
+    fn recent(departures: &Departures, now: Instant) -> Vec<(Life, bool)> {
+        let recent = departures.recent(now);
+        recent
+            .iter()
+            .map(|left| (left.life, left.is_again))
+            .collect()
+    }
+
+    #[test]
+    fn whoever_leaves_again_before_long_does_so_again_and_again() {
+        let begin = Instant::now();
+        let departures = Departures::default();
+        departures.note(&image(1, true), &image(1, false), begin);
+        assert_eq!(recent(&departures, begin), [], "it comes");
+        departures.note(&image(1, false), &image(1, true), begin);
+        assert_eq!(
+            recent(&departures, begin),
+            [((BROKER, BrokerEpoch(1)), false)]
+        );
+        let later = begin + RECENT;
+        assert_eq!(recent(&departures, later), [], "that is over");
+        assert!(departures.left_lately(BROKER, later));
+        departures.note(&image(2, false), &image(3, false), later);
+        assert_eq!(
+            recent(&departures, later),
+            [((BROKER, BrokerEpoch(2)), true)],
+            "a process that took its place was seen first"
+        );
+        let much_later = later + AGAIN;
+        assert!(!departures.left_lately(BROKER, much_later));
+        departures.note(&image(3, false), &Arc::new(Image::default()), much_later);
+        assert_eq!(
+            recent(&departures, much_later),
+            [((BROKER, BrokerEpoch(3)), false)]
+        );
+    }
+
+    #[test]
+    fn only_librdkafka_is_told_and_each_life_once() {
+        let (first, second) = ((BROKER, BrokerEpoch(1)), (BROKER, BrokerEpoch(2)));
+        let told = Told::default();
+        told.meet(["apache-kafka-java", "4.3.1"]);
+        assert!(told.knows(first), "another client needs not be told");
+        told.meet([
+            "confluent-kafka-python",
+            "2.12.1-rdkafka-2.12.1-librdkafka-2.12.1",
+        ]);
+        assert!(!told.knows(first));
+        told.tell([first]);
+        told.meet(["librdkafka", "2.12.1"]);
+        assert!(told.knows(first));
+        assert!(!told.knows(second), "it came back and left again");
+        told.tell([second]);
+        assert!(told.knows(second));
+    }
+}

@@ -272,6 +272,7 @@ fn peers(parts: &Parts, me: &Weak<Broker>, throttles: &Throttles) -> Peers {
         links: Arc::new(Links::new(Arc::new(node), channels, throttle)),
         proposals: parts.proposals.clone(),
         cut: parts.cut.clone(),
+        lost_leaders: Arc::default(),
     }
 }
 

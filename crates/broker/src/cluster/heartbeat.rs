@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_base::ErrorCode;
@@ -165,15 +166,6 @@ async fn report(broker: &Arc<Broker>) -> Option<HeartbeatAnswer> {
     beat(broker).await.ok()
 }
 
-/// Whether the cluster takes this broker for a leader that it is not: it is fenced for a
-/// moment then, and others lead.
-fn must_not_lead(broker: &Broker) -> bool {
-    let topics = broker.registry.topics();
-    topics
-        .iter()
-        .any(|topic| topic.cells().any(|cell| cell.must_not_lead()))
-}
-
 async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
     let epoch = broker.cluster.epoch();
     let image = broker.image();
@@ -182,7 +174,8 @@ async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
         broker: broker.id,
         epoch,
         caught_up: known.is_some_and(|known| known.epoch == epoch),
-        wants_fence: must_not_lead(broker),
+        // It is fenced for a moment then, and others lead.
+        wants_fence: broker.peers.lost_leaders.load(Ordering::Relaxed) > 0,
         wants_shutdown: broker.cluster.hands_over(),
     });
     let sent = Instant::now();

@@ -52,9 +52,6 @@ pub(crate) struct Cell {
     waiters: Waiters,
     /// Bytes of its log failed their checks.
     is_damaged: AtomicBool,
-    /// The cluster takes this replica for the leader in an epoch in which it does not
-    /// lead any more.
-    must_not_lead: AtomicBool,
     /// Who brings a partition back whose store refused an append.
     failures: mpsc::UnboundedSender<Arc<Self>>,
     pub(super) peers: Peers,
@@ -87,6 +84,8 @@ pub(super) struct State {
     /// the store has not, and what it wrote instead would pass for the same, so it never
     /// leads in that epoch again.
     lost: Option<LeaderEpoch>,
+    /// Whether it is among the broker's lost leaders.
+    is_counted_as_lost: bool,
     pub(super) followers: Followers,
     pub(super) confirmations: Confirmations,
     /// Where the leader is that is followed.
@@ -203,6 +202,7 @@ impl Cell {
                 incarnation: 0,
                 term: None,
                 lost: None,
+                is_counted_as_lost: false,
                 followers: Followers::default(),
                 confirmations: Confirmations::default(),
                 link: None,
@@ -217,7 +217,6 @@ impl Cell {
             config: ArcSwap::new(parts.config),
             waiters: Waiters::default(),
             is_damaged: AtomicBool::new(false),
-            must_not_lead: AtomicBool::new(false),
             failures: parts.failures,
             peers: parts.peers,
         });
@@ -335,8 +334,6 @@ impl Cell {
     pub(crate) fn lead(&self, lead: Lead) -> bool {
         let (begins, link) = self.with(|state, now| {
             let led = leads(&state.partition.view());
-            self.must_not_lead
-                .store(state.has_lost(&lead), Ordering::Relaxed);
             state.begin(now, Term::Lead(lead));
             let begins = leads(&state.partition.view()) && !led;
             (begins, state.link.take())
@@ -364,7 +361,6 @@ impl Cell {
                 }) => (*known, *of) != (epoch, leader),
                 Some(Term::Lead(_)) | None => true,
             };
-            self.must_not_lead.store(false, Ordering::Relaxed);
             let term = Term::Follow {
                 epoch,
                 leader,
@@ -498,6 +494,7 @@ impl Cell {
                 in_sync: false,
             };
             state.step(now, follow);
+            state.term = None;
             state.host = Hosting::Nothing;
             state.waiting.clear();
             state.link.take()
@@ -507,12 +504,6 @@ impl Cell {
         }
         self.store.submit(Op::Drop { log: self.log });
         self.waiters.wake();
-    }
-
-    /// Whether the cluster has to find another leader, as this replica has lost what it
-    /// wrote.
-    pub(crate) fn must_not_lead(&self) -> bool {
-        self.must_not_lead.load(Ordering::Relaxed)
     }
 
     /// Whether its log is of no use any more.
@@ -569,10 +560,23 @@ impl Cell {
         let (result, after) = {
             let mut state = self.lock();
             let result = work(&mut state, self.clock.now());
+            self.count_if_lost(&mut state);
             (result, self.carry_out(&mut state))
         };
         self.finish(after);
         result
+    }
+
+    /// The broker asks to be fenced as long as there are any.
+    fn count_if_lost(&self, state: &mut State) {
+        let is_lost = state.is_lost_leader();
+        let was_lost = std::mem::replace(&mut state.is_counted_as_lost, is_lost);
+        let count = &self.peers.lost_leaders;
+        match (was_lost, is_lost) {
+            (false, true) => count.fetch_add(1, Ordering::Relaxed),
+            (true, false) => count.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
     }
 
     fn carry_out(&self, state: &mut State) -> After {
@@ -750,7 +754,6 @@ impl LogListener for Cell {
                 let view = state.partition.view();
                 if leads(&view) && state.is_copied() {
                     state.lost = Some(view.leader_epoch);
-                    self.must_not_lead.store(true, Ordering::Relaxed);
                 }
                 state.step(now, Input::StorageFailed);
                 state.drop_host();
@@ -786,6 +789,12 @@ impl State {
         };
         self.step(now, input);
         self.term = Some(term);
+    }
+
+    /// Whether the cluster takes this replica for the leader in an epoch in which it does
+    /// not lead any more.
+    fn is_lost_leader(&self) -> bool {
+        matches!(&self.term, Some(Term::Lead(lead)) if self.has_lost(lead))
     }
 
     fn has_lost(&self, lead: &Lead) -> bool {

@@ -1,6 +1,7 @@
 //! What a cell needs of the world beyond its own broker.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ottla_base::{BrokerId, LeaderEpoch};
 use ottla_controller::Member;
@@ -19,6 +20,9 @@ pub(crate) struct Peers {
     pub proposals: mpsc::UnboundedSender<IsrProposal>,
     /// Replicas whose log was cut, and that are to be recovered anew.
     pub cut: mpsc::UnboundedSender<Arc<Cell>>,
+    /// How many partitions the cluster takes this broker for the leader of, in an epoch in
+    /// which it has lost what it wrote.
+    pub lost_leaders: Arc<AtomicUsize>,
 }
 
 /// The replicas that the leader of a partition wants to be in sync.

@@ -281,6 +281,8 @@ impl Replicas for LocalReplicas {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use ottla_base::Millis;
     use ottla_partition::Lead;
     use ottla_protocol::records::BatchBuilder;
@@ -381,6 +383,37 @@ mod tests {
     /// and of the same epoch would pass for those.
     #[tokio::test]
     async fn a_leader_whose_store_failed_never_leads_again_in_its_epoch() {
+        let cell = lost_leader();
+        cell.restart(recovered(&cell));
+        assert_ne!(cell.view().role, RoleKind::Leader, "in epoch 1");
+        assert_eq!(lost_leaders(&cell), 1, "another has to lead");
+        assert!(!cell.lead(lead(1)), "it is told that again");
+        assert_eq!(lost_leaders(&cell), 1, "the same");
+        assert!(cell.lead(lead(2)), "a new epoch begins");
+        assert_eq!(lost_leaders(&cell), 0, "it leads");
+    }
+
+    #[tokio::test]
+    async fn a_lost_leader_counts_until_another_leads() {
+        let cell = lost_leader();
+        assert_eq!(lost_leaders(&cell), 1);
+        cell.follow(LeaderEpoch(2), Some(OTHER), true);
+        assert_eq!(lost_leaders(&cell), 0);
+    }
+
+    /// One whose partition is deleted may still be on its way to be recovered.
+    #[tokio::test]
+    async fn a_lost_leader_counts_until_it_is_gone() {
+        let cell = lost_leader();
+        let recovered = recovered(&cell);
+        cell.retire();
+        assert_eq!(lost_leaders(&cell), 0);
+        cell.restart(recovered);
+        assert_eq!(lost_leaders(&cell), 0, "it is told nothing again");
+    }
+
+    /// It led in epoch 1, and its follower has more than its store.
+    fn lost_leader() -> Arc<Cell> {
         let store = memory(Stepping::Manual);
         let cell = cell_in(store.clone(), &Arc::default());
         cell.lead(lead(1));
@@ -390,12 +423,11 @@ mod tests {
         assert_eq!(read(&cell, 1, 0), [batch(0, 1)], "a follower has it");
         store.flush_now();
         store.refuse_appends(None);
-        cell.restart(recovered(&cell));
-        assert_ne!(cell.view().role, RoleKind::Leader, "in epoch 1");
-        assert!(cell.must_not_lead(), "another has to");
-        assert!(!cell.lead(lead(1)), "it is told that again");
-        assert!(cell.lead(lead(2)), "a new epoch begins");
-        assert!(!cell.must_not_lead(), "it leads");
+        cell
+    }
+
+    fn lost_leaders(cell: &Cell) -> usize {
+        cell.peers.lost_leaders.load(Ordering::Relaxed)
     }
 
     fn recovered(cell: &Cell) -> ottla_partition::Partition {

@@ -62,5 +62,6 @@ fn alone() -> Peers {
         links: Arc::new(links),
         proposals: mpsc::unbounded_channel().0,
         cut: mpsc::unbounded_channel().0,
+        lost_leaders: Arc::default(),
     }
 }

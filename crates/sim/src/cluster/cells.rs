@@ -3,7 +3,7 @@
 use ottla_base::{BrokerId, PartitionId, ReplyToken};
 use ottla_partition::{Effect, Input, Reply, RoleKind, View};
 
-use super::event::Event;
+use super::event::{Event, ProcessEvent};
 use super::node::Life;
 use super::world::{Client, ClusterWorld};
 use crate::disk::{Completion, Heard};
@@ -17,9 +17,8 @@ impl ClusterWorld {
         let node = self.node(broker);
         node.broker.is_up = true;
         node.life = Life::default();
-        let life = node.broker.life;
         self.observe(&Fact::Restarted { broker });
-        self.after(0, Event::Housekeep { broker, life });
+        self.plan(broker, 0, ProcessEvent::Housekeep);
     }
 
     pub(super) fn on_disk(&mut self, broker: BrokerId) {
@@ -60,16 +59,8 @@ impl ClusterWorld {
         }
         self.step(broker, partition, Input::StorageFailed);
         self.drop_groups(broker, partition);
-        let life = self.node(broker).broker.life;
         let pause = milliseconds(&mut self.rng, 500);
-        self.after(
-            pause,
-            Event::Reload {
-                broker,
-                life,
-                partition,
-            },
-        );
+        self.plan(broker, pause, ProcessEvent::Reload(partition));
     }
 
     pub(super) fn on_tick(&mut self, broker: BrokerId, partition: PartitionId) {
@@ -281,7 +272,7 @@ impl ClusterWorld {
     pub(super) fn plan_tick(&mut self, broker: BrokerId, partition: PartitionId) {
         let now = self.now;
         let node = self.node(broker);
-        let (life, skew) = (node.broker.life, node.skew_ms);
+        let skew = node.skew_ms;
         let Some(cell) = node.broker.cell(partition) else {
             return;
         };
@@ -291,14 +282,7 @@ impl ClusterWorld {
         if cell.tick_at.is_none_or(|at| next < at) {
             cell.tick_at = Some(next);
             let pause = next.plus_ms(-skew).since(now).max(0);
-            self.after(
-                pause,
-                Event::Tick {
-                    broker,
-                    life,
-                    partition,
-                },
-            );
+            self.plan(broker, pause, ProcessEvent::Tick(partition));
         }
     }
 
@@ -308,9 +292,8 @@ impl ClusterWorld {
             let node = nodes.get_mut(&broker).expect("brokers do not vanish");
             if node.broker.wants_disk() {
                 node.broker.disk.busy = true;
-                let life = node.broker.life;
                 let delay = node.broker.disk.delay(rng);
-                self.after(delay, Event::Disk { broker, life });
+                self.plan(broker, delay, ProcessEvent::Disk);
             }
         }
     }

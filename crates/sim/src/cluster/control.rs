@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ottla_base::{BrokerId, PartitionId, TopicName};
 use ottla_controller::{NewTopic, Partition, Reply as Decision};
 
-use super::event::Event;
+use super::event::{Event, ProcessEvent};
 use super::links::Place;
 use super::quorum::{About, Ask, Asker};
 use super::world::{ALL, ClusterWorld};
@@ -18,8 +18,7 @@ const HOUSEKEEPING_MS: i64 = 150;
 
 impl ClusterWorld {
     pub(super) fn on_housekeep(&mut self, broker: BrokerId) {
-        let life = self.node(broker).broker.life;
-        self.after(HOUSEKEEPING_MS, Event::Housekeep { broker, life });
+        self.plan(broker, HOUSEKEEPING_MS, ProcessEvent::Housekeep);
         let (now, node) = (self.now, self.node(broker));
         let ask = match node.life.epoch {
             None => Some((About::Registration, Ask::Register(node.registration()))),
@@ -54,8 +53,7 @@ impl ClusterWorld {
             return;
         }
         if let Some(delay) = self.links.deliver(&mut self.rng, there, here) {
-            let life = self.node(broker).broker.life;
-            self.after(delay, Event::Decisions { broker, life });
+            self.plan(broker, delay, ProcessEvent::Decisions);
         }
     }
 
@@ -107,8 +105,21 @@ impl ClusterWorld {
         for (asker, reply) in replies {
             let (there, here) = (Place::Controller, Place::Broker(asker.broker));
             if let Some(delay) = self.links.deliver(&mut self.rng, there, here) {
+                let Asker {
+                    broker,
+                    life,
+                    about,
+                } = asker;
                 let reply = Box::new(reply);
-                self.after(delay, Event::FromController { asker, reply });
+                let event = ProcessEvent::Decision { about, reply };
+                self.after(
+                    delay,
+                    Event::Process {
+                        broker,
+                        life,
+                        event,
+                    },
+                );
             }
         }
         let decided = self.quorum.pending() - pending.min(self.quorum.pending());
@@ -165,15 +176,7 @@ impl ClusterWorld {
     }
 
     /// A broker hears what the controller has said to its question.
-    pub(super) fn on_decision(&mut self, asker: Asker, reply: Decision) {
-        let Asker {
-            broker,
-            life,
-            about,
-        } = asker;
-        if !self.lives(broker, life) {
-            return;
-        }
+    pub(super) fn on_decision(&mut self, broker: BrokerId, about: About, reply: Decision) {
         match (about, reply) {
             (About::Registration, Decision::RegisterBroker(Ok(epoch))) => {
                 self.node(broker).life.epoch = Some(epoch);

@@ -6,7 +6,7 @@ use ottla_coordinator::Reply as GroupReply;
 use ottla_partition::{AppendError, Appended};
 
 use super::links::{Message, Place};
-use super::quorum::{Ask, Asker};
+use super::quorum::{About, Ask, Asker};
 use super::world::ClusterWorld;
 use crate::fact::Fact;
 use crate::member::MemberRequest;
@@ -31,23 +31,11 @@ pub(super) enum Event {
     PlainSend,
     Administer,
     Read(usize),
-    Disk {
+    /// It happens to a process of a broker, unless that has ended by then.
+    Process {
         broker: BrokerId,
         life: u32,
-    },
-    Tick {
-        broker: BrokerId,
-        life: u32,
-        partition: PartitionId,
-    },
-    Reload {
-        broker: BrokerId,
-        life: u32,
-        partition: PartitionId,
-    },
-    Housekeep {
-        broker: BrokerId,
-        life: u32,
+        event: ProcessEvent,
     },
     Stream {
         ends: (BrokerId, BrokerId),
@@ -59,28 +47,9 @@ pub(super) enum Event {
         ends: (BrokerId, BrokerId),
         number: u64,
     },
-    Call {
-        follower: BrokerId,
-        life: u32,
-        leader: BrokerId,
-    },
-    FollowAgain {
-        follower: BrokerId,
-        life: u32,
-        partition: PartitionId,
-        leader: BrokerId,
-    },
     ToController {
         asker: Asker,
         ask: Box<Ask>,
-    },
-    FromController {
-        asker: Asker,
-        reply: Box<Decision>,
-    },
-    Decisions {
-        broker: BrokerId,
-        life: u32,
     },
     Commit {
         term: u32,
@@ -93,20 +62,33 @@ pub(super) enum Event {
     Rearrange,
     TakeBack(PartitionId),
     Stop(BrokerId),
-    HandOver {
-        broker: BrokerId,
-        life: u32,
-    },
-    HandOverUnheard {
-        broker: BrokerId,
-        life: u32,
-        attempt: u32,
-    },
     Restart(BrokerId),
     Mend(Vec<(Place, Place)>),
     DiskRecovers(BrokerId),
     DiskPace(BrokerId),
     Calm,
+}
+
+#[derive(Debug)]
+pub(super) enum ProcessEvent {
+    Disk,
+    Tick(PartitionId),
+    Reload(PartitionId),
+    Housekeep,
+    Call(BrokerId),
+    FollowAgain {
+        partition: PartitionId,
+        leader: BrokerId,
+    },
+    Decision {
+        about: About,
+        reply: Box<Decision>,
+    },
+    Decisions,
+    HandOver,
+    HandOverUnheard {
+        attempt: u32,
+    },
 }
 
 impl ClusterWorld {
@@ -115,21 +97,8 @@ impl ClusterWorld {
         let broker = match event {
             Event::Deliver(broker, _)
             | Event::AskGroups(broker, _)
-            | Event::Disk { broker, .. }
-            | Event::Tick { broker, .. }
-            | Event::Reload { broker, .. }
-            | Event::Housekeep { broker, .. }
-            | Event::Stream { to: broker, .. }
-            | Event::Call {
-                follower: broker, ..
-            }
-            | Event::FollowAgain {
-                follower: broker, ..
-            }
-            | Event::HandOver { broker, .. }
-            | Event::HandOverUnheard { broker, .. }
-            | Event::Decisions { broker, .. } => *broker,
-            Event::FromController { asker, .. } => asker.broker,
+            | Event::Process { broker, .. }
+            | Event::Stream { to: broker, .. } => *broker,
             Event::Breach { .. }
             | Event::Answer { .. }
             | Event::WakeProducer(_)
@@ -183,26 +152,16 @@ impl ClusterWorld {
                 message,
             } => self.on_stream(ends, number, to, *message),
             Event::Breach { ends, number } => self.on_breach(ends, number),
-            Event::Call {
-                follower,
+            Event::Process {
+                broker,
                 life,
-                leader,
-            } => self.on_call(follower, life, leader),
-            Event::FollowAgain {
-                follower,
-                life,
-                partition,
-                leader,
-            } => self.on_follow_again(follower, life, partition, leader),
-            Event::Disk { .. }
-            | Event::Tick { .. }
-            | Event::Reload { .. }
-            | Event::Housekeep { .. }
-            | Event::HandOver { .. }
-            | Event::HandOverUnheard { .. }
-            | Event::Decisions { .. } => self.on_broker_event(event),
+                event,
+            } => {
+                if self.lives(broker, life) {
+                    self.on_process_event(broker, event);
+                }
+            }
             Event::ToController { .. }
-            | Event::FromController { .. }
             | Event::Commit { .. }
             | Event::ControllerTick
             | Event::ControllerStarts
@@ -219,55 +178,28 @@ impl ClusterWorld {
         }
     }
 
-    fn on_broker_event(&mut self, event: Event) {
-        if let Event::Disk { broker, life } = event
-            && self.lives(broker, life)
-        {
-            self.on_disk(broker);
-        } else if let Event::Tick {
-            broker,
-            life,
-            partition,
-        } = event
-            && self.lives(broker, life)
-        {
-            self.on_tick(broker, partition);
-        } else if let Event::Reload {
-            broker,
-            life,
-            partition,
-        } = event
-            && self.lives(broker, life)
-        {
-            self.reload(broker, partition);
-        } else if let Event::Housekeep { broker, life } = event
-            && self.lives(broker, life)
-        {
-            self.on_housekeep(broker);
-        } else if let Event::HandOver { broker, life } = event
-            && self.lives(broker, life)
-        {
-            self.on_hand_over(broker);
-        } else if let Event::HandOverUnheard {
-            broker,
-            life,
-            attempt,
-        } = event
-            && self.lives(broker, life)
-        {
-            self.on_hand_over_unheard(broker, attempt);
-        } else if let Event::Decisions { broker, life } = event
-            && self.lives(broker, life)
-        {
-            self.on_decisions(broker);
+    fn on_process_event(&mut self, broker: BrokerId, event: ProcessEvent) {
+        match event {
+            ProcessEvent::Disk => self.on_disk(broker),
+            ProcessEvent::Tick(partition) => self.on_tick(broker, partition),
+            ProcessEvent::Reload(partition) => self.reload(broker, partition),
+            ProcessEvent::Housekeep => self.on_housekeep(broker),
+            ProcessEvent::Call(leader) => self.on_call(broker, leader),
+            ProcessEvent::FollowAgain { partition, leader } => {
+                self.on_follow_again(broker, partition, leader);
+            }
+            ProcessEvent::Decision { about, reply } => self.on_decision(broker, about, *reply),
+            ProcessEvent::Decisions => self.on_decisions(broker),
+            ProcessEvent::HandOver => self.on_hand_over(broker),
+            ProcessEvent::HandOverUnheard { attempt } => {
+                self.on_hand_over_answer(broker, attempt, None);
+            }
         }
     }
 
     fn on_controller_event(&mut self, event: Event) {
         if let Event::ToController { asker, ask } = event {
             self.on_ask(asker, *ask);
-        } else if let Event::FromController { asker, reply } = event {
-            self.on_decision(asker, *reply);
         } else if let Event::Commit { term, count } = event {
             if term == self.quorum.term {
                 self.on_commit(count);

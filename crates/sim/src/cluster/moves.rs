@@ -5,7 +5,7 @@ use ottla_base::{BrokerId, PartitionId, TopicName};
 use ottla_controller::Reassignment;
 use ottla_partition::Input;
 
-use super::event::Event;
+use super::event::{Event, ProcessEvent};
 use super::node::Stopping;
 use super::quorum::{About, Ask};
 use super::world::{ALL, CALM_AT, ClusterWorld};
@@ -101,15 +101,13 @@ impl ClusterWorld {
             self.stop(broker, false);
             return;
         }
-        let life = self.node(broker).broker.life;
-        self.after(0, Event::HandOver { broker, life });
+        self.plan(broker, 0, ProcessEvent::HandOver);
     }
 
     /// Asks whether others lead what this broker led, once more.
     pub(super) fn on_hand_over(&mut self, broker: BrokerId) {
         let now = self.now;
         let node = self.node(broker);
-        let life = node.broker.life;
         let Some(stopping) = &mut node.life.stopping else {
             return;
         };
@@ -124,16 +122,8 @@ impl ClusterWorld {
         let heartbeat = node.heartbeat(epoch);
         let about = About::HandOver { attempt };
         self.ask(broker, about, Ask::Heartbeat(heartbeat));
-        let unheard = Event::HandOverUnheard {
-            broker,
-            life,
-            attempt,
-        };
-        self.after(HANDOVER_ANSWER_MS, unheard);
-    }
-
-    pub(super) fn on_hand_over_unheard(&mut self, broker: BrokerId, attempt: u32) {
-        self.on_hand_over_answer(broker, attempt, None);
+        let unheard = ProcessEvent::HandOverUnheard { attempt };
+        self.plan(broker, HANDOVER_ANSWER_MS, unheard);
     }
 
     /// What the controllers have said to that: whether it may stop, or nothing.
@@ -144,7 +134,6 @@ impl ClusterWorld {
         may: Option<bool>,
     ) {
         let node = self.node(broker);
-        let life = node.broker.life;
         let Some(stopping) = &mut node.life.stopping else {
             return;
         };
@@ -161,7 +150,7 @@ impl ClusterWorld {
             Some(false) => stopping.unheard = 0,
             None => stopping.unheard += 1,
         }
-        self.after(HANDOVER_PAUSE_MS, Event::HandOver { broker, life });
+        self.plan(broker, HANDOVER_PAUSE_MS, ProcessEvent::HandOver);
     }
 
     /// A process ends in peace: what its disk was asked for is done, and whoever waits

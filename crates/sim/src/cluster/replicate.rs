@@ -5,7 +5,7 @@ use ottla_base::{BrokerId, LeaderEpoch, Offset, PartitionId};
 use ottla_partition::{Input, Place as Placed, RoleKind, View};
 use ottla_protocol::records::RecordBatch;
 
-use super::event::Event;
+use super::event::{Event, ProcessEvent};
 use super::links::{Message, Passage};
 use super::node::Session;
 use super::world::ClusterWorld;
@@ -44,24 +44,13 @@ impl ClusterWorld {
     /// Opens a stream to a leader, after a while.
     fn call(&mut self, follower: BrokerId, leader: BrokerId) {
         if self.links.calling.insert((follower, leader)) {
-            let life = self.node(follower).broker.life;
             let pause = 1 + milliseconds(&mut self.rng, 100);
-            self.after(
-                pause,
-                Event::Call {
-                    follower,
-                    life,
-                    leader,
-                },
-            );
+            self.plan(follower, pause, ProcessEvent::Call(leader));
         }
     }
 
-    pub(super) fn on_call(&mut self, follower: BrokerId, life: u32, leader: BrokerId) {
+    pub(super) fn on_call(&mut self, follower: BrokerId, leader: BrokerId) {
         self.links.calling.remove(&(follower, leader));
-        if !self.lives(follower, life) {
-            return;
-        }
         let followed: Vec<_> = self
             .node(follower)
             .followed()
@@ -315,17 +304,9 @@ impl ClusterWorld {
                 self.step(follower, partition, input);
             }
             Message::Refused { partition } => {
-                let life = self.node(follower).broker.life;
                 let pause = 50 + milliseconds(&mut self.rng, 200);
-                self.after(
-                    pause,
-                    Event::FollowAgain {
-                        follower,
-                        life,
-                        partition,
-                        leader,
-                    },
-                );
+                let again = ProcessEvent::FollowAgain { partition, leader };
+                self.plan(follower, pause, again);
             }
             Message::Follow { .. } | Message::Acknowledged { .. } => {
                 unreachable!("a follower says that")
@@ -336,13 +317,9 @@ impl ClusterWorld {
     pub(super) fn on_follow_again(
         &mut self,
         follower: BrokerId,
-        life: u32,
         partition: PartitionId,
         leader: BrokerId,
     ) {
-        if !self.lives(follower, life) {
-            return;
-        }
         let still = self
             .node(follower)
             .followed()

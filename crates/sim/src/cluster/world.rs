@@ -7,7 +7,7 @@ use ottla_base::{BrokerId, LeaderEpoch, Millis, PartitionId, ReplyToken};
 use ottla_controller::Partition;
 use ottla_partition::{RoleKind, Settings, View};
 
-use super::event::Event;
+use super::event::{Event, ProcessEvent};
 use super::links::{Links, Place};
 use super::node::Node;
 use super::quorum::Quorum;
@@ -315,6 +315,19 @@ impl ClusterWorld {
         self.serial += 1;
         let at = self.now.plus_ms(delay_ms);
         self.queue.insert((at, self.serial), event);
+    }
+
+    /// Plans what happens to the process of a broker that runs now.
+    pub(super) fn plan(&mut self, broker: BrokerId, delay_ms: i64, event: ProcessEvent) {
+        let life = self.nodes[&broker].broker.life;
+        self.after(
+            delay_ms,
+            Event::Process {
+                broker,
+                life,
+                event,
+            },
+        );
     }
 
     pub(super) fn observe(&mut self, fact: &Fact<'_>) {

@@ -3,10 +3,11 @@
 use ottla_base::{PartitionId, ReplyToken};
 use ottla_coordinator::Reply;
 
+use crate::client::Client;
 use crate::fact::Fact;
 use crate::host::Replies;
 use crate::member::MemberRequest;
-use crate::world::{Asker, Event, GROUPS, World};
+use crate::world::{Event, GROUPS, World};
 
 impl World {
     pub(crate) fn on_wake_member(&mut self, at: usize) {
@@ -31,7 +32,7 @@ impl World {
             return; // The member will notice.
         }
         let MemberRequest { member, number, .. } = request;
-        let token = self.owe(Asker::Member { member, number });
+        let token = self.owe(Client::Member { member, number });
         let input = request.into_input(token);
         self.observe(&Fact::GroupAsked {
             token,
@@ -44,11 +45,6 @@ impl World {
             }
             None => self.answer_member(token, None),
         }
-    }
-
-    pub(crate) fn on_group_answer(&mut self, member: usize, number: u32, reply: Option<&Reply>) {
-        self.members[member].on_answer(self.now, number, reply, &mut self.rng);
-        self.plan_member(member);
     }
 
     pub(crate) fn answer_members(&mut self, replies: Replies) {
@@ -66,7 +62,7 @@ impl World {
             return;
         }
         let waiting = self.owed.iter();
-        let waiting = waiting.filter(|(_, asker)| matches!(asker, Asker::Member { .. }));
+        let waiting = waiting.filter(|(_, client)| matches!(client, Client::Member { .. }));
         let waiting: Vec<_> = waiting.map(|(token, _)| *token).collect();
         for token in waiting {
             self.answer_member(token, None);
@@ -79,15 +75,7 @@ impl World {
             token,
             reply: reply.as_ref(),
         });
-        if let Some(Asker::Member { member, number }) = self.owed.remove(&token)
-            && let Some(delay) = self.network.deliver(&mut self.rng)
-        {
-            let answer = Event::GroupAnswer {
-                member,
-                number,
-                reply,
-            };
-            self.after(delay, answer);
-        }
+        let client = self.owed.remove(&token);
+        self.answer(client.and_then(|client| client.told_by_groups(reply)));
     }
 }

@@ -3,6 +3,7 @@
 //! same story.
 
 mod broker;
+mod client;
 mod cluster;
 mod disk;
 mod fact;

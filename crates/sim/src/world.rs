@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ottla_base::testing::Rng;
 use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, PartitionId, ReplyToken};
-use ottla_coordinator::Reply as GroupReply;
-use ottla_partition::{Append, AppendError, Appended, Effect, Input, Lead, Reply, Settings};
+use ottla_partition::{Append, Effect, Input, Lead, Reply, Settings};
 
 use crate::broker::{Broker, next_epoch};
+use crate::client::{Answer, Client};
 use crate::disk::{Completion, Heard};
 use crate::fact::{Fact, Value, trace_line};
 use crate::invariants::{Invariants, Scope};
@@ -51,50 +51,26 @@ pub(crate) struct World {
     pub(crate) members: Vec<GroupMember>,
     pub(crate) members_rest: bool,
     /// Who asked with which token.
-    pub(crate) owed: BTreeMap<ReplyToken, Asker>,
+    pub(crate) owed: BTreeMap<ReplyToken, Client>,
     next_token: u64,
     invariants: Invariants,
     trace: Option<Vec<String>>,
     violation: Option<Violation>,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Asker {
-    Producer { client: u32, batch_number: u32 },
-    Member { member: usize, number: u32 },
-    Nobody,
-}
-
 #[derive(Debug)]
 pub(crate) enum Event {
     Deliver(Box<Request>),
-    Answer {
-        client: u32,
-        batch_number: u32,
-        result: Result<Appended, AppendError>,
-    },
+    Answer(Answer),
     WakeProducer(usize),
     WakeMember(usize),
     AskGroups(Box<MemberRequest>),
-    GroupAnswer {
-        member: usize,
-        number: u32,
-        reply: Option<GroupReply>,
-    },
     PlainSend,
     Administer,
     Read(usize),
-    Disk {
-        life: u32,
-    },
-    Tick {
-        life: u32,
-        partition: PartitionId,
-    },
-    Reload {
-        life: u32,
-        partition: PartitionId,
-    },
+    Disk { life: u32 },
+    Tick { life: u32, partition: PartitionId },
+    Reload { life: u32, partition: PartitionId },
     Crash,
     Restart,
     DiskPace,
@@ -220,19 +196,10 @@ impl World {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Deliver(request) => self.on_request(*request),
-            Event::Answer {
-                client,
-                batch_number,
-                result,
-            } => self.on_answer(client, batch_number, &result),
+            Event::Answer(answer) => self.on_answer(answer),
             Event::WakeProducer(at) => self.on_wake_producer(at),
             Event::WakeMember(at) => self.on_wake_member(at),
             Event::AskGroups(request) => self.on_group_request(*request),
-            Event::GroupAnswer {
-                member,
-                number,
-                reply,
-            } => self.on_group_answer(member, number, reply.as_ref()),
             Event::PlainSend => self.on_plain_send(),
             Event::Administer => self.on_administer(),
             Event::Read(at) => self.on_read(at),
@@ -265,11 +232,11 @@ impl World {
                 values,
                 acks,
             } => {
-                let asker = Asker::Producer {
+                let producer = Client::Producer {
                     client,
                     batch_number,
                 };
-                let token = self.owe(asker);
+                let token = self.owe(producer);
                 self.observe(&Fact::AppendAsked {
                     broker: BROKER,
                     token,
@@ -286,7 +253,7 @@ impl World {
                 })
             }
             Wish::DeleteBefore(before) => {
-                let token = self.owe(Asker::Nobody);
+                let token = self.owe(Client::Nobody);
                 let at = before.unwrap_or(view.high_watermark);
                 self.observe(&Fact::DeleteAsked {
                     token,
@@ -312,16 +279,28 @@ impl World {
         self.step(partition, input);
     }
 
-    fn on_answer(
-        &mut self,
-        client: u32,
-        batch_number: u32,
-        result: &Result<Appended, AppendError>,
-    ) {
-        let at = usize::try_from(client).expect("clients are few");
-        if let Some(producer) = self.producers.get_mut(at) {
-            producer.on_answer(self.now, batch_number, result);
-            self.plan_producer(at);
+    fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Producer {
+                client,
+                batch_number,
+                result,
+            } => {
+                let at = usize::try_from(client).expect("clients are few");
+                if let Some(producer) = self.producers.get_mut(at) {
+                    producer.on_answer(self.now, batch_number, &result);
+                    self.plan_producer(at);
+                }
+            }
+            Answer::Member {
+                member,
+                number,
+                reply,
+            } => {
+                let reply = reply.as_ref();
+                self.members[member].on_answer(self.now, number, reply, &mut self.rng);
+                self.plan_member(member);
+            }
         }
     }
 
@@ -552,22 +531,15 @@ impl World {
             token,
             reply: &reply,
         });
-        let asker = self.owed.remove(&token);
-        if let (
-            Some(Asker::Producer {
-                client,
-                batch_number,
-            }),
-            Reply::Appended(result),
-        ) = (asker, reply)
+        let client = self.owed.remove(&token);
+        self.answer(client.and_then(|client| client.told(reply)));
+    }
+
+    pub(crate) fn answer(&mut self, answer: Option<Answer>) {
+        if let Some(answer) = answer
             && let Some(delay) = self.network.deliver(&mut self.rng)
         {
-            let answer = Event::Answer {
-                client,
-                batch_number,
-                result,
-            };
-            self.after(delay, answer);
+            self.after(delay, Event::Answer(answer));
         }
     }
 
@@ -599,10 +571,10 @@ impl World {
         self.note(broken);
     }
 
-    pub(crate) fn owe(&mut self, asker: Asker) -> ReplyToken {
+    pub(crate) fn owe(&mut self, client: Client) -> ReplyToken {
         self.next_token += 1;
         let token = ReplyToken(self.next_token);
-        self.owed.insert(token, asker);
+        self.owed.insert(token, client);
         token
     }
 

@@ -3,9 +3,9 @@
 use ottla_base::{BrokerId, PartitionId, ReplyToken};
 use ottla_partition::{Effect, Input, Reply, RoleKind, View};
 
-use super::event::{Event, ProcessEvent};
+use super::event::ProcessEvent;
 use super::node::Life;
-use super::world::{Client, ClusterWorld};
+use super::world::ClusterWorld;
 use crate::disk::{Completion, Heard};
 use crate::fact::Fact;
 use crate::network::milliseconds;
@@ -205,26 +205,8 @@ impl ClusterWorld {
             token,
             reply: &reply,
         });
-        let asker = self.owed.remove(&token);
-        if let (
-            Some((
-                _,
-                Client::Producer {
-                    client,
-                    batch_number,
-                },
-            )),
-            Reply::Appended(result),
-        ) = (asker, reply)
-            && let Some(delay) = self.network.deliver(&mut self.rng)
-        {
-            let answer = Event::Answer {
-                client,
-                batch_number,
-                result,
-            };
-            self.after(delay, answer);
-        }
+        let waiting = self.owed.remove(&token);
+        self.answer(waiting.and_then(|(_, client)| client.told(reply)));
     }
 
     /// A recovery costs a little, so it is not tried after every step.

@@ -2,11 +2,12 @@
 
 use ottla_base::{BrokerId, Millis, Offset, PartitionId, ReplyToken};
 use ottla_coordinator::Reply as GroupReply;
-use ottla_partition::{Append, AppendError, Appended, Input, RoleKind};
+use ottla_partition::{Append, Input, RoleKind};
 
 use super::event::Event;
-use super::world::{CALM_AT, Client, ClusterWorld};
+use super::world::{CALM_AT, ClusterWorld};
 use crate::broker::topic_partition;
+use crate::client::{Answer, Client};
 use crate::fact::Fact;
 use crate::host::Replies;
 use crate::member::MemberRequest;
@@ -106,20 +107,31 @@ impl ClusterWorld {
         self.step(broker, partition, input);
     }
 
-    pub(super) fn on_answer(
-        &mut self,
-        client: u32,
-        batch_number: u32,
-        result: &Result<Appended, AppendError>,
-    ) {
-        let at = usize::try_from(client).expect("clients are few");
-        let now = self.now;
-        if let Some(producer) = self.producers.get_mut(at) {
-            let is_forgotten = producer.on_answer(now, batch_number, result);
-            if is_forgotten {
-                self.observe(&Fact::Forgotten { client });
+    pub(super) fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Producer {
+                client,
+                batch_number,
+                result,
+            } => {
+                let at = usize::try_from(client).expect("clients are few");
+                if let Some(producer) = self.producers.get_mut(at) {
+                    let is_forgotten = producer.on_answer(self.now, batch_number, &result);
+                    if is_forgotten {
+                        self.observe(&Fact::Forgotten { client });
+                    }
+                    self.plan_producer(at);
+                }
             }
-            self.plan_producer(at);
+            Answer::Member {
+                member,
+                number,
+                reply,
+            } => {
+                let reply = reply.as_ref();
+                self.members[member].on_answer(self.now, number, reply, &mut self.rng);
+                self.plan_member(member);
+            }
         }
     }
 
@@ -233,17 +245,6 @@ impl ClusterWorld {
         }
     }
 
-    pub(super) fn on_group_answer(
-        &mut self,
-        member: usize,
-        number: u32,
-        reply: Option<&GroupReply>,
-    ) {
-        let now = self.now;
-        self.members[member].on_answer(now, number, reply, &mut self.rng);
-        self.plan_member(member);
-    }
-
     pub(super) fn answer_members(&mut self, broker: BrokerId, replies: Replies) {
         for (token, reply) in replies {
             self.answer_member(broker, token, Some(reply));
@@ -274,15 +275,15 @@ impl ClusterWorld {
             token,
             reply: reply.as_ref(),
         });
-        if let Some((_, Client::Member { member, number })) = self.owed.remove(&token)
+        let waiting = self.owed.remove(&token);
+        self.answer(waiting.and_then(|(_, client)| client.told_by_groups(reply)));
+    }
+
+    pub(super) fn answer(&mut self, answer: Option<Answer>) {
+        if let Some(answer) = answer
             && let Some(delay) = self.network.deliver(&mut self.rng)
         {
-            let answer = Event::GroupAnswer {
-                member,
-                number,
-                reply,
-            };
-            self.after(delay, answer);
+            self.after(delay, Event::Answer(answer));
         }
     }
 

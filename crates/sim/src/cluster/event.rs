@@ -2,12 +2,11 @@
 
 use ottla_base::{BrokerId, Millis, PartitionId};
 use ottla_controller::Reply as Decision;
-use ottla_coordinator::Reply as GroupReply;
-use ottla_partition::{AppendError, Appended};
 
 use super::links::{Message, Place};
 use super::quorum::{About, Ask, Asker};
 use super::world::ClusterWorld;
+use crate::client::Answer;
 use crate::fact::Fact;
 use crate::member::MemberRequest;
 use crate::workload::Request;
@@ -15,19 +14,10 @@ use crate::workload::Request;
 #[derive(Debug)]
 pub(super) enum Event {
     Deliver(BrokerId, Box<Request>),
-    Answer {
-        client: u32,
-        batch_number: u32,
-        result: Result<Appended, AppendError>,
-    },
+    Answer(Answer),
     WakeProducer(usize),
     WakeMember(usize),
     AskGroups(BrokerId, Box<MemberRequest>),
-    GroupAnswer {
-        member: usize,
-        number: u32,
-        reply: Option<GroupReply>,
-    },
     PlainSend,
     Administer,
     Read(usize),
@@ -100,10 +90,9 @@ impl ClusterWorld {
             | Event::Process { broker, .. }
             | Event::Stream { to: broker, .. } => *broker,
             Event::Breach { .. }
-            | Event::Answer { .. }
+            | Event::Answer(_)
             | Event::WakeProducer(_)
             | Event::WakeMember(_)
-            | Event::GroupAnswer { .. }
             | Event::PlainSend
             | Event::Administer
             | Event::Read(_)
@@ -129,19 +118,10 @@ impl ClusterWorld {
     pub(super) fn on_event(&mut self, event: Event) {
         match event {
             Event::Deliver(broker, request) => self.on_request(broker, *request),
-            Event::Answer {
-                client,
-                batch_number,
-                result,
-            } => self.on_answer(client, batch_number, &result),
+            Event::Answer(answer) => self.on_answer(answer),
             Event::WakeProducer(at) => self.on_wake_producer(at),
             Event::WakeMember(at) => self.on_wake_member(at),
             Event::AskGroups(broker, request) => self.on_group_request(broker, *request),
-            Event::GroupAnswer {
-                member,
-                number,
-                reply,
-            } => self.on_group_answer(member, number, reply.as_ref()),
             Event::PlainSend => self.on_plain_send(),
             Event::Administer => self.on_administer(),
             Event::Read(at) => self.on_read(at),

@@ -12,6 +12,7 @@ use super::links::{Links, Place};
 use super::node::Node;
 use super::quorum::Quorum;
 use crate::broker::topic_partition;
+use crate::client::Client;
 use crate::fact::{Fact, Value, trace_line};
 use crate::invariants::{Invariants, Scope};
 use crate::member::GroupMember;
@@ -63,13 +64,6 @@ pub(crate) struct ClusterWorld {
     pub(super) invariants: Invariants,
     trace: Option<Vec<String>>,
     violation: Option<Violation>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Client {
-    Producer { client: u32, batch_number: u32 },
-    Member { member: usize, number: u32 },
-    Nobody,
 }
 
 impl ClusterWorld {

@@ -103,16 +103,8 @@ fn find(cx: &Cx, image: &Image, key_type: i8, key: &str) -> Result<Found, ErrorC
 /// Who leads the partition in which a group lives.
 fn leader(cx: &Cx, image: &Image, group: &str) -> Option<BrokerId> {
     let (topic, id) = coordinating_partition(image, group)?;
-    let partition = topic.partition(id)?;
-    let local = cx.broker.registry.topic(topic.name.as_str());
-    let replicas = Replicas {
-        cx,
-        image,
-        local: local.as_deref(),
-        id,
-        partition,
-    };
-    replicas.leader()
+    let mut partitions = Replicas::of(cx, image, &topic);
+    partitions.find(|replicas| replicas.id == id)?.leader()
 }
 
 fn to_wire(key: StrBytes, found: Result<Found, ErrorCode>) -> Coordinator {

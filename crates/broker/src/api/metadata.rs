@@ -302,17 +302,8 @@ impl Answer<'_> {
     }
 
     fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
-        let local = self.cx.broker.registry.topic(topic.name.as_str());
-        let partitions = topic.partitions().map(|(id, partition)| {
-            let replicas = Replicas {
-                cx: self.cx,
-                image: self.image,
-                local: local.as_deref(),
-                id,
-                partition,
-            };
-            self.partition(topic.id, &replicas)
-        });
+        let partitions = Replicas::of(self.cx, self.image, topic);
+        let partitions = partitions.map(|replicas| self.partition(topic.id, &replicas));
         MetadataResponseTopic::default()
             .with_name(Some(wire_topic(&topic.name)))
             .with_topic_id(Uuid::from_bytes(topic.id.0))

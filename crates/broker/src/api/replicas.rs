@@ -1,5 +1,7 @@
 //! What clients are told of the replicas of a partition, by every API that tells of them.
 
+use std::sync::Arc;
+
 use ottla_base::{BrokerId, PartitionId};
 use ottla_controller::{Image, Partition, Topic};
 
@@ -7,17 +9,29 @@ use super::Cx;
 use crate::partitions::LocalTopic;
 
 /// One partition as an image of the metadata has it, and what this broker knows beside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Replicas<'a> {
     pub cx: &'a Cx,
     pub image: &'a Image,
-    /// None where this broker has nothing of the topic.
-    pub local: Option<&'a LocalTopic>,
     pub id: PartitionId,
     pub partition: &'a Partition,
+    /// None where this broker has nothing of the topic.
+    local: Option<Arc<LocalTopic>>,
 }
 
-impl Replicas<'_> {
+impl<'a> Replicas<'a> {
+    /// Of each partition of a topic, by rising id.
+    pub(super) fn of(cx: &'a Cx, image: &'a Image, topic: &'a Topic) -> impl Iterator<Item = Self> {
+        let local = cx.broker.registry.topic_by_id(topic.id);
+        topic.partitions().map(move |(id, partition)| Self {
+            cx,
+            image,
+            id,
+            partition,
+            local: local.clone(),
+        })
+    }
+
     /// Whom clients are told to ask: a leader that is alive, and not this broker where
     /// another may lead by now.
     pub(super) fn leader(&self) -> Option<BrokerId> {
@@ -45,7 +59,7 @@ impl Replicas<'_> {
     }
 
     fn is_here(&self, replica: BrokerId, and: fn(&LocalTopic, PartitionId) -> bool) -> bool {
-        replica == self.cx.broker.id && self.local.is_some_and(|local| and(local, self.id))
+        replica == self.cx.broker.id && self.local.as_ref().is_some_and(|local| and(local, self.id))
     }
 }
 

@@ -108,25 +108,16 @@ fn describe(
         } else {
             PartitionId(0)
         };
-        let local = cx.broker.registry.topic(name.as_str());
-        let mut partitions = topic.partitions().skip_while(|(id, _)| *id < first);
+        let mut partitions = Replicas::of(cx, &image, topic).skip_while(|next| next.id < first);
         let page: Vec<_> = partitions
             .by_ref()
             .take(room)
-            .map(|(id, partition)| {
-                partition_to_wire(&Replicas {
-                    cx,
-                    image: &image,
-                    local: local.as_deref(),
-                    id,
-                    partition,
-                })
-            })
+            .map(|replicas| partition_to_wire(&replicas))
             .collect();
         room -= page.len();
         response.topics.push(topic_to_wire(topic, page));
-        if let Some((next, _)) = partitions.next() {
-            return response.with_next_cursor(Some(cursor(name, next)));
+        if let Some(next) = partitions.next() {
+            return response.with_next_cursor(Some(cursor(name, next.id)));
         }
     }
     response

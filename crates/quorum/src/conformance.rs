@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt as _, RaftStateMachine};
 use openraft::testing::StoreBuilder;
-use openraft::{EntryPayload, LeaderId, RaftLogReader as _};
+use openraft::{EntryPayload, LeaderId, RaftLogReader as _, RaftSnapshotBuilder as _};
 use ottla_base::{Offset, PartitionId, ProducerId, TopicId, TopicPartition};
 use ottla_controller::{Image, Record};
 use ottla_store::{Durability, LogId as StoreLog, LogStore, StoreFailure, memory};
@@ -181,6 +182,65 @@ async fn a_vote_is_kept() {
     log.save_vote(&vote).await.expect("durable");
     let mut again = RaftLog::open(store, id, 2).expect("the same log");
     assert_eq!(again.read_vote().await.expect("readable"), Some(vote));
+}
+
+#[tokio::test]
+async fn what_is_appended_while_a_snapshot_is_written_waits_for_the_next() {
+    let (store, id) = store(memory::Stepping::Thread);
+    let mut log = RaftLog::open(store.clone(), id, 1).expect("an empty log");
+    let mut fold =
+        Fold::open(store, id, log.clone(), Arc::new(Nobody), SMALL).expect("nothing kept");
+    write(&mut log, &mut fold, 0..10).await;
+    assert!(is_snapshot_due(&fold));
+    let snapshot = loop {
+        let mut builder = fold.get_snapshot_builder().await;
+        let mut snapshot = Box::pin(async move { builder.build_snapshot().await });
+        // The disk may be quicker.
+        if futures::poll!(snapshot.as_mut()).is_pending() {
+            break snapshot;
+        }
+    };
+    write(&mut log, &mut fold, 10..20).await;
+    snapshot.await.expect("kept");
+    is_snapshot_due(&fold);
+    write(&mut log, &mut fold, 20..21).await;
+    assert!(is_snapshot_due(&fold), "none has the ten of meanwhile");
+}
+
+/// Another Raft counts what it finds in the log, which is less than was ever appended.
+#[tokio::test]
+async fn a_log_that_is_opened_anew_needs_a_snapshot_when_enough_is_in_it() {
+    let (store, id) = store(memory::Stepping::Thread);
+    let mut log = RaftLog::open(store.clone(), id, 1).expect("an empty log");
+    let mut fold =
+        Fold::open(store.clone(), id, log.clone(), Arc::new(Nobody), SMALL).expect("nothing kept");
+    write(&mut log, &mut fold, 0..10).await;
+    assert!(is_snapshot_due(&fold));
+    let mut builder = fold.get_snapshot_builder().await;
+    builder.build_snapshot().await.expect("kept");
+    log.purge(log_id(1, 9)).await.expect("purged");
+    store.drain();
+    let mut again = RaftLog::open(store, id, 2).expect("the same log");
+    let mut fold = fold.over(again.clone());
+    write(&mut again, &mut fold, 10..11).await;
+    assert!(!is_snapshot_due(&fold));
+    write(&mut again, &mut fold, 11..20).await;
+    assert!(is_snapshot_due(&fold));
+}
+
+/// Fewer bytes than ten entries have, and more than one has.
+const SMALL: u64 = 600;
+
+async fn write(log: &mut RaftLog, fold: &mut Fold, indexes: std::ops::Range<u64>) {
+    let entries: Vec<_> = indexes.map(|index| entry(1, index)).collect();
+    let appended = log.blocking_append(entries.clone()).await;
+    appended.expect("flushed");
+    fold.apply(entries).await.expect("applied");
+}
+
+/// Whether it was asked for since this was asked last.
+fn is_snapshot_due(fold: &Fold) -> bool {
+    fold.snapshot_due().now_or_never().is_some()
 }
 
 #[tokio::test]

@@ -74,9 +74,7 @@ struct State {
     /// The offset after the last records.
     changed: Offset,
     membership: StoredMembership,
-    /// What [`RaftLog::appended`] was at the last snapshot.
-    appended_at_snapshot: u64,
-    /// How large that was.
+    /// How large the last snapshot was.
     snapshot_bytes: u64,
 }
 
@@ -114,7 +112,6 @@ impl Fold {
             applied: None,
             changed: Offset::ZERO,
             membership: StoredMembership::default(),
-            appended_at_snapshot: 0,
             snapshot_bytes: 0,
         };
         if let Some(Kept { meta, records }) = kept(&*store, log, SNAPSHOT)? {
@@ -205,7 +202,8 @@ impl Fold {
         let _nobody_follows = self.shared.commits.send(Commit { end, records });
     }
 
-    async fn keep(&self, kept: &Kept) -> Result<(), StorageError> {
+    /// Keeps a snapshot that was begun when so many bytes were appended.
+    async fn keep(&self, kept: &Kept, appended: u64) -> Result<(), StorageError> {
         self.shared.store.submit(Op::State {
             log: self.shared.log,
             key: Bytes::from_static(SNAPSHOT),
@@ -214,9 +212,8 @@ impl Fold {
         let durable = self.entries.durable().await;
         durable
             .map_err(|error| StorageIOError::write_snapshot(Some(kept.meta.signature()), &error))?;
-        let mut state = self.lock();
-        state.appended_at_snapshot = self.entries.appended();
-        state.snapshot_bytes = byte_count(&kept.records);
+        self.entries.cover(appended);
+        self.lock().snapshot_bytes = byte_count(&kept.records);
         Ok(())
     }
 }
@@ -245,15 +242,14 @@ impl RaftStateMachine<TypeConfig> for Fold {
             self.fold(entry);
             replies.push(());
         }
-        let (applied, since, least) = {
+        let (applied, least) = {
             let state = self.lock();
-            let since = self.entries.appended() - state.appended_at_snapshot;
-            (state.applied, since, state.snapshot_bytes)
+            (state.applied, state.snapshot_bytes)
         };
         if let Some(applied) = applied {
             self.entries.applied(applied.index);
         }
-        if since > least.max(self.shared.snapshot_bytes_min) {
+        if self.entries.uncovered() > least.max(self.shared.snapshot_bytes_min) {
             self.shared.snapshot_due.notify_one();
         }
         Ok(replies)
@@ -276,11 +272,11 @@ impl RaftStateMachine<TypeConfig> for Fold {
         let image = image_of(records.clone())
             .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), &error))?;
         let meta = meta.clone();
-        self.keep(&Kept {
+        let kept = Kept {
             meta: meta.clone(),
             records,
-        })
-        .await?;
+        };
+        self.keep(&kept, self.entries.appended()).await?;
         let mut state = self.lock();
         let changes = difference(&state.image, &image);
         state.image = image;
@@ -302,6 +298,7 @@ impl RaftStateMachine<TypeConfig> for Fold {
 
 impl RaftSnapshotBuilder<TypeConfig> for Fold {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
+        let appended = self.entries.appended();
         let (image, meta) = {
             let state = self.lock();
             let end = state.end();
@@ -317,7 +314,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Fold {
             meta,
             records: records_of(&image),
         };
-        self.keep(&kept).await?;
+        self.keep(&kept, appended).await?;
         let Kept { meta, records } = kept;
         Ok(Snapshot {
             meta,

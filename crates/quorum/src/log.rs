@@ -66,6 +66,8 @@ struct State {
     tail: VecDeque<Entry>,
     /// Bytes that were ever appended, or were there at the start.
     appended: u64,
+    /// How many of these the last snapshot covers.
+    covered: u64,
     flushing: Vec<(Offset, Flushing)>,
 }
 
@@ -99,6 +101,7 @@ impl RaftLog {
                 last: purged,
                 tail: VecDeque::new(),
                 appended: store.size(log).0,
+                covered: 0,
                 flushing: Vec::new(),
             }),
             store,
@@ -137,6 +140,17 @@ impl RaftLog {
     /// Bytes that were ever appended, or were there when the log was opened.
     pub(crate) fn appended(&self) -> u64 {
         self.lock().appended
+    }
+
+    /// A snapshot is kept that was begun when so many bytes were appended.
+    pub(crate) fn cover(&self, appended: u64) {
+        self.lock().covered = appended;
+    }
+
+    /// Bytes that the last snapshot does not cover.
+    pub(crate) fn uncovered(&self) -> u64 {
+        let state = self.lock();
+        state.appended - state.covered
     }
 
     fn entry(&self, index: u64) -> Result<Entry, KeptError> {

@@ -108,7 +108,7 @@ struct Entry {
     acknowledgement: Option<Acknowledged>,
     /// It followed when the leader asked whether it does.
     confirmed: Option<Round>,
-    /// What was asked for is throttled, and counted.
+    /// What is followed is throttled, and what may be on its way is counted.
     advance: Option<Advance>,
     /// In `due`.
     is_due: bool,
@@ -116,8 +116,8 @@ struct Entry {
     retry_after: Duration,
 }
 
-/// A portion of what is throttled is counted when it is asked for, so that many
-/// partitions do not ask for the same.
+/// A portion of what is throttled is counted when it is asked for, and from then on one
+/// portion ahead, so that many partitions do not ask for the same.
 #[derive(Clone, Copy, Debug)]
 struct Advance {
     bytes: usize,
@@ -182,6 +182,7 @@ impl Link {
 
     /// The partition is followed no more, or not here.
     pub fn unfollow(&self, partition: TopicPartition) {
+        self.give_back(partition, Offset::ZERO);
         let is_unwanted = {
             let mut state = self.lock();
             if state.forget(partition).is_some() {
@@ -264,6 +265,7 @@ impl Link {
                     let Some(position) = replica.position() else {
                         continue;
                     };
+                    self.give_back(partition, Offset::ZERO);
                     let room = match self.admit(&*replica) {
                         Ok(room) => room,
                         Err(until) => {
@@ -313,20 +315,17 @@ impl Link {
                 batches,
                 high_watermark,
             } => {
-                let advance = self.lock().take_advance(partition, Offset::ZERO);
-                self.throttle.give_back(advance);
                 if replica.is_throttled() {
                     self.count(partition, &batches);
                 }
+                self.give_back(partition, high_watermark);
                 replica.append(epoch, after, batches, high_watermark);
             }
             LeaderNews::Position {
                 high_watermark,
                 log_start,
             } => {
-                // To whoever has all that is committed, little will come.
-                let advance = self.lock().take_advance(partition, high_watermark);
-                self.throttle.give_back(advance);
+                self.give_back(partition, high_watermark);
                 replica.on_position(epoch, high_watermark, log_start);
             }
             LeaderNews::Diverged { epoch: of, end } => replica.on_diverged(epoch, of, end),
@@ -344,13 +343,24 @@ impl Link {
         }
     }
 
+    /// What was counted ahead is not needed: to whoever has all that is committed, little
+    /// will come.
+    fn give_back(&self, partition: TopicPartition, high_watermark: Offset) {
+        let advance = self.lock().take_advance(partition, high_watermark);
+        self.throttle.give_back(advance);
+    }
+
     /// Counts what has come, and asks for no more if that was too much.
     fn count(&self, partition: TopicPartition, batches: &[RecordBatch]) {
+        if let Some(last) = batches.last() {
+            self.lock().advance(partition, last.header().next_offset());
+        }
         let bytes = batches.iter().map(|batch| batch.size().0).sum::<u64>();
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.throttle.take(bytes);
         if let Some(until) = self.throttle.wait_until() {
             self.lock().halt(partition, until);
+            self.give_back(partition, Offset::ZERO);
             self.wake.notify_one();
         }
     }
@@ -456,6 +466,14 @@ impl State {
         {
             entry.stage = Stage::Halted;
             self.retries.insert((until, partition));
+        }
+    }
+
+    /// The leader will be told this end.
+    fn advance(&mut self, partition: TopicPartition, end: Offset) {
+        let entry = self.partitions.get_mut(&partition);
+        if let Some(advance) = entry.and_then(|entry| entry.advance.as_mut()) {
+            advance.end = end;
         }
     }
 

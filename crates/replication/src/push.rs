@@ -838,7 +838,7 @@ impl Sending {
             leading: self.leading.clone(),
             epoch: self.epoch,
             next: self.next,
-            room: self.room(),
+            room: self.room().saturating_sub(self.in_flight_bytes),
             read: self.read.take(),
         }
     }

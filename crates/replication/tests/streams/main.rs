@@ -324,9 +324,10 @@ async fn throttled_replicas_are_sent_no_faster_than_that() {
 
 #[tokio::test]
 async fn throttled_copies_ask_for_no_more_than_that_together() {
-    const COPIES: i32 = 20;
-    let logs = (0..COPIES).map(|at| (partition(at), LogFake::of(20, 1_000)));
-    let leader = Leader::start(LIMITS, logs).await;
+    const COPIES: i32 = 11;
+    let logs: Vec<_> = (0..COPIES).map(|_| LogFake::of(30, 1_000)).collect();
+    logs.iter().for_each(|log| log.commit(30));
+    let leader = Leader::start(LIMITS, (0..).map(partition).zip(logs)).await;
     let follower = Follower::of(&leader);
     follower.throttle.set_rate(200_000);
     let began = tokio::time::Instant::now();
@@ -336,10 +337,10 @@ async fn throttled_copies_ask_for_no_more_than_that_together() {
         follower.follow(partition(at), copy);
     }
     for copy in &copies {
-        copy.reaches(20).await;
+        copy.reaches(30).await;
     }
-    // 428 kB: one second's worth may pass at once, one portion too early, and of each copy
-    // the 5 kB that a portion leaves, which may be on their way when it is halted.
+    // 353 kB, nearly two portions of each copy: one second's worth may pass at once, which
+    // is one portion of each, and one more too early.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(500), "it took {took:?}");
     assert!(took <= Duration::from_millis(2_500), "it took {took:?}");

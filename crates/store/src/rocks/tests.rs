@@ -100,6 +100,14 @@ impl Disk {
     }
 
     /// Where the entries of a file begin.
+    /// Ends in peace, and leaves this directory.
+    fn closed(self) -> TempDir {
+        self.store.close();
+        let Self { store, dir, .. } = self;
+        drop(store);
+        dir
+    }
+
     fn entries(&self, number: u32) -> Vec<Position> {
         let file = self.file(number);
         let mut scanner = Scanner::new(&file, 0).unwrap();
@@ -599,9 +607,7 @@ fn a_file_that_power_took_from_a_log_is_counted_no_more() {
     let disk = disk.killed(|_| faults.lose_all_unsynced());
     assert_eq!(disk.store.bounds(log).unwrap().end, Offset(3));
     fill(&disk, log, 3, 100);
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     let report = check_on(&disk::Disk::Simulated(faults), dir.path(), &mut |_| {});
     assert_eq!(report.unwrap().faults, []);
 }
@@ -675,9 +681,7 @@ fn a_missing_commit_file_that_a_start_must_read_is_refused() {
     let disk = Disk::new(options());
     let log = create(&disk, 1);
     fill(&disk, log, 30, 100 * KIB);
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     lose_index(dir.path());
     let commit = dir.path().join("commit");
     fs::remove_file(commit.join("00000000000000000002.log")).unwrap();
@@ -800,10 +804,8 @@ fn a_check_finds_damage_behind_which_nothing_was_written() {
     let disk = Disk::new(options());
     let log = create(&disk, 1);
     fill(&disk, log, 3, 10);
-    disk.store.close();
     let last = *disk.entries(1).last().unwrap();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     flip_bit(dir.path(), last, 50);
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!(report.faults, damaged_batch(last, tp(1), Offset(2)));
@@ -837,9 +839,7 @@ fn a_dump_shows_what_was_written() {
         to: Offset(1),
     });
     disk.store.submit(Op::Drop { log: other });
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     let rows = dump(dir.path()).unwrap();
     let printed: Vec<String> = rows.map(|row| row.unwrap().to_string()).collect();
     let name = tp(1);

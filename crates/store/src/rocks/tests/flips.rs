@@ -85,9 +85,7 @@ fn original() -> Original {
         }
     }
     let contents = logs.map(|log| (log, read_all(&disk.store, log).unwrap()));
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     Original {
         dir,
         options,

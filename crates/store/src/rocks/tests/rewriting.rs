@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::channel;
 
@@ -109,9 +110,7 @@ fn live_bytes(contents: &Contents) -> u64 {
 }
 
 pub(super) fn sound(disk: Disk) {
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!(report.faults, []);
 }
@@ -242,27 +241,8 @@ fn what_moves_ends_where_the_log_was_cut_meanwhile() {
     let disk = Disk::new(options());
     let log = create(&disk, 1);
     let batches = fill(&disk, log, 3, 100);
-    let from: Vec<_> = disk.entries(1).split_off(1);
-    let target = FileNumber::sorted(1);
-    let target_length = copy_alone(&disk, log, &batches, target);
-    let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
     truncate(&disk, log, Offset(1));
-    let row = |base: u8| {
-        let at = u32::from(base) * size;
-        moved(base, from[usize::from(base)], Destination::Verbatim { at })
-    };
-    relocate(
-        &disk,
-        Moves {
-            log,
-            first: Offset(0),
-            through: Offset(2),
-            target,
-            target_length,
-            rows: (0..3).map(row).collect(),
-            purpose: Purpose::CompactedTo(Offset(3)),
-        },
-    );
+    compact(&disk, log, &batches, 0..0);
     grows_and_moves_on(disk, log);
 }
 
@@ -273,34 +253,40 @@ fn what_was_moved_ends_where_the_log_is_cut() {
         let disk = Disk::new(options());
         let log = create(&disk, 1);
         let batches = fill(&disk, log, 4, 100);
-        let from: Vec<_> = disk.entries(1).split_off(1);
-        let target = FileNumber::sorted(1);
-        let target_length = copy_alone(&disk, log, &batches, target);
-        let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
-        let row = |base: u8| {
-            let at = u32::from(base) * size;
-            let to = if gone.contains(&base) {
-                Destination::Nowhere
-            } else {
-                Destination::Verbatim { at }
-            };
-            moved(base, from[usize::from(base)], to)
-        };
-        relocate(
-            &disk,
-            Moves {
-                log,
-                first: Offset(0),
-                through: Offset(3),
-                target,
-                target_length,
-                rows: (0..4).map(row).collect(),
-                purpose: Purpose::CompactedTo(Offset(4)),
-            },
-        );
+        compact(&disk, log, &batches, gone);
         truncate(&disk, log, Offset(1));
         grows_and_moves_on(disk, log);
     }
+}
+
+/// Moves all batches of a log to a sorted file, as if a compaction had left nothing of those
+/// in `gone`.
+fn compact(disk: &Disk, log: LogId, batches: &[RecordBatch], gone: Range<u8>) {
+    let from = disk.entries(1).split_off(1);
+    let target = FileNumber::sorted(1);
+    let size = u32::try_from(batch_entry_size(batches[0].header())).unwrap();
+    let row = |base: u8| {
+        let at = u32::from(base) * size;
+        let to = if gone.contains(&base) {
+            Destination::Nowhere
+        } else {
+            Destination::Verbatim { at }
+        };
+        moved(base, from[usize::from(base)], to)
+    };
+    let end = u8::try_from(batches.len()).unwrap();
+    relocate(
+        disk,
+        Moves {
+            log,
+            first: Offset(0),
+            through: Offset(i64::from(end) - 1),
+            target,
+            target_length: copy_alone(disk, log, batches, target),
+            rows: (0..end).map(row).collect(),
+            purpose: Purpose::CompactedTo(Offset(end.into())),
+        },
+    );
 }
 
 /// A log of which the batch at 0 alone is left, in a sorted file, grows, is compacted up
@@ -449,9 +435,7 @@ fn damage_in_a_sorted_file_is_found_and_never_served() {
         };
         assert_eq!(read_all(&disk.store, *log), sound);
     }
-    disk.store.close();
-    let Disk { store, dir, .. } = disk;
-    drop(store);
+    let dir = disk.closed();
     let report = check(dir.path(), &mut |_| {}).unwrap();
     let at = Position {
         file: number,

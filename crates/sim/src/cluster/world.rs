@@ -184,8 +184,10 @@ impl ClusterWorld {
     fn is_over(&mut self) -> bool {
         self.members_rest |= self.producers.iter().all(IdempotentProducer::is_done)
             && self.members.iter().all(GroupMember::is_content);
-        let may_be_over = self.last_stop_at < self.now && self.members_rest;
-        may_be_over && self.owed.is_empty() && self.sick().is_empty()
+        let mut nodes = self.nodes.values();
+        let nobody_stops =
+            self.last_stop_at < self.now && nodes.all(|node| node.life.stopping.is_none());
+        self.members_rest && nobody_stops && self.owed.is_empty() && self.sick().is_empty()
     }
 
     /// Partitions that are not whole.

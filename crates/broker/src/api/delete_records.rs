@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::error::KafkaError as _;
 use super::{Cx, Handler, Refusal, leading_cell};
+use crate::topics::is_internal;
 
 /// Stands for the high watermark.
 const EVERYTHING: i64 = -1;
@@ -82,12 +83,7 @@ fn start(cx: &Cx, topic: DeleteRecordsTopic, deadline: Millis) -> (TopicName, Ve
 
 fn start_one(cx: &Cx, topic: &str, partition: i32, offset: i64, deadline: Millis) -> Started {
     let cell = leading_cell(cx, topic, partition)?;
-    let is_internal = cx
-        .broker
-        .registry
-        .topic(topic)
-        .is_some_and(|topic| topic.is_internal);
-    if is_internal {
+    if is_internal(&cell.topic) {
         return Err(ErrorCode::InvalidTopic);
     }
     let before = (offset != EVERYTHING).then_some(Offset(offset));

@@ -9,8 +9,8 @@
 //! Consumers that say their rack are told of a replica in it, if
 //! `replica.selector.class` says so, and may read from any follower (KIP-392).
 //!
-//! Not supported: fetches of replicas, which have a protocol of their own here. No transaction can be open, so both isolation levels
-//! see the same records.
+//! Not supported: fetches of replicas, which have a protocol of their own here. No
+//! transaction can be open, so both isolation levels see the same records.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;

@@ -73,8 +73,7 @@ pub(crate) async fn register(
 pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
     loop {
         let mut images = broker.image_changes();
-        let is_member = report(broker).await;
-        if is_member.is_some_and(|answer| !answer.fenced) {
+        if beat(broker).await.is_ok_and(|answer| !answer.fenced) {
             return;
         }
         tokio::select! {
@@ -140,10 +139,10 @@ pub(crate) async fn hand_over(broker: &Arc<Broker>) {
     let handed_over = async {
         let mut unheard = 0;
         while unheard < HANDOVER_ATTEMPTS {
-            match report(broker).await {
-                Some(answer) if answer.may_shut_down => return true,
-                Some(_) => unheard = 0,
-                None => unheard += 1,
+            match beat(broker).await {
+                Ok(answer) if answer.may_shut_down => return true,
+                Ok(_) => unheard = 0,
+                Err(_unheard) => unheard += 1,
             }
             tokio::time::sleep(HANDOVER_PAUSE).await;
         }
@@ -160,10 +159,6 @@ fn interval(broker: &Broker) -> Duration {
     let asked = broker.settings().broker.broker_heartbeat_interval_ms;
     let asked = Duration::from_millis(u64::try_from(asked).unwrap_or(0));
     asked.min(broker.session_timeout() / REPORTS_PER_TIMEOUT)
-}
-
-async fn report(broker: &Arc<Broker>) -> Option<HeartbeatAnswer> {
-    beat(broker).await.ok()
 }
 
 async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {

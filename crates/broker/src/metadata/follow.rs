@@ -233,7 +233,6 @@ impl Follower {
         }
     }
 
-    /// Where a broker is to be followed.
     fn tell_standing(&self, other: &Registration) {
         let broker = other.id;
         match (other.fenced, other.in_controlled_shutdown) {
@@ -244,6 +243,7 @@ impl Follower {
         }
     }
 
+    /// Where a broker is to be followed.
     fn find(&self, id: BrokerId) {
         if id == self.broker.id {
             return;

@@ -4,8 +4,8 @@
 //! - v2: messages beside the codes, the directories of replicas, and how to
 //!   reach the nodes (KIP-853).
 //!
-//! The quorum is this node: it has no listener for controllers, and its
-//! directory has no id.
+//! Directories of replicas have no ids here. When another voter fetched is not known, as
+//! none does: the leader sends.
 
 use std::ops::RangeInclusive;
 
@@ -71,8 +71,7 @@ fn is_of_metadata(topics: &[Asked]) -> bool {
     topic.topic_name.as_str() == METADATA_TOPIC && partition.partition_index == 0
 }
 
-/// What one voter has of the log. When others fetched is not known, as they do not:
-/// the leader sends.
+/// What one voter has of the log.
 fn state(cx: &Cx, voter: &VoterStatus) -> ReplicaState {
     let is_leader = voter.id == cx.broker.id;
     let now = if is_leader {

@@ -1,9 +1,7 @@
 //! DescribeTopicPartitions: v0 (KIP-966).
 //!
 //! Topics come by rising name, pages end within a topic too, and the cursor says
-//! where the next one starts. Without ELR, which is not served, both lists of
-//! eligible leaders are empty. A partition whose log cannot be opened is told of as
-//! in Metadata.
+//! where the next one starts. Replicas are told of as in Metadata.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

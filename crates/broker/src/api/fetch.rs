@@ -265,7 +265,7 @@ impl<'a> Fetching<'a> {
             Ok(cell) => cell,
             Err(code) => return PartitionResult::unknown(*code),
         };
-        let view = match admit(cell, target, self.terms.from_followers) {
+        let view = match self.admit(cell, target) {
             Ok(view) => view,
             Err(code) => return PartitionResult::refused(self.why(target, code)),
         };
@@ -302,6 +302,25 @@ impl<'a> Fetching<'a> {
             Ok(records) => Self::with_records(view, records),
             Err(error) => PartitionResult::refused(error.code()),
         }
+    }
+
+    /// Whether the partition may be read from here, and whether this offset is not
+    /// gone. That it may lie behind the end is told after what diverges.
+    fn admit(&self, cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
+        let offset = target.fetch_offset;
+        let admitted = |view: View| {
+            let admitted = super::admit(&view, target.leader_epoch, self.terms.from_followers);
+            admitted.map(|()| view)
+        };
+        let mut view = admitted(cell.view())?;
+        if view.end < offset {
+            // Appends do not publish their end before they are durable.
+            view = admitted(cell.fresh_view())?;
+        }
+        if offset < view.log_start {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        Ok(view)
     }
 
     /// Whether the replica is still this broker's: one that is given up follows nobody.
@@ -427,31 +446,6 @@ fn epoch_from_wire(epoch: i32) -> LeaderEpoch {
     }
 }
 
-/// Whether the partition may be read from here, and whether this offset is not
-/// gone. That it may lie behind the end is told after what diverges.
-fn admit(cell: &Cell, target: &Target, from_followers: bool) -> Result<View, ErrorCode> {
-    let mut view = cell.view();
-    let is_served = match view.role {
-        RoleKind::Leader => !view.is_doubtful,
-        RoleKind::Follower => from_followers,
-        RoleKind::Idle | RoleKind::Failed => false,
-    };
-    if !is_served {
-        return Err(super::not_leader_code(&view));
-    }
-    view.check_epoch(target.leader_epoch)
-        .map_err(|error| error.code())?;
-    let offset = target.fetch_offset;
-    if offset > view.end {
-        // Appends do not publish their end before they are durable.
-        view = cell.fresh_view();
-    }
-    if offset < view.log_start {
-        return Err(ErrorCode::OffsetOutOfRange);
-    }
-    Ok(view)
-}
-
 /// Where the client's last record parts from this log (KIP-595's check for
 /// truncation, which consumers use too).
 fn diverging(
@@ -465,7 +459,7 @@ fn diverging(
         return Ok(None);
     }
     // Nobody can have records of an epoch that is still to come.
-    let ours = cell.end_offset_for(epoch);
+    let (_, ours) = cell.end_offset_for(epoch);
     let ours = ours.ok_or(ErrorCode::OffsetOutOfRange)?;
     let diverges = ours.epoch < epoch || ours.end < target.fetch_offset;
     Ok(diverges.then_some(EpochEndOffset {

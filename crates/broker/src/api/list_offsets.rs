@@ -22,7 +22,7 @@ use ottla_protocol::records::BatchHeader;
 use ottla_store::{ReadMode, ReadOutcome};
 
 use super::error::{KafkaError as _, unexpected};
-use super::{Cx, Handler, Refusal, leading_cell, surely_leads};
+use super::{Cx, Handler, Refusal, admit, cell_of, surely_leads};
 use crate::partitions::Cell;
 
 const LATEST: i64 = -1;
@@ -148,14 +148,15 @@ async fn find(
 ) -> Result<Located, ErrorCode> {
     let wanted = Wanted::from_wire(cx.version, partition.timestamp);
     let wanted = wanted.ok_or(ErrorCode::UnsupportedVersion)?;
-    let cell = leading_cell(cx, topic, partition.partition_index)?;
+    let cell = cell_of(cx, topic, partition.partition_index)?;
+    let epoch = LeaderEpoch(partition.current_leader_epoch);
+    admit(&cell.view(), epoch, false)?;
     if wanted.rests_on_end() {
         let surely = surely_leads(cx, &cell).await;
         surely.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
     }
     let view = cell.view();
-    view.check_epoch(LeaderEpoch(partition.current_leader_epoch))
-        .map_err(|error| error.code())?;
+    admit(&view, epoch, false)?;
     let until = match read_committed {
         true => view.last_stable,
         false => view.high_watermark,

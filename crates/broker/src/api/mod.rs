@@ -27,13 +27,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use ottla_base::{ErrorCode, PartitionId};
+use ottla_base::{ErrorCode, LeaderEpoch, PartitionId};
 use ottla_partition::{RoleKind, View};
 use ottla_protocol::{ApiKey, StrBytes, WireError, WireRequest};
 
+use self::error::KafkaError as _;
 use crate::broker::Broker;
 use crate::net::ConnectionFacts;
-use crate::partitions::{Cell, LocalTopic, Place, Unconfirmed, is_leader};
+use crate::partitions::{Cell, LocalTopic, Place, Unconfirmed};
 
 /// What a handler may use: the broker's services and the facts of this request.
 #[derive(Clone, Debug)]
@@ -211,11 +212,20 @@ fn wire_topic(name: &ottla_base::TopicName) -> ottla_protocol::messages::TopicNa
     StrBytes::from_string(name.as_str().to_owned()).into()
 }
 
-/// What a client is told that asks a replica which does not lead.
-fn not_leader_code(view: &View) -> ErrorCode {
-    match view.role {
-        RoleKind::Failed => ErrorCode::KafkaStorageError,
-        RoleKind::Idle | RoleKind::Leader | RoleKind::Follower => ErrorCode::NotLeaderOrFollower,
+/// Whether a replica serves a client that knows this leader epoch. The epoch is looked at
+/// before who leads, as in Kafka: a client that is ahead waits, one that is behind asks who
+/// leads.
+fn admit(view: &View, epoch: LeaderEpoch, from_followers: bool) -> Result<(), ErrorCode> {
+    let is_served = match view.role {
+        RoleKind::Leader => !view.is_doubtful,
+        RoleKind::Follower => from_followers,
+        RoleKind::Idle => return Err(ErrorCode::NotLeaderOrFollower),
+        RoleKind::Failed => return Err(ErrorCode::KafkaStorageError),
+    };
+    view.check_epoch(epoch).map_err(|error| error.code())?;
+    match is_served {
+        true => Ok(()),
+        false => Err(ErrorCode::NotLeaderOrFollower),
     }
 }
 
@@ -239,17 +249,18 @@ async fn surely_leads(cx: &Cx, cell: &Cell) -> Result<(), Unconfirmed> {
     }
 }
 
-/// The cell of a partition that is led here, by its topic's name.
-fn leading_cell(cx: &Cx, topic: &str, partition: i32) -> Result<Arc<Cell>, ErrorCode> {
+/// The cell of a partition, by its topic's name.
+fn cell_of(cx: &Cx, topic: &str, partition: i32) -> Result<Arc<Cell>, ErrorCode> {
     let topic = cx.broker.registry.topic(topic);
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = PartitionId(partition);
     let cell = topic.cell(partition).cloned();
-    let cell = cell.ok_or_else(|| no_cell_code(&topic, partition))?;
-    let view = cell.view();
-    if is_leader(&view) {
-        Ok(cell)
-    } else {
-        Err(not_leader_code(&view))
-    }
+    cell.ok_or_else(|| no_cell_code(&topic, partition))
+}
+
+/// The same of one that is led here.
+fn leading_cell(cx: &Cx, topic: &str, partition: i32) -> Result<Arc<Cell>, ErrorCode> {
+    let cell = cell_of(cx, topic, partition)?;
+    admit(&cell.view(), LeaderEpoch::NONE, false)?;
+    Ok(cell)
 }

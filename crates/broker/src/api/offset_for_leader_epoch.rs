@@ -14,8 +14,7 @@ use ottla_protocol::messages::offset_for_leader_epoch_response::{
 };
 use ottla_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-use super::error::KafkaError as _;
-use super::{Cx, Handler, Refusal, leading_cell};
+use super::{Cx, Handler, Refusal, admit, cell_of};
 
 #[derive(Debug)]
 pub(super) struct OffsetForLeaderEpoch;
@@ -52,11 +51,9 @@ fn epoch_end(
     topic: &str,
     partition: &OffsetForLeaderPartition,
 ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
-    let cell = leading_cell(cx, topic, partition.partition)?;
-    cell.view()
-        .check_epoch(LeaderEpoch(partition.current_leader_epoch))
-        .map_err(|error| error.code())?;
-    let end = cell.end_offset_for(LeaderEpoch(partition.leader_epoch));
+    let cell = cell_of(cx, topic, partition.partition)?;
+    let (view, end) = cell.end_offset_for(LeaderEpoch(partition.leader_epoch));
+    admit(&view, LeaderEpoch(partition.current_leader_epoch), false)?;
     Ok(end.map_or((LeaderEpoch::NONE, Offset::NONE), |end| {
         (end.epoch, end.end)
     }))

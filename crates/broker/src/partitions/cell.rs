@@ -528,9 +528,12 @@ impl Cell {
         });
     }
 
-    /// Where the given leader epoch ends in this log (OffsetForLeaderEpoch).
-    pub(crate) fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
-        self.lock().partition.end_offset_for(epoch)
+    /// Where the given leader epoch ends in this log (OffsetForLeaderEpoch), and what the
+    /// replica was when that was so.
+    pub(crate) fn end_offset_for(&self, epoch: LeaderEpoch) -> (View, Option<EpochEnd>) {
+        let state = self.lock();
+        let partition = &state.partition;
+        (partition.view(), partition.end_offset_for(epoch))
     }
 
     /// The state at this moment, with what is appended and not durable yet.

@@ -21,14 +21,18 @@ use ottla_protocol::messages::delete_records_request::{
 use ottla_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use ottla_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use ottla_protocol::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, IncrementalAlterConfigsRequest,
+    OffsetForLeaderEpochRequest,
 };
 use ottla_protocol::records::BatchBuilder;
 use ottla_store::{Durability, LogStore, Op, memory, rocks};
 
 use crate::harness::{CLUSTER, Client, copy_directory};
-use crate::requests::{batch, fetch_from, fetched, produce_to, produced, put, text};
+use crate::requests::{batch, fetch_from, fetched, offsets_of, produce_to, produced, put, text};
 
 /// Nothing here takes as long, or it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -355,6 +359,61 @@ async fn a_partition_that_is_elsewhere_is_told_from_one_that_is_nowhere() {
         assert_eq!(answer.error_code, code.code(), "broker {id}, {partition}");
     }
     assert_eq!(cluster.image(1).brokers().len(), 3);
+}
+
+/// What a broker answers that is asked for partition 0 of `t` by a client that knows this
+/// leader epoch: a fetch from an offset, a latest offset, and where epoch 0 ends.
+async fn codes_of(client: &mut Client, current_epoch: i32, offset: i64) -> [i16; 3] {
+    let mut fetch = fetch_from("t", offset);
+    fetch.topics[0].partitions[0].current_leader_epoch = current_epoch;
+    let fetch = fetched(client, 12, fetch).await;
+    let mut latest = offsets_of("t", &[(0, -1)]);
+    latest.topics[0].partitions[0].current_leader_epoch = current_epoch;
+    let latest = client.call(7, latest).await;
+    let end = OffsetForLeaderPartition::default()
+        .with_current_leader_epoch(current_epoch)
+        .with_leader_epoch(0);
+    let end = OffsetForLeaderTopic::default()
+        .with_topic(text("t").into())
+        .with_partitions(vec![end]);
+    let end = OffsetForLeaderEpochRequest::default().with_topics(vec![end]);
+    let end = client.call(4, end).await;
+    [
+        fetch.error_code,
+        latest.topics[0].partitions[0].error_code,
+        end.topics[0].partitions[0].error_code,
+    ]
+}
+
+#[tokio::test]
+async fn a_leader_epoch_is_looked_at_before_who_leads() {
+    let mut cluster = Cluster::start().await;
+    create(&mut cluster.connect(2), &[2, 3, 1], &[]).await;
+    cluster.all_in_sync().await;
+    cluster.stop(2).await;
+    let led_by_3 = |known: &Partition| known.leader == Some(BrokerId(3));
+    cluster.until("another leads", led_by_3).await;
+    let epoch = cluster.image(1).topic(&TopicName::from("t")).map(|topic| {
+        let partition = topic.partition(PartitionId(0));
+        partition.map(|known| known.leader_epoch.0)
+    });
+    let epoch = epoch.flatten().expect("the partition is known");
+    let all = |code: ErrorCode| [code.code(); 3];
+    let not_leader = ErrorCode::NotLeaderOrFollower.code();
+    let cases = [
+        (3, epoch, all(ErrorCode::None)),
+        (1, epoch, [0, not_leader, not_leader]),
+        (1, -1, [0, not_leader, not_leader]),
+        (3, epoch - 1, all(ErrorCode::FencedLeaderEpoch)),
+        (1, epoch - 1, all(ErrorCode::FencedLeaderEpoch)),
+        (3, epoch + 1, all(ErrorCode::UnknownLeaderEpoch)),
+        (1, epoch + 1, all(ErrorCode::UnknownLeaderEpoch)),
+    ];
+    for (id, epoch, expected) in cases {
+        // The image is published before the partitions have heard.
+        let told = async || codes_of(&mut cluster.connect(id), epoch, 0).await == expected;
+        eventually(&format!("{id} in {epoch}: {expected:?}"), told).await;
+    }
 }
 
 #[tokio::test]

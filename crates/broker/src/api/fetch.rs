@@ -265,7 +265,7 @@ impl<'a> Fetching<'a> {
             Ok(cell) => cell,
             Err(code) => return PartitionResult::unknown(*code),
         };
-        let view = match self.admit(cell, target) {
+        let view = match self.admit(cell, target).await {
             Ok(view) => view,
             Err(code) => return PartitionResult::refused(self.why(target, code)),
         };
@@ -306,7 +306,7 @@ impl<'a> Fetching<'a> {
 
     /// Whether the partition may be read from here, and whether this offset is not
     /// gone. That it may lie behind the end is told after what diverges.
-    fn admit(&self, cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
+    async fn admit(&self, cell: &Cell, target: &Target) -> Result<View, ErrorCode> {
         let offset = target.fetch_offset;
         let admitted = |view: View| {
             let admitted = super::admit(&view, target.leader_epoch, self.terms.from_followers);
@@ -315,6 +315,13 @@ impl<'a> Fetching<'a> {
         let mut view = admitted(cell.view())?;
         if view.end < offset {
             // Appends do not publish their end before they are durable.
+            view = admitted(cell.fresh_view())?;
+        }
+        if view.end < offset && is_leader(&view) {
+            // One that leads no more may lack what its successor has, and who hears that
+            // the offset is out of range begins anew.
+            let surely = super::surely_leads(self.cx, cell).await;
+            surely.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
             view = admitted(cell.fresh_view())?;
         }
         if offset < view.log_start {

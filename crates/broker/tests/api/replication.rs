@@ -417,6 +417,33 @@ async fn a_leader_epoch_is_looked_at_before_who_leads() {
 }
 
 #[tokio::test]
+async fn a_leader_that_may_lead_no_more_does_not_say_what_is_out_of_range() {
+    let mut cluster = Cluster::start().await;
+    let mut leader = cluster.connect(2);
+    create(&mut leader, &[2, 1, 3], &[]).await;
+    cluster.all_in_sync().await;
+    put(&mut leader, "t", batch(&["a", "b"])).await;
+    let fetch = async |offset| {
+        let found = fetched(&mut cluster.connect(2), 12, fetch_from("t", offset)).await;
+        found.error_code
+    };
+    let out_of_range = ErrorCode::OffsetOutOfRange.code();
+    for (offset, code) in [(0, 0), (2, 0), (3, out_of_range), (-1, out_of_range)] {
+        assert_eq!(fetch(offset).await, code, "{offset}");
+    }
+    // Neither controllers nor followers tell it whether it leads still.
+    cluster.stop(3).await;
+    cluster.stop(1).await;
+    let fetch = async |offset| {
+        let found = fetched(&mut cluster.connect(2), 12, fetch_from("t", offset)).await;
+        found.error_code
+    };
+    let is_sent_away = async || fetch(3).await == ErrorCode::NotLeaderOrFollower.code();
+    eventually("another is to be asked", is_sent_away).await;
+    assert_eq!((fetch(0).await, fetch(2).await), (0, 0));
+}
+
+#[tokio::test]
 async fn a_brokers_own_settings_are_changed_by_that_broker_alone() {
     let cluster = Cluster::start().await;
     for asked in 1..=3 {

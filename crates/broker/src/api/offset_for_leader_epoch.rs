@@ -14,7 +14,7 @@ use ottla_protocol::messages::offset_for_leader_epoch_response::{
 };
 use ottla_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-use super::{Cx, Handler, Refusal, admit, cell_of};
+use super::{Cx, Handler, Refusal, admit, cell_of, surely_leads};
 
 #[derive(Debug)]
 pub(super) struct OffsetForLeaderEpoch;
@@ -27,17 +27,19 @@ impl Handler for OffsetForLeaderEpoch {
         cx: Cx,
         request: OffsetForLeaderEpochRequest,
     ) -> Result<OffsetForLeaderEpochResponse, Refusal> {
-        let topics = request.topics.into_iter().map(|topic| {
-            let ends = topic.partitions.iter().map(|partition| {
-                let end = epoch_end(&cx, topic.topic.as_str(), partition);
-                to_wire(partition.partition, end)
-            });
-            let ends = ends.collect();
-            OffsetForLeaderTopicResult::default()
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut ends = Vec::with_capacity(topic.partitions.len());
+            for partition in &topic.partitions {
+                let end = epoch_end(&cx, topic.topic.as_str(), partition).await;
+                ends.push(to_wire(partition.partition, end));
+            }
+            let result = OffsetForLeaderTopicResult::default()
                 .with_topic(topic.topic)
-                .with_partitions(ends)
-        });
-        Ok(OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
+                .with_partitions(ends);
+            topics.push(result);
+        }
+        Ok(OffsetForLeaderEpochResponse::default().with_topics(topics))
     }
 
     fn refuse(_error: ErrorCode) -> OffsetForLeaderEpochResponse {
@@ -46,14 +48,25 @@ impl Handler for OffsetForLeaderEpoch {
     }
 }
 
-fn epoch_end(
+async fn epoch_end(
     cx: &Cx,
     topic: &str,
     partition: &OffsetForLeaderPartition,
 ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
     let cell = cell_of(cx, topic, partition.partition)?;
-    let (view, end) = cell.end_offset_for(LeaderEpoch(partition.leader_epoch));
-    admit(&view, LeaderEpoch(partition.current_leader_epoch), false)?;
+    let look = || {
+        let (view, end) = cell.end_offset_for(LeaderEpoch(partition.leader_epoch));
+        let admitted = admit(&view, LeaderEpoch(partition.current_leader_epoch), false);
+        admitted.map(|()| end)
+    };
+    let mut end = look()?;
+    if end.is_none() {
+        // An epoch that is not known may be that of this leader's successor, and who hears
+        // that there is none begins anew.
+        let surely = surely_leads(cx, &cell).await;
+        surely.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
+        end = look()?;
+    }
     Ok(end.map_or((LeaderEpoch::NONE, Offset::NONE), |end| {
         (end.epoch, end.end)
     }))

@@ -24,6 +24,7 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 use ottla_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
+use ottla_protocol::messages::offset_for_leader_epoch_response::EpochEndOffset;
 use ottla_protocol::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, IncrementalAlterConfigsRequest,
     OffsetForLeaderEpochRequest,
@@ -362,27 +363,32 @@ async fn a_partition_that_is_elsewhere_is_told_from_one_that_is_nowhere() {
 }
 
 /// What a broker answers that is asked for partition 0 of `t` by a client that knows this
-/// leader epoch: a fetch from an offset, a latest offset, and where epoch 0 ends.
-async fn codes_of(client: &mut Client, current_epoch: i32, offset: i64) -> [i16; 3] {
-    let mut fetch = fetch_from("t", offset);
+/// leader epoch: a fetch, a latest offset, and where epoch 0 ends.
+async fn codes_of(client: &mut Client, current_epoch: i32) -> [i16; 3] {
+    let mut fetch = fetch_from("t", 0);
     fetch.topics[0].partitions[0].current_leader_epoch = current_epoch;
     let fetch = fetched(client, 12, fetch).await;
     let mut latest = offsets_of("t", &[(0, -1)]);
     latest.topics[0].partitions[0].current_leader_epoch = current_epoch;
     let latest = client.call(7, latest).await;
-    let end = OffsetForLeaderPartition::default()
-        .with_current_leader_epoch(current_epoch)
-        .with_leader_epoch(0);
-    let end = OffsetForLeaderTopic::default()
-        .with_topic(text("t").into())
-        .with_partitions(vec![end]);
-    let end = OffsetForLeaderEpochRequest::default().with_topics(vec![end]);
-    let end = client.call(4, end).await;
+    let end = end_of(client, current_epoch, 0).await;
     [
         fetch.error_code,
         latest.topics[0].partitions[0].error_code,
-        end.topics[0].partitions[0].error_code,
+        end.error_code,
     ]
+}
+
+async fn end_of(client: &mut Client, current_epoch: i32, epoch: i32) -> EpochEndOffset {
+    let end = OffsetForLeaderPartition::default()
+        .with_current_leader_epoch(current_epoch)
+        .with_leader_epoch(epoch);
+    let end = OffsetForLeaderTopic::default()
+        .with_topic(text("t").into())
+        .with_partitions(vec![end]);
+    let request = OffsetForLeaderEpochRequest::default().with_topics(vec![end]);
+    let mut response = client.call(4, request).await;
+    response.topics.remove(0).partitions.remove(0)
 }
 
 #[tokio::test]
@@ -411,36 +417,36 @@ async fn a_leader_epoch_is_looked_at_before_who_leads() {
     ];
     for (id, epoch, expected) in cases {
         // The image is published before the partitions have heard.
-        let told = async || codes_of(&mut cluster.connect(id), epoch, 0).await == expected;
+        let told = async || codes_of(&mut cluster.connect(id), epoch).await == expected;
         eventually(&format!("{id} in {epoch}: {expected:?}"), told).await;
     }
 }
 
+/// What broker 2 says of an offset and of a leader epoch of `t`.
+async fn said_of(cluster: &Cluster, offset: i64, epoch: i32) -> (i16, (i16, i64)) {
+    let mut client = cluster.connect(2);
+    let fetch = fetched(&mut client, 12, fetch_from("t", offset)).await;
+    let end = end_of(&mut client, -1, epoch).await;
+    (fetch.error_code, (end.error_code, end.end_offset))
+}
+
 #[tokio::test]
-async fn a_leader_that_may_lead_no_more_does_not_say_what_is_out_of_range() {
+async fn a_leader_that_may_lead_no_more_does_not_say_what_there_is_not() {
     let mut cluster = Cluster::start().await;
     let mut leader = cluster.connect(2);
     create(&mut leader, &[2, 1, 3], &[]).await;
     cluster.all_in_sync().await;
     put(&mut leader, "t", batch(&["a", "b"])).await;
-    let fetch = async |offset| {
-        let found = fetched(&mut cluster.connect(2), 12, fetch_from("t", offset)).await;
-        found.error_code
-    };
     let out_of_range = ErrorCode::OffsetOutOfRange.code();
-    for (offset, code) in [(0, 0), (2, 0), (3, out_of_range), (-1, out_of_range)] {
-        assert_eq!(fetch(offset).await, code, "{offset}");
-    }
+    assert_eq!(said_of(&cluster, 2, 0).await, (0, (0, 2)));
+    assert_eq!(said_of(&cluster, 3, 1).await, (out_of_range, (0, -1)));
     // Neither controllers nor followers tell it whether it leads still.
     cluster.stop(3).await;
     cluster.stop(1).await;
-    let fetch = async |offset| {
-        let found = fetched(&mut cluster.connect(2), 12, fetch_from("t", offset)).await;
-        found.error_code
-    };
-    let is_sent_away = async || fetch(3).await == ErrorCode::NotLeaderOrFollower.code();
+    let not_leader = ErrorCode::NotLeaderOrFollower.code();
+    let is_sent_away = async || said_of(&cluster, 3, 1).await == (not_leader, (not_leader, -1));
     eventually("another is to be asked", is_sent_away).await;
-    assert_eq!((fetch(0).await, fetch(2).await), (0, 0));
+    assert_eq!(said_of(&cluster, 2, 0).await, (0, (0, 2)));
 }
 
 #[tokio::test]

@@ -78,6 +78,9 @@ pub(crate) struct Jump {
     pub(crate) expected: Offset,
     pub(crate) read: Offset,
     pub(crate) at: u64,
+    /// Since its last poll a rebalance has left it the log: librdkafka itself may give it
+    /// one record again then.
+    pub(crate) kept: bool,
 }
 
 /// A group that is to go on elsewhere than where it was; nowhere if nothing is
@@ -178,7 +181,11 @@ impl fmt::Display for Jump {
             f,
             "{} got {} of {} where {} was next, at {} us",
             self.process, self.read.0, self.log, self.expected.0, self.at
-        )
+        )?;
+        match self.kept {
+            true => f.write_str(", after a rebalance that left it the log"),
+            false => Ok(()),
+        }
     }
 }
 

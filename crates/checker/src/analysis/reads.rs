@@ -48,11 +48,13 @@ pub(super) fn disorder(facts: &Facts, history: &[Event]) -> Vec<Anomaly> {
         let reader = readers.entry(event.process).or_default();
         match &event.what {
             What::Assign(starts) => {
+                reader.keeps_all_but(starts.iter().map(|(log, _)| *log).collect());
                 for (log, start) in starts {
                     reader.moved_to(*log, *start);
                 }
             }
             What::Revoke(logs) => {
+                reader.keeps_all_but(logs.iter().copied().collect());
                 for log in logs {
                     reader.moved_to(*log, None);
                 }
@@ -82,9 +84,16 @@ pub(super) fn disorder(facts: &Facts, history: &[Event]) -> Vec<Anomaly> {
 #[derive(Debug, Default)]
 struct Reader {
     next: BTreeMap<Log, Offset>,
+    /// Logs that a rebalance has left it since it was given a record of them.
+    kept: BTreeSet<Log>,
 }
 
 impl Reader {
+    fn keeps_all_but(&mut self, changed: BTreeSet<Log>) {
+        let known: BTreeSet<Log> = self.next.keys().copied().collect();
+        self.kept = known.difference(&changed).copied().collect();
+    }
+
     fn moved_to(&mut self, log: Log, start: Option<Offset>) {
         match start {
             Some(start) => self.next.insert(log, start),
@@ -98,6 +107,7 @@ impl Reader {
         for record in records {
             let is_first = within.insert(record.log);
             let before = self.next.insert(record.log, record.offset.next());
+            let kept = self.kept.remove(&record.log);
             let Some(expected) = before else { continue };
             let jump = Jump {
                 log: record.log,
@@ -105,6 +115,7 @@ impl Reader {
                 expected,
                 read: record.offset,
                 at: event.at,
+                kept,
             };
             if record.offset < expected {
                 found.push(if is_first {

@@ -249,6 +249,17 @@ fn a_consumer_does_not_go_back() {
     );
     check_six(
         "3 poll 0@1=11 0@2=12
+         3 assign 1@-
+         3 poll 0@2=12
+         3 poll 0@2=12",
+        &[
+            "nonmonotonic-poll: process 3 got 2 of log 0 where 3 was next, at 9 us, \
+             after a rebalance that left it the log",
+            "nonmonotonic-poll: process 3 got 2 of log 0 where 3 was next, at 10 us",
+        ],
+    );
+    check_six(
+        "3 poll 0@1=11 0@2=12
          3 assign 0@0
          3 poll 0@0=10",
         &[],

@@ -86,6 +86,6 @@ class Unavailable(Exception):
 
 
 def all_suites() -> list[Suite]:
-    from compat.suites import apache_kafka, debian, franz_go, kafka_python, librdkafka, rust_crates
-    return [*kafka_python.SUITES, *debian.SUITES, *rust_crates.SUITES, *franz_go.SUITES,
+    from compat.suites import apache_kafka, debian, franz_go, kafka_python, kafka_tools, librdkafka, rust_crates
+    return [*kafka_python.SUITES, *kafka_tools.SUITES, *debian.SUITES, *rust_crates.SUITES, *franz_go.SUITES,
             *librdkafka.SUITES, *apache_kafka.SUITES]

@@ -98,6 +98,15 @@ def test_throttle(tools, moving, reassign):
     eventually(lambda: (throttles(tools), settings(tools, *entity).keys()), ({}, {'min.insync.replicas'}))
 
 
+def test_a_throttle_has_no_default(tools, moving, reassign):
+    reassign('--execute', plan(moving, [3, 1]), '--throttle', '1000000')
+    described = ['kafka-configs', '--describe', '--entity-type', 'brokers', '--entity-name', '1']
+    rate = 'leader.replication.throttled.rate=1000000'
+    line = f'  {rate} sensitive=false synonyms={{DYNAMIC_BROKER_CONFIG:{rate}}}'
+    eventually(lambda: line in tools(*described).lines, True)
+    eventually(lambda: 'Clearing' in reassign('--verify', plan(moving, [3, 1])).output, True)
+
+
 @pytest.fixture
 def slow(tools, name, reassign):
     """A topic on brokers 1 and 2 of which a megabyte is on its slow way to broker 3, and the plan."""

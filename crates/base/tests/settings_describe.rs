@@ -206,6 +206,15 @@ fn internal_settings_are_listed_only_when_set() {
     );
     assert_eq!(nothing.broker("unstable.api.versions.enable"), "");
     assert_eq!(nothing.broker("leader.replication.throttled.rate"), "");
+    let throttled = Set {
+        broker: &[("leader.replication.throttled.rate", "1000")],
+        ..Set::default()
+    };
+    assert_eq!(
+        throttled.broker("leader.replication.throttled.rate"),
+        "leader.replication.throttled.rate=1000 DynamicBroker <- \
+         leader.replication.throttled.rate=1000 DynamicBroker"
+    );
 }
 
 #[test]

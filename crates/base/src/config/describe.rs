@@ -113,10 +113,9 @@ pub fn describe_broker(
         .flat_map(|layer| layer.keys())
         .map(String::as_str)
         .collect();
-    let dynamic_only = |key: &ConfigKey| BROKER_QUOTAS.contains(&key.name);
     let listed = Scope::Broker
         .keys()
-        .filter(|key| !key.is_internal() && !dynamic_only(key));
+        .filter(|key| !key.is_internal() && !is_dynamic_only(key.name));
     names.extend(listed.map(|key| key.name));
     names
         .into_iter()
@@ -140,12 +139,16 @@ pub fn describe_cluster(layers: &Layers<'_>, wanted: impl Fn(&str) -> bool) -> V
     .collect()
 }
 
-/// Set by the reassignment tool while running; Kafka lists them only then.
-const BROKER_QUOTAS: &[&str] = &[
-    "leader.replication.throttled.rate",
-    "follower.replication.throttled.rate",
-    "replica.alter.log.dirs.io.max.bytes.per.second",
-];
+/// Whether it is set by the reassignment tool while running; Kafka lists it only then,
+/// and without a default.
+fn is_dynamic_only(name: &str) -> bool {
+    matches!(
+        name,
+        "leader.replication.throttled.rate"
+            | "follower.replication.throttled.rate"
+            | "replica.alter.log.dirs.io.max.bytes.per.second"
+    )
+}
 
 fn rows(
     scope: Scope,
@@ -258,7 +261,8 @@ fn broker_synonyms(layers: &Layers<'_>, name: &str, is_sensitive: bool) -> Vec<C
             .filter_map(move |name| Some((name, layer.get(name)?)));
         found.map(move |(name, text)| synonym(name, text, source))
     });
-    let defaults = names.iter().filter_map(|name| {
+    let with_defaults = names.iter().filter(|name| !is_dynamic_only(name));
+    let defaults = with_defaults.filter_map(|name| {
         let default = Scope::Broker.key(name)?.default?;
         Some(synonym(name, default, ConfigSource::Default))
     });

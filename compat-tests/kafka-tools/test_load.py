@@ -76,6 +76,21 @@ def test_describe_producers(tools, loaded):
     assert (row[1], row[2], row[5]) == ('0', '-1', 'None')
 
 
+def test_describe_producers_on_each_replica(tools, loaded):
+    def rows(broker):
+        return tools('kafka-transactions', 'describe-producers', '--topic', loaded, '--partition', '0',
+                     '--broker-id', broker).table()
+    on_leader = tools('kafka-transactions', 'describe-producers', '--topic', loaded, '--partition', '0').table()
+    for broker in range(1, NODES + 1):
+        eventually(lambda broker=broker: rows(broker), on_leader)
+
+
+def test_hanging_transactions(tools, loaded):
+    for options in [['--topic', loaded], ['--broker-id', '1'], ['--broker-id', '1', '--topic', loaded, '--partition', '0']]:
+        printed = tools('kafka-transactions', 'find-hanging', *options)
+        assert len(printed.lines) == 1 and printed.lines[0].split()[:3] == ['Topic', 'Partition', 'ProducerId']
+
+
 def test_load_in_transactions(tools, topic):
     printed = tools('kafka-producer-perf-test', '--topic', topic, '--num-records', '50', '--record-size', '100',
                     '--throughput', '-1', '--transaction-duration-ms', '100', '--transactional-id', topic)

@@ -1,4 +1,6 @@
 //! DescribeProducers: v0 (KIP-664).
+//!
+//! Every replica answers, by what it has of the log.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +12,7 @@ use ottla_protocol::messages::describe_producers_response::{
 };
 use ottla_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 
-use super::{Cx, Handler, Refusal, leading_cell};
+use super::{Cx, Handler, Refusal, cell_of};
 
 #[derive(Debug)]
 pub(super) struct DescribeProducers;
@@ -27,7 +29,7 @@ impl Handler for DescribeProducers {
             let partitions = topic.partition_indexes.iter().map(|index| {
                 let name = topic.name.as_str();
                 let cell = if TopicName::from(name).is_legal() {
-                    leading_cell(&cx, name, *index)
+                    cell_of(&cx, name, *index)
                 } else {
                     Err(ErrorCode::InvalidTopic)
                 };

@@ -18,6 +18,7 @@ use ottla_protocol::messages::create_topics_request::{
 use ottla_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
+use ottla_protocol::messages::describe_producers_request::TopicRequest;
 use ottla_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -26,14 +27,16 @@ use ottla_protocol::messages::offset_for_leader_epoch_request::{
 };
 use ottla_protocol::messages::offset_for_leader_epoch_response::EpochEndOffset;
 use ottla_protocol::messages::{
-    CreateTopicsRequest, DeleteRecordsRequest, IncrementalAlterConfigsRequest,
-    OffsetForLeaderEpochRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DescribeProducersRequest,
+    IncrementalAlterConfigsRequest, OffsetForLeaderEpochRequest,
 };
 use ottla_protocol::records::BatchBuilder;
 use ottla_store::{Durability, LogStore, Op, memory, rocks};
 
 use crate::harness::{CLUSTER, Client, copy_directory};
-use crate::requests::{batch, fetch_from, fetched, offsets_of, produce_to, produced, put, text};
+use crate::requests::{
+    batch, fetch_from, fetched, idempotent, offsets_of, produce_to, produced, put, text,
+};
 
 /// Nothing here takes as long, or it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -340,6 +343,33 @@ async fn deleted_records_are_deleted_on_followers() {
     };
     eventually("the first starts there", async || starts_there(1).await).await;
     eventually("the third starts there", async || starts_there(3).await).await;
+}
+
+#[tokio::test]
+async fn every_replica_describes_producers() {
+    let cluster = Cluster::start().await;
+    let mut leader = cluster.connect(2);
+    create(&mut leader, &[2, 1], &[]).await;
+    let both = |known: &Partition| known.isr.len() == 2;
+    cluster.until("both are in sync", both).await;
+    put(&mut leader, "t", idempotent(9, 2, 7)).await;
+    let topic = TopicRequest::default()
+        .with_name(text("t").into())
+        .with_partition_indexes(vec![0]);
+    let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+    let described = async |id| {
+        let response = cluster.connect(id).call(0, request.clone()).await;
+        let partition = &response.topics[0].partitions[0];
+        let producers = partition.active_producers.iter();
+        let ids: Vec<_> = producers.map(|producer| producer.producer_id.0).collect();
+        (partition.error_code, ids)
+    };
+    for replica in [1, 2] {
+        let knows = async || described(replica).await == (0, vec![9]);
+        eventually("the replica knows the producer", knows).await;
+    }
+    let nowhere = (ErrorCode::NotLeaderOrFollower.code(), Vec::new());
+    assert_eq!(described(3).await, nowhere);
 }
 
 #[tokio::test]

@@ -37,6 +37,13 @@ def test_quorum_endpoints(tools):
         assert re.fullmatch(r'CONTROLLER://127\.0\.0\.1:\d+', endpoint)
 
 
+@pytest.mark.three_nodes
+def test_followers_of_the_quorum_keep_up(tools):
+    """Some may lag for a moment while topics are made."""
+    eventually(lambda: status(tools)['MaxFollowerLag'], '0')
+    eventually(lambda: 0 <= int(status(tools)['MaxFollowerLagTimeMs']) < 5000, True)
+
+
 def test_quorum_replication(tools):
     described = quorum(tools, '--replication')
     assert described.lines[0].split() == ['NodeId', 'DirectoryId', 'LogEndOffset', 'Lag', 'LastFetchTimestamp',
@@ -45,6 +52,14 @@ def test_quorum_replication(tools):
     assert sorted(int(row[0]) for row in rows) == list(range(1, NODES + 1))
     assert sorted(row[6] for row in rows) == ['Follower'] * (NODES - 1) + ['Leader']
     assert all(int(row[2]) > 0 and int(row[3]) >= 0 for row in rows)
+
+
+def test_when_voters_fetched(tools):
+    now = time.time() * 1000
+    eventually(lambda: all(abs(int(at) - now) < 30_000 for row in quorum(tools, '--replication').table()
+                           for at in row[4:6]), True)
+    human = quorum(tools, '--replication', '--human-readable')
+    assert all(re.search(r'\d+ ms ago\s+\d+ ms ago', line) for line in human.lines[1:])
 
 
 def test_cluster_id(tools):

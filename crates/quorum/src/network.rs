@@ -1,8 +1,8 @@
 //! What a voter says to the others.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openraft::error::{
@@ -34,6 +34,35 @@ type RpcError<E = openraft::error::Infallible> = RPCError<NodeId, (), RaftError<
 pub(crate) struct Network {
     pub channels: Channels,
     pub addresses: Arc<BTreeMap<NodeId, Address>>,
+    pub heard: Heard,
+}
+
+/// When each of the others took what this voter, as their leader, sent. A clone is the
+/// same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard(Arc<Mutex<BTreeMap<NodeId, HeardOf>>>);
+
+/// When one voter took something, and when it had all that was committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeardOf {
+    pub took: Option<Instant>,
+    pub caught_up: Option<Instant>,
+}
+
+impl Heard {
+    pub(crate) fn of_all(&self) -> BTreeMap<NodeId, HeardOf> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.clone()
+    }
+
+    fn took(&self, id: NodeId, asked: Instant, is_caught_up: bool) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = heard.entry(id).or_default();
+        of.took = Some(asked);
+        if is_caught_up {
+            of.caught_up = Some(asked);
+        }
+    }
 }
 
 /// One of them.
@@ -43,6 +72,7 @@ pub(crate) struct Peer {
     client: Option<QuorumClient<Channel>>,
     /// Whether it was told that this one does not answer.
     is_away: bool,
+    heard: Heard,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -54,6 +84,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         Peer {
             id: target,
             is_away: false,
+            heard: self.heard.clone(),
             client: channel.map(|channel| {
                 QuorumClient::new(channel)
                     .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -124,8 +155,14 @@ impl RaftNetwork<TypeConfig> for Peer {
             let answered = self.client()?.append(message(&request)).await?;
             answer(answered.into_inner().payload)
         };
+        let asked = Instant::now();
         let answered = call.await;
         self.tell_away(answered.as_ref().err());
+        if let Ok(AppendEntriesResponse::Success) = answered {
+            let last = request.entries.last().map(|entry| entry.log_id);
+            let is_caught_up = last.max(request.prev_log_id) >= request.leader_commit;
+            self.heard.took(self.id, asked, is_caught_up);
+        }
         answered.map_err(|error| self.error(error))
     }
 

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::fold::Fold;
 use crate::log::{KeptError, RaftLog, offset};
-use crate::network::Network;
+use crate::network::{Heard, Network};
 use crate::origin::{self, OriginError};
 use crate::raft::{Metrics, NodeId, Proposed, Raft};
 
@@ -164,6 +164,7 @@ pub(crate) struct Shared {
     raft: Mutex<Option<Raft>>,
     metrics: watch::Sender<Metrics>,
     tuning: Tuning,
+    heard: Heard,
 }
 
 impl std::fmt::Debug for Shared {
@@ -190,6 +191,10 @@ pub struct VoterStatus {
     pub id: BrokerId,
     /// The offset after the last entry that it has.
     pub end: Option<Offset>,
+    /// How long ago the leader that answers sent what it took.
+    pub took: Option<Duration>,
+    /// How long ago that was all that was committed.
+    pub caught_up: Option<Duration>,
 }
 
 /// Runs a voter; made with it.
@@ -272,6 +277,7 @@ impl Voter {
             raft: Mutex::default(),
             metrics: watch::Sender::new(Metrics::new_initial(node)),
             tuning: parts.tuning,
+            heard: Heard::default(),
         });
         let task = VoterTask {
             shared: shared.clone(),
@@ -279,6 +285,7 @@ impl Voter {
             network: Network {
                 channels: parts.channels,
                 addresses: Arc::new(addresses),
+                heard: shared.heard.clone(),
             },
             store: parts.store,
             log: parts.log,
@@ -338,6 +345,7 @@ impl Voter {
     }
 
     pub fn status(&self) -> QuorumStatus {
+        let heard = self.shared.heard.of_all();
         let metrics = self.shared.metrics.borrow();
         let end = |index: Option<u64>| index.map(|index| offset(index + 1));
         let voters = metrics.membership_config.voter_ids().map(|id| {
@@ -346,9 +354,12 @@ impl Voter {
                 Some(replication) => replication.get(&id).copied().flatten().map(|at| at.index),
                 None => None,
             };
+            let heard = heard.get(&id).copied().unwrap_or_default();
             VoterStatus {
                 id: broker_id(id),
                 end: end(known),
+                took: heard.took.map(|at| at.elapsed()),
+                caught_up: heard.caught_up.map(|at| at.elapsed()),
             }
         });
         let mut voters: Vec<_> = voters.collect();

@@ -2,8 +2,11 @@
 
 mod world;
 
+use std::time::Duration;
+
 use ottla_base::{Offset, ProducerId};
 use ottla_controller::Record;
+use ottla_quorum::VoterStatus;
 use ottla_store::StoreFailure;
 
 use world::{World, producer_ids};
@@ -118,6 +121,28 @@ async fn another_leads_when_the_leader_is_gone_and_nothing_is_lost() {
     world.start(first);
     world.every_node_has(&[1, 2, 3], 2).await;
     assert_eq!(world.node(first).heard(), [1, 2], "by the log, in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_knows_when_each_voter_had_all() {
+    let mut world = World::new(3);
+    world.start_all();
+    let (leader, term) = world.leader_of(&[1, 2, 3]).await;
+    world
+        .node(leader)
+        .decide(term, 1, vec![producer_ids(1)])
+        .await;
+    world.every_node_has(&[1, 2, 3], 1).await;
+    let others = world.others(leader);
+    for other in &others {
+        let was_heard = |of: &VoterStatus| of.took.is_some() && of.caught_up.is_some();
+        world.node(leader).knows(*other, was_heard).await;
+    }
+    let away = others[0];
+    world.stop(away).await;
+    let many_heartbeats = Some(Duration::from_millis(500));
+    let is_silent = |of: &VoterStatus| of.took.min(of.caught_up) > many_heartbeats;
+    world.node(leader).knows(away, is_silent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,8 +13,8 @@ use ottla_base::{
 use ottla_controller::{Image, Partition, Record, Resource, Topic};
 use ottla_protocol::records::BatchBuilder;
 use ottla_quorum::{
-    FollowParts, Followed, OpenError, Participant, Parts, Proposer, Tuning, Voter, VoterTask,
-    proposals,
+    FollowParts, Followed, OpenError, Participant, Parts, Proposer, Tuning, Voter, VoterStatus,
+    VoterTask, proposals,
 };
 use ottla_rpc::{Address, Channels, Handoff};
 use ottla_store::{Durability, LogId, LogStore, Op, StoreFailure, memory};
@@ -178,6 +178,21 @@ impl Node {
 
     pub(crate) fn heard(&self) -> Vec<i64> {
         self.seen.borrow().heard.clone()
+    }
+
+    /// Waits until what this voter knows of another is so.
+    pub(crate) async fn knows(&self, other: i32, is_so: impl Fn(&VoterStatus) -> bool) {
+        let is_known = || {
+            let voters = self.voter.status().voters;
+            voters.iter().any(|of| of.id == id(other) && is_so(of))
+        };
+        let known = async {
+            while !is_known() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(LONG, known).await;
+        waited.expect("what was waited for");
     }
 }
 

@@ -4,10 +4,12 @@
 //! - v2: messages beside the codes, the directories of replicas, and how to
 //!   reach the nodes (KIP-853).
 //!
-//! Directories of replicas have no ids here. When another voter fetched is not known, as
-//! none does: the leader sends.
+//! The directories of nodes have no ids, and a node that is alone has no listener for
+//! controllers. A voter does not fetch: it counts as fetching when it takes what the
+//! leader sends.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ottla_base::{BrokerId, ErrorCode, Offset};
 use ottla_controller::METADATA_TOPIC;
@@ -73,17 +75,17 @@ fn is_of_metadata(topics: &[Asked]) -> bool {
 
 /// What one voter has of the log.
 fn state(cx: &Cx, voter: &VoterStatus) -> ReplicaState {
-    let is_leader = voter.id == cx.broker.id;
-    let now = if is_leader {
-        cx.broker.clock.now().0
-    } else {
-        -1
+    let now = cx.broker.clock.now();
+    let at = |ago: Option<Duration>| match ago {
+        _ if voter.id == cx.broker.id => now.0,
+        Some(ago) => now.plus_ms(-i64::try_from(ago.as_millis()).unwrap_or(0)).0,
+        None => -1,
     };
     ReplicaState::default()
         .with_replica_id(voter.id.0.into())
         .with_log_end_offset(voter.end.unwrap_or(Offset::NONE).0)
-        .with_last_fetch_timestamp(now)
-        .with_last_caught_up_timestamp(now)
+        .with_last_fetch_timestamp(at(voter.took))
+        .with_last_caught_up_timestamp(at(voter.caught_up))
 }
 
 /// How a voter is reached, as the settings say; nothing for one that is alone.

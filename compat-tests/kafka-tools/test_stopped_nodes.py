@@ -59,6 +59,49 @@ def partitions(tools, *options) -> list[str]:
     return sorted(line.removeprefix('Topic: ') for line in lines if ' Partition: ' in line)
 
 
+def test_partitions_of_a_node_that_is_away(nodes, tools):
+    create(tools, 'whole', '--replica-assignment', '1:2:3', '--config', 'min.insync.replicas=2')
+    create(tools, 'strict', '--replica-assignment', '2:1:3', '--config', 'min.insync.replicas=3')
+    create(tools, 'away', '--replica-assignment', '3', '--config', 'min.insync.replicas=1')
+    create(tools, 'here', '--replica-assignment', '1', '--config', 'min.insync.replicas=1')
+    stop(nodes, tools, 3)
+    whole = 'whole Partition: 0 Leader: 1 Replicas: 1,2,3 Isr: 1,2'
+    strict = 'strict Partition: 0 Leader: 2 Replicas: 2,1,3 Isr: 1,2 Elr: 3 LastKnownElr:'
+    away = 'away Partition: 0 Leader: none Replicas: 3 Isr: Elr: 3 LastKnownElr: 3'
+    here = 'here Partition: 0 Leader: 1 Replicas: 1 Isr: 1'
+    eventually(lambda: partitions(tools, '--under-replicated-partitions'), [away, strict, whole])
+    assert partitions(tools, '--unavailable-partitions') == [away]
+    assert partitions(tools, '--under-min-isr-partitions') == [away, strict]
+    assert partitions(tools, '--at-min-isr-partitions') == [here, whole]
+    assert partitions(tools) == [away, here, strict, whole]
+
+    nodes.node(3).launch()
+    nodes.wait_until_formed({1, 2, 3})
+    eventually(lambda: partitions(tools, '--under-replicated-partitions'), [])
+    assert 'away Partition: 0 Leader: 3 Replicas: 3 Isr: 3' in partitions(tools)
+
+
+def test_what_a_node_that_is_away_does_not_stop(nodes, tools):
+    create(tools, 'away', '--replica-assignment', '3', '--config', 'min.insync.replicas=1')
+    stop(nodes, tools, 3)
+    rows = tools('kafka-cluster', 'list-endpoints').table()
+    assert sorted((row[0], row[4]) for row in rows) == [('1', 'unfenced'), ('2', 'unfenced')]
+    assert tools('kafka-broker-api-versions').output.count('isFenced: false') == 2
+    lagging, = [row for row in tools('kafka-metadata-quorum', 'describe', '--replication').table() if row[0] == '3']
+    assert int(lagging[3]) > 0 and lagging[6] == 'Follower'
+    unknown = tools('kafka-log-dirs', '--describe', '--broker-list', '3', status=1)
+    assert 'The given brokers do not exist from --broker-list: 3' in unknown.errors
+
+    for kind, error in [('preferred', 'PreferredLeaderNotAvailable'), ('unclean', 'EligibleLeadersNotAvailable')]:
+        refused = tools('kafka-leader-election', '--election-type', kind, '--topic', 'away', '--partition', '0', status=1)
+        assert f'{error}Exception' in refused.output and '1 replica(s) could not be elected' in refused.errors
+
+    create(tools, 'later', '--partitions', '1', '--replication-factor', '3')
+    assert re.search(r'Leader: [12] .* Isr: 1,2', described(tools, 'later')[1])
+    refused = tools('kafka-topics', '--create', '--topic', 'nowhere', '--replica-assignment', '3', status=1)
+    assert 'InvalidReplicaAssignmentException' in refused.errors
+
+
 def test_unregister_a_node_that_is_away(nodes, tools):
     create(tools, 'whole', '--replica-assignment', '3:1:2')
     stop(nodes, tools, 3)

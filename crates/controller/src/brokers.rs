@@ -304,19 +304,22 @@ impl ControllerMachine {
         self.change_partitions(&hosted, elect_where_none_leads, fx);
     }
 
-    /// A broker that may not lead any more leaves every ISR. A partition that it is
-    /// the only replica of stays as it is: nobody else could lead it, and it comes
-    /// back with its broker. So a node that is alone starts without a word about its
-    /// partitions, however many it has.
+    /// A broker that may not lead any more leaves every ISR. Those of the only broker
+    /// that there is stay as they are: nobody could lead instead or ask meanwhile, and
+    /// they come back with it. So it starts without a word about its partitions,
+    /// however many it has.
     fn take_out(&mut self, broker: BrokerId, fx: &mut Effects<Self>) {
-        let hosted: Vec<_> = self.hosted.by(broker).collect();
         let is_gone = self.image().broker(broker).is_none();
+        let is_alone = !is_gone && self.image().brokers().count() == 1;
+        if is_alone {
+            return;
+        }
+        let hosted: Vec<_> = self.hosted.by(broker).collect();
         let leave = |partition: &Partition, rules: Rules| {
             let matters = partition.leader == Some(broker)
                 || partition.isr.contains(&broker)
                 || (is_gone && partition.elr.contains(&broker));
-            let alone = partition.replicas == [broker] && !is_gone;
-            if !matters || alone {
+            if !matters {
                 return None;
             }
             let mut after = partition.clone();

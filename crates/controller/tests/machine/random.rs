@@ -14,7 +14,7 @@ use ottla_controller::{
 
 use crate::support::{Cluster, Wants, broker, create, settings, topic};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 90;
 const STEPS: usize = 120;
 const BROKERS: i32 = 5;
 const TOPICS: [&str; 3] = ["a", "b", "c"];

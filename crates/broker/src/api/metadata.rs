@@ -197,13 +197,10 @@ fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
 /// a leader is closed, and if there is none, perhaps again only a second later.
 async fn elections(cx: &Cx, wanted: &Wanted) {
     let mut images = cx.broker.image_changes();
-    let departures = &cx.broker.cluster.departures;
     let told = &cx.connection.told;
     loop {
         let ended = ended_leaders(cx, wanted);
-        let is_news =
-            |life: &Life| departures.left_lately(life.0, Instant::now()) && !told.knows(*life);
-        if ended.iter().any(is_news) {
+        if ended.iter().any(|life| !told.knows(*life)) {
             told.tell(ended);
             return;
         }
@@ -344,8 +341,9 @@ impl Answer<'_> {
 
     /// The epoch that has ended, where the client has to hear first that there is no leader.
     fn left_without_leader(&self, topic: TopicId, id: PartitionId) -> Option<LeaderEpoch> {
-        let mut again = self.news.iter().filter(|departure| departure.is_again);
-        again.find_map(|departure| departure.led(topic, id))
+        self.news
+            .iter()
+            .find_map(|departure| departure.led(topic, id))
     }
 
     /// Every broker that is alive, or of whose end this answer tells, by its endpoint on the

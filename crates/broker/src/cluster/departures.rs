@@ -3,13 +3,11 @@
 //! librdkafka 2.11 and later lets go of a broker that Metadata does not list any more. If
 //! the same answer names the next leader of a partition, the partition may be let go of
 //! together with the broker that it is just leaving, and is looked for only a second
-//! later. So each of its connections hears of the next leader while the last one is still listed,
-//! and of a list without it in the answer after that.
+//! later. So each of its connections hears first that there is no leader, while the last
+//! one is still listed, and in the next answer who leads, with a list without the last one.
 //!
-//! As long as it keeps a broker, it waits the longer before connecting to it again
-//! the more often that was done within ten seconds: up to ten seconds. So of one that
-//! leaves again and again a connection hears first that the partition has no leader, and
-//! in the answer after that who leads, with a list without the last one.
+//! It hears of the next leader not while the last one is listed: a broker that it keeps it
+//! connects to the later the more often it tried, up to ten seconds, when that leads again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,14 +22,10 @@ pub(crate) type Life = (BrokerId, BrokerEpoch);
 /// How long after a broker has left clients come to hear of it.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// A broker that leaves twice within this time does so again and again.
-const AGAIN: Duration = Duration::from_secs(20);
-
 /// A broker takes part no longer.
 #[derive(Debug)]
 pub(crate) struct Departure {
     pub life: Life,
-    pub is_again: bool,
     at: Instant,
     /// The metadata when it still took part.
     before: Arc<Image>,
@@ -57,14 +51,7 @@ impl Departure {
 
 /// Written when an image is published, read for every Metadata.
 #[derive(Debug, Default)]
-pub(crate) struct Departures(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    recent: Vec<Arc<Departure>>,
-    /// When each broker left last.
-    last: BTreeMap<BrokerId, Instant>,
-}
+pub(crate) struct Departures(Mutex<Vec<Arc<Departure>>>);
 
 impl Departures {
     /// Takes note of who left between two images that follow each other.
@@ -74,46 +61,25 @@ impl Departures {
             let after = after.broker(broker.id).filter(takes_part);
             after.is_some_and(|after| after.epoch == broker.epoch)
         };
-        for broker in before.brokers().filter(takes_part) {
-            if !stays(broker) {
-                self.add((broker.id, broker.epoch), before, now);
-            }
-        }
-    }
-
-    fn add(&self, life: Life, before: &Arc<Image>, now: Instant) {
-        let mut state = self.state();
-        let is_again = state.left_lately(life.0, now);
-        state.last.insert(life.0, now);
-        state.recent.push(Arc::new(Departure {
-            life,
-            is_again,
-            at: now,
-            before: before.clone(),
-        }));
-    }
-
-    /// Whether this broker, should it leave now, does so again and again.
-    pub(crate) fn left_lately(&self, broker: BrokerId, now: Instant) -> bool {
-        self.state().left_lately(broker, now)
+        let left = before.brokers().filter(takes_part);
+        let left = left.filter(|broker| !stays(broker)).map(|broker| {
+            Arc::new(Departure {
+                life: (broker.id, broker.epoch),
+                at: now,
+                before: before.clone(),
+            })
+        });
+        self.all().extend(left);
     }
 
     pub(crate) fn recent(&self, now: Instant) -> Vec<Arc<Departure>> {
-        let mut state = self.state();
-        let is_recent = |departure: &Arc<Departure>| now - departure.at < RECENT;
-        state.recent.retain(is_recent);
-        state.recent.clone()
+        let mut all = self.all();
+        all.retain(|departure| now - departure.at < RECENT);
+        all.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Departure>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn left_lately(&self, broker: BrokerId, now: Instant) -> bool {
-        let last = self.last.get(&broker);
-        last.is_some_and(|last| now - *last < AGAIN)
     }
 }
 
@@ -173,40 +139,28 @@ mod tests {
         Arc::new(image)
     }
 
-    fn recent(departures: &Departures, now: Instant) -> Vec<(Life, bool)> {
+    fn recent(departures: &Departures, now: Instant) -> Vec<Life> {
         let recent = departures.recent(now);
-        recent
-            .iter()
-            .map(|left| (left.life, left.is_again))
-            .collect()
+        recent.iter().map(|left| left.life).collect()
     }
 
     #[test]
-    fn whoever_leaves_again_before_long_does_so_again_and_again() {
+    fn whoever_took_part_and_does_no_longer_has_left_for_a_while() {
         let begin = Instant::now();
         let departures = Departures::default();
         departures.note(&image(1, true), &image(1, false), begin);
         assert_eq!(recent(&departures, begin), [], "it comes");
         departures.note(&image(1, false), &image(1, true), begin);
-        assert_eq!(
-            recent(&departures, begin),
-            [((BROKER, BrokerEpoch(1)), false)]
-        );
+        departures.note(&image(1, true), &image(2, true), begin);
+        assert_eq!(recent(&departures, begin), [(BROKER, BrokerEpoch(1))]);
         let later = begin + RECENT;
         assert_eq!(recent(&departures, later), [], "that is over");
-        assert!(departures.left_lately(BROKER, later));
         departures.note(&image(2, false), &image(3, false), later);
+        departures.note(&image(3, false), &Image::default(), later);
         assert_eq!(
             recent(&departures, later),
-            [((BROKER, BrokerEpoch(2)), true)],
-            "a process that took its place was seen first"
-        );
-        let much_later = later + AGAIN;
-        assert!(!departures.left_lately(BROKER, much_later));
-        departures.note(&image(3, false), &Arc::new(Image::default()), much_later);
-        assert_eq!(
-            recent(&departures, much_later),
-            [((BROKER, BrokerEpoch(3)), false)]
+            [(BROKER, BrokerEpoch(2)), (BROKER, BrokerEpoch(3))],
+            "another process took its place, and is gone"
         );
     }
 

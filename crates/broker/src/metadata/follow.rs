@@ -107,12 +107,12 @@ impl Follower {
             .map(|record| self.image.apply(record))
             .collect();
         if self.is_current {
+            let departures = &self.broker.cluster.departures;
+            departures.note(&self.broker.image(), &self.image, Instant::now());
             self.act(changes);
         } else if self.is_registered() {
             self.begin();
         }
-        let departures = &self.broker.cluster.departures;
-        departures.note(&self.broker.image(), &self.image, Instant::now());
         self.broker.publish_image(self.image.clone(), end);
     }
 

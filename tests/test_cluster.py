@@ -160,6 +160,58 @@ def test_another_leads_when_the_leader_ends(nodes, clients, tell, how):
     assert max(pauses) < PAUSE_SECONDS_MAX
 
 
+class Told:
+    """A connection of a client that calls itself so, and what it is told of one partition."""
+
+    API_VERSIONS, METADATA = (18, 3), (3, 7)
+
+    def __init__(self, node, software):
+        self.connection = node.connect()
+        words = b''.join(wire.varint(len(word) + 1) + word for word in (software.encode(), b'2.12.1'))
+        assert wire.ask(self.connection, wire.header(*self.API_VERSIONS, True) + words + b'\0')
+
+    def now(self, topic):
+        """The leader, its epoch, and which nodes are listed."""
+        wanted = struct.pack('>i', 1) + text(topic) + b'\0'
+        payload = wire.ask(self.connection, wire.header(*self.METADATA, False) + wanted)
+        answer = MetadataResponse.decode(payload[4:], version=self.METADATA[1])
+        partition, = answer.topics[0].partitions
+        return partition.leader_id, partition.leader_epoch, {broker.node_id for broker in answer.brokers}
+
+    def until_another_leads(self, topic, leader):
+        """Everything that is not what was told before, and is not known of that leader."""
+        heard = []
+        deadline = time.monotonic() + 20
+        while not heard or heard[-1][0] in (-1, leader):
+            assert time.monotonic() < deadline, heard
+            told = self.now(topic)
+            if told[0] != leader and told not in heard:
+                heard.append(told)
+        return heard
+
+
+@pytest.mark.ours
+def test_librdkafka_hears_that_a_leader_has_left_before_it_hears_of_the_next(nodes):
+    """Else it may let go of the partition with the broker, and look for it a second later."""
+    nodes.create('numbers')
+    nodes.wait_until_in_sync('numbers')
+    leader = nodes.leader('numbers')
+    others = {1, 2, 3} - {leader}
+    asked = nodes.node(min(others))
+    first, late = Told(asked, 'librdkafka'), Told(asked, 'librdkafka')
+    another = Told(asked, 'apache-kafka-java')
+    assert first.now('numbers') == (leader, 0, {1, 2, 3})
+    nodes.node(leader).kill()
+    left, next_one = first.until_another_leads('numbers', leader)
+    assert left == (-1, 0, {1, 2, 3})
+    assert next_one[0] in others and next_one[1:] == (1, others)
+    assert late.until_another_leads('numbers', leader) == [left, next_one], 'each connection hears of both'
+    assert another.until_another_leads('numbers', leader) == [next_one], 'no other client has to'
+    nodes.node(leader).start()
+    again = Told(nodes.node(leader), 'librdkafka')
+    assert again.now('numbers')[:2] == next_one[:2], 'what is replayed has not just happened'
+
+
 def test_a_group_goes_on_with_another_coordinator(nodes, clients):
     nodes.create('numbers')
     producer = clients.producer(nodes, acks='all')

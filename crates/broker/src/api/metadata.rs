@@ -9,7 +9,7 @@
 //!
 //! Brokers that are not alive are not listed, and their replicas are offline; a partition
 //! that one of them leads has no leader for clients. How each client hears of one that has
-//! just left is told in [`crate::cluster::Departure`]. A replica here whose log cannot be
+//! just left is told in `cluster/departures.rs`. A replica here whose log cannot be
 //! opened is offline too.
 //!
 //! The controller is whichever broker answers: each forwards what only the active

@@ -42,14 +42,14 @@ def leaders(connection) -> dict:
 
 
 class Load(threading.Thread):
-    """Sends numbers in order with an idempotent producer, to one partition after the
-    other, until it is told to stop."""
+    """Sends numbers in order, to one partition after the other, until it is told to stop; with
+    an idempotent producer, unless it is told otherwise."""
 
     def __init__(self, nodes, topic, partitions=1, **settings):
         super().__init__(daemon=True)
-        self.producer = KafkaProducer(bootstrap_servers=nodes.address, enable_idempotence=True, acks='all',
-                                      linger_ms=1, delivery_timeout_ms=60_000, request_timeout_ms=5_000,
-                                      metadata_max_age_ms=5_000, **settings)
+        defaults = {'enable_idempotence': True, 'acks': 'all', 'linger_ms': 1, 'delivery_timeout_ms': 60_000,
+                    'request_timeout_ms': 5_000, 'metadata_max_age_ms': 5_000}
+        self.producer = KafkaProducer(bootstrap_servers=nodes.address, **defaults | settings)
         self.topic = topic
         self.partitions = partitions
         self.sent = 0
@@ -457,6 +457,24 @@ def test_a_rolling_restart_shows_no_client_an_error(nodes, clients, tell):
     load.stop()
     assert_kept(clients, nodes, 'numbers', load)
     tell(f'rolling restart: longest pause {load.longest_pause * 1000:.0f} ms')
+
+
+@pytest.mark.ours
+def test_who_is_not_idempotent_writes_nothing_twice_when_leaders_stop(nodes, clients):
+    """Kafka's last leader says at once that it leads no more, also of what the next one has."""
+    partitions = 6
+    nodes.create('numbers', partitions)
+    nodes.wait_until_in_sync('numbers')
+    load = Load(nodes, 'numbers', partitions, enable_idempotence=False, max_in_flight_requests_per_connection=1)
+    load.start()
+    for node in nodes.nodes * 2:
+        load.wait_for(200)
+        node.stop(within=20)
+        load.wait_for(50)
+        node.launch()
+        nodes.wait_until_in_sync('numbers')
+    load.stop()
+    assert_kept(clients, nodes, 'numbers', load)
 
 
 def test_a_partition_moves_to_other_nodes_under_load(nodes, clients):

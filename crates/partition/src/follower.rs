@@ -161,19 +161,22 @@ impl Follower {
         self.leader_high_watermark = self.leader_high_watermark.max(high_watermark);
     }
 
+    /// Says whether the log begins anew: nothing is left of what was in it.
     pub(crate) fn on_position(
         &mut self,
         high_watermark: Offset,
         log_start: Offset,
         log: &mut Log,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         self.raise(high_watermark);
         self.leader_start = self.leader_start.max(Some(log_start));
-        if log.hard.end < log_start || self.is_incomparable(log_start, log) {
+        let is_anew = log.hard.end < log_start || self.is_incomparable(log_start, log);
+        if is_anew {
             log.begin_anew(log_start, out);
         }
         self.placed();
+        is_anew
     }
 
     /// Whether the answer to what was asked is that all of our log lies before the
@@ -196,32 +199,32 @@ impl Follower {
 
     /// Cuts the log where it parts from its leader's, whose data of `epoch`, the
     /// largest epoch that it has up to ours, ends at `end`. Ours may know that epoch
-    /// too; if not, everything above the largest epoch below it goes. Says whether
-    /// there was anything to cut.
+    /// too; if not, everything above the largest epoch below it goes. Says where it is cut,
+    /// if there was anything to cut.
     pub(crate) fn diverged(
         &mut self,
         epoch: LeaderEpoch,
         end: Offset,
         log: &Log,
         out: &mut Vec<Effect>,
-    ) -> bool {
+    ) -> Option<Offset> {
         if self.following == Following::Placed {
             // A late answer to a question that was asked before the log was cut; or what
             // came of an earlier one was taken for this one's, and nothing more is sent.
             self.following = Following::Wanted;
-            return false;
+            return None;
         }
         // What this leader has written itself is never cut.
         if log.last_epoch() == self.epoch {
-            return false;
+            return None;
         }
         let known = log.hard.epochs.end_offset_for(epoch, None, log.hard.end);
         let to = known.map_or(log.hard.end, |known| known.end).min(end);
-        let cuts = to < log.hard.end;
-        if cuts {
-            log.truncate(to, out);
+        if to >= log.hard.end {
+            return None;
         }
-        cuts
+        log.truncate(to, out);
+        Some(to)
     }
 
     /// What every step ends with.

@@ -5,6 +5,61 @@ use std::collections::VecDeque;
 use ottla_base::{Millis, Offset, ReplyToken};
 
 use crate::effect::Appended;
+use crate::input::Acks;
+
+/// Replies to appends, held while this replica leads. When another leads they stay until it
+/// is known whether that one has what was appended.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    /// Those that need this broker's disk: acks=1.
+    pub(crate) local: Held,
+    /// Those that need the high watermark: acks=all.
+    pub(crate) committed: Held,
+}
+
+impl Replies {
+    pub(crate) fn hold(&mut self, acks: Acks, waiting: Waiting) {
+        match acks {
+            Acks::None | Acks::Leader => self.local.hold(waiting),
+            Acks::All => self.committed.hold(waiting),
+        }
+    }
+
+    /// The oldest for which all is safe, where the log is durable and committed that far.
+    pub(crate) fn release(&mut self, durable: Offset, committed: Offset) -> Option<Waiting> {
+        let local = self.local.release(durable);
+        local.or_else(|| self.committed.release(committed))
+    }
+
+    /// Nobody waits longer than until `latest`.
+    pub(crate) fn hurry(&mut self, latest: Millis) {
+        self.local.hurry(latest);
+        self.committed.hurry(latest);
+    }
+
+    /// Takes out every reply that nobody waits for any longer at `now`.
+    pub(crate) fn expire(&mut self, now: Millis) -> Vec<ReplyToken> {
+        let mut late = self.local.expire(now);
+        late.append(&mut self.committed.expire(now));
+        late
+    }
+
+    /// Takes out every reply to what lies beyond `end`.
+    pub(crate) fn cut(&mut self, end: Offset) -> Vec<ReplyToken> {
+        let mut lost = self.local.cut(end);
+        lost.append(&mut self.committed.cut(end));
+        lost
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let deadlines = [self.local.next_deadline(), self.committed.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.local.queue.is_empty() && self.committed.queue.is_empty()
+    }
+}
 
 /// Replies that wait until everything below their fence is safe, in the order
 /// of their fences.
@@ -25,7 +80,7 @@ pub(crate) struct Waiting {
 }
 
 impl Held {
-    pub(crate) fn hold(&mut self, waiting: Waiting) {
+    fn hold(&mut self, waiting: Waiting) {
         self.earliest = Some(
             self.earliest
                 .map_or(waiting.deadline, |at| at.min(waiting.deadline)),
@@ -46,8 +101,7 @@ impl Held {
         self.queue.pop_front_if(|waiting| waiting.fence <= safe)
     }
 
-    /// Takes out every reply that nobody waits for any longer at `now`.
-    pub(crate) fn expire(&mut self, now: Millis) -> Vec<ReplyToken> {
+    fn expire(&mut self, now: Millis) -> Vec<ReplyToken> {
         if self.earliest.is_none_or(|at| now < at) {
             return Vec::new();
         }
@@ -58,7 +112,20 @@ impl Held {
         late
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+    fn hurry(&mut self, latest: Millis) {
+        for waiting in &mut self.queue {
+            waiting.deadline = waiting.deadline.min(latest);
+        }
+        self.earliest = self.queue.iter().map(|waiting| waiting.deadline).min();
+    }
+
+    fn cut(&mut self, end: Offset) -> Vec<ReplyToken> {
+        let kept = self.queue.partition_point(|waiting| waiting.fence <= end);
+        let lost = self.queue.drain(kept..);
+        lost.map(|waiting| waiting.token).collect()
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
         self.earliest.filter(|_| !self.queue.is_empty())
     }
 

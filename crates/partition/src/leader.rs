@@ -6,7 +6,7 @@ use ottla_protocol::records::{BatchHeader, RecordBatch, TimestampType};
 use crate::effect::{Appended, Effect, Reply};
 use crate::error::AppendError;
 use crate::follower::Place;
-use crate::held::{Held, Waiting};
+use crate::held::{Replies, Waiting};
 use crate::input::{Acks, Append, Lead, Settings};
 use crate::isr::{Isr, Terms};
 use crate::log::Log;
@@ -23,10 +23,6 @@ pub(crate) struct Leader {
     /// The end of the log when this epoch began.
     pub(crate) epoch_start: Offset,
     pub(crate) isr: Isr,
-    /// Replies that need this broker's disk: acks=1.
-    local: Held,
-    /// Replies that need the high watermark: acks=all.
-    committed: Held,
     /// Since when there is something to commit, and nothing was.
     stalled_since: Option<Millis>,
     /// Whether another may lead by now, see [`Leader::on_unheard`].
@@ -39,15 +35,12 @@ impl Leader {
             epoch: lead.epoch,
             epoch_start: end,
             isr: Isr::new(now, this, lead),
-            local: Held::default(),
-            committed: Held::default(),
             stalled_since: None,
             is_doubtful: false,
         }
     }
 
-    /// The controller's newer word on a leadership that goes on. What is held
-    /// stays held.
+    /// The controller's newer word on a leadership that goes on.
     pub(crate) fn update(&mut self, now: Millis, this: BrokerId, lead: &Lead, end: Offset) {
         self.is_doubtful = false;
         self.stalled_since = None;
@@ -85,6 +78,7 @@ impl Leader {
         append: Append,
         settings: &Settings,
         log: &mut Log,
+        replies: &mut Replies,
         out: &mut Vec<Effect>,
     ) {
         let Append {
@@ -103,8 +97,7 @@ impl Leader {
                 };
                 match acks {
                     Acks::None => reply(token, Ok(appended), out),
-                    Acks::Leader => self.local.hold(waiting),
-                    Acks::All => self.committed.hold(waiting),
+                    Acks::Leader | Acks::All => replies.hold(acks, waiting),
                 }
             }
             Err(error) => reply(token, Err(error), out),
@@ -262,42 +255,31 @@ impl Leader {
     }
 
     /// Lets out every reply that waits for nothing any more.
-    pub(crate) fn release(&mut self, settings: &Settings, log: &Log, out: &mut Vec<Effect>) {
-        while let Some(waiting) = self.local.release(log.durable) {
+    pub(crate) fn release(
+        &self,
+        settings: &Settings,
+        log: &Log,
+        replies: &mut Replies,
+        out: &mut Vec<Effect>,
+    ) {
+        while let Some(waiting) = replies.local.release(log.durable) {
             reply(waiting.token, Ok(waiting.appended), out);
         }
-        while let Some(waiting) = self.committed.release(log.high_watermark) {
+        while let Some(waiting) = replies.committed.release(log.high_watermark) {
             let sufficiency = self.isr.sufficiency(settings.min_insync_replicas);
             let result = sufficiency.after_append().map(|()| waiting.appended);
             reply(waiting.token, result, out);
         }
         if self.is_doubtful {
             let why = self.superseded();
-            let held = self.committed.drain();
+            let held = replies.committed.drain();
             held.for_each(|token| reply(token, Err(why.clone()), out));
         }
     }
 
-    pub(crate) fn expire(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let local = self.local.expire(now);
-        let late = local.into_iter().chain(self.committed.expire(now));
-        late.for_each(|token| reply(token, Err(AppendError::TimedOut), out));
-    }
-
     pub(crate) fn next_deadline(&self, settings: &Settings, log: &Log) -> Option<Millis> {
         let lag_ms = settings.replica_lag_time_max_ms;
-        let deadlines = [
-            self.local.next_deadline(),
-            self.committed.next_deadline(),
-            self.isr.next_deadline(lag_ms, log.hard.end),
-        ];
-        deadlines.into_iter().flatten().min()
-    }
-
-    /// Answers everyone who waits: this leadership is over.
-    pub(crate) fn resign(&mut self, why: &AppendError, out: &mut Vec<Effect>) {
-        let held = self.local.drain().chain(self.committed.drain());
-        held.for_each(|token| reply(token, Err(why.clone()), out));
+        self.isr.next_deadline(lag_ms, log.hard.end)
     }
 }
 

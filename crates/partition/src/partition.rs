@@ -8,11 +8,17 @@ use crate::effect::Effect;
 use crate::epochs::EpochEnd;
 use crate::error::{AppendError, DeleteError};
 use crate::follower::{FollowPosition, Follower, Place};
+use crate::held::Replies;
 use crate::input::{Acks, Append, Input, Lead, Settings};
 use crate::leader::{self, Leader};
 use crate::log::{Hard, Log};
 use crate::producers::ActiveProducer;
 use crate::view::{RoleKind, View};
+
+/// How long who appended waits at most, once another replica leads, to hear whether that one
+/// has what was appended. Kafka says at once that this one does not lead (`DelayedProduce`):
+/// then who is idempotent sends it once more, and who is not writes it twice.
+const HANDOVER_MS: i64 = 1_000;
 
 /// One replica of one partition. Owned by the cell that drives it.
 #[derive(Debug)]
@@ -21,6 +27,7 @@ pub struct Partition {
     settings: Settings,
     role: Role,
     log: Log,
+    replies: Replies,
     deletions: Deletions,
     /// When expired producers are looked for; never while there are none.
     expire_at: Option<Millis>,
@@ -49,6 +56,7 @@ impl Partition {
             settings,
             role,
             log,
+            replies: Replies::default(),
             deletions: Deletions::default(),
             expire_at: None,
             published,
@@ -64,7 +72,7 @@ impl Partition {
                 epoch,
                 leader,
                 in_sync,
-            } => self.follow(Follower::new(epoch, leader, in_sync), out),
+            } => self.follow(now, Follower::new(epoch, leader, in_sync), out),
             Input::Append(append) => self.append(append, out),
             Input::AppendFrom {
                 epoch,
@@ -106,6 +114,18 @@ impl Partition {
         self.settle(now, out);
     }
 
+    /// Goes on instead of the machine `before`, of which this one was recovered after a cut:
+    /// whoever waits for what was not cut goes on waiting.
+    pub fn succeed(&mut self, before: &mut Self, out: &mut Vec<Effect>) {
+        self.replies = std::mem::take(&mut before.replies);
+        self.refuse_beyond(self.log.hard.end, out);
+    }
+
+    /// Whether anybody waits for an append.
+    pub fn owes_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
     /// Appends a batch of the coordinator that lives in this partition, which
     /// waits for it by offset and not by token. Returns the end of the batch.
     pub fn append_hosted(
@@ -129,11 +149,12 @@ impl Partition {
 
     /// When the next [`Input::Tick`] is due.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let replies = match &self.role {
+        let isr = match &self.role {
             Role::Leader(leader) => leader.next_deadline(&self.settings, &self.log),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
         };
-        let deadlines = [replies, self.deletions.next_deadline(), self.expire_at];
+        let replies = self.replies.next_deadline();
+        let deadlines = [isr, replies, self.deletions.next_deadline(), self.expire_at];
         deadlines.into_iter().flatten().min()
     }
 
@@ -245,16 +266,13 @@ impl Partition {
         }
     }
 
-    fn follow(&mut self, follower: Follower, out: &mut Vec<Effect>) {
+    fn follow(&mut self, now: Millis, follower: Follower, out: &mut Vec<Effect>) {
+        let Follower { epoch, leader, .. } = follower;
         match &mut self.role {
-            Role::Leader(leader) if leader.epoch <= follower.epoch => {
-                let Follower {
-                    epoch, leader: to, ..
-                } = follower;
-                let why = AppendError::NotLeader { leader: to, epoch };
-                leader.resign(&why, out);
-                let why = DeleteError::NotLeader { leader: to, epoch };
+            Role::Leader(led) if led.epoch <= epoch => {
+                let why = DeleteError::NotLeader { leader, epoch };
                 self.deletions.refuse_all(why, out);
+                self.replies.hurry(now.plus_ms(HANDOVER_MS));
                 self.role = Role::Follower(follower);
             }
             Role::Follower(known) if known.is_older_than(&follower) => *known = follower,
@@ -263,11 +281,18 @@ impl Partition {
             // An older term, or a replica that cannot serve.
             Role::Leader(_) | Role::Cut(_) | Role::Failed(_) => (),
         }
+        if matches!(&self.role, Role::Follower(follower) if follower.leader.is_none()) {
+            // There is nobody to hear it from.
+            self.refuse_all(out);
+        }
     }
 
     fn append(&mut self, append: Append, out: &mut Vec<Effect>) {
         match &mut self.role {
-            Role::Leader(leader) => leader.append(append, &self.settings, &mut self.log, out),
+            Role::Leader(leader) => {
+                let (log, replies) = (&mut self.log, &mut self.replies);
+                leader.append(append, &self.settings, log, replies, out);
+            }
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
                 leader::reply(append.token, Err(self.not_serving()), out);
             }
@@ -310,8 +335,9 @@ impl Partition {
     ) {
         if let Role::Follower(follower) = &mut self.role
             && follower.epoch == epoch
+            && follower.on_position(high_watermark, log_start, &mut self.log, out)
         {
-            follower.on_position(high_watermark, log_start, &mut self.log, out);
+            self.refuse_all(out);
         }
     }
 
@@ -345,8 +371,9 @@ impl Partition {
     ) {
         if let Role::Follower(follower) = &mut self.role
             && follower.epoch == leader_epoch
-            && follower.diverged(epoch, end, &self.log, out)
+            && let Some(to) = follower.diverged(epoch, end, &self.log, out)
         {
+            self.refuse_beyond(to, out);
             self.role = Role::Cut(leader_epoch);
         }
     }
@@ -415,11 +442,9 @@ impl Partition {
     }
 
     fn on_storage_failed(&mut self, out: &mut Vec<Effect>) {
-        if let Role::Leader(leader) = &mut self.role {
-            leader.resign(&AppendError::StorageFailed, out);
-        }
         self.deletions.refuse_all(DeleteError::StorageFailed, out);
         self.role = Role::Failed(self.view().leader_epoch);
+        self.refuse_all(out);
     }
 
     /// What every step ends with. Readers see a new view before anyone is told
@@ -477,9 +502,41 @@ impl Partition {
                 let everywhere = leader.isr.log_start(self.log.durable_start);
                 self.deletions.release(everywhere, out);
             }
-            leader.release(&self.settings, &self.log, out);
-            leader.expire(now, out);
         }
+        match &self.role {
+            Role::Leader(leader) => {
+                leader.release(&self.settings, &self.log, &mut self.replies, out);
+            }
+            // What is committed is in the next leader's log.
+            Role::Follower(_) => {
+                let (durable, committed) = (self.log.durable, self.log.high_watermark);
+                while let Some(waiting) = self.replies.release(durable, committed) {
+                    leader::reply(waiting.token, Ok(waiting.appended), out);
+                }
+            }
+            Role::Idle | Role::Cut(_) | Role::Failed(_) => (),
+        }
+        let late = self.replies.expire(now);
+        if !late.is_empty() {
+            refuse(late, &self.why_late(), out);
+        }
+    }
+
+    fn why_late(&self) -> AppendError {
+        match &self.role {
+            Role::Leader(_) => AppendError::TimedOut,
+            Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => self.not_serving(),
+        }
+    }
+
+    /// Answers who waits for what this replica has not, or not any more.
+    fn refuse_beyond(&mut self, end: Offset, out: &mut Vec<Effect>) {
+        let lost = self.replies.cut(end);
+        refuse(lost, &self.not_serving(), out);
+    }
+
+    fn refuse_all(&mut self, out: &mut Vec<Effect>) {
+        self.refuse_beyond(Offset(-1), out);
     }
 
     fn expire_producers(&mut self, now: Millis, out: &mut Vec<Effect>) {
@@ -539,5 +596,11 @@ fn view(role: &Role, log: &Log) -> View {
         epoch_start,
         role: kind,
         is_doubtful: matches!(role, Role::Leader(leader) if leader.is_doubtful),
+    }
+}
+
+fn refuse(tokens: Vec<ReplyToken>, why: &AppendError, out: &mut Vec<Effect>) {
+    for token in tokens {
+        leader::reply(token, Err(why.clone()), out);
     }
 }

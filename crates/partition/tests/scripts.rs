@@ -134,6 +134,16 @@ impl World {
         trace.push(describe_view(&self.partition.view()));
     }
 
+    /// The machine is recovered after its log was cut, by the same process.
+    fn recover_after_cut(&mut self, trace: &mut Vec<String>) {
+        let next = recover(&self.stored, self.now, self.settings);
+        let mut before = std::mem::replace(&mut self.partition, next);
+        let mut out = Vec::new();
+        self.partition.succeed(&mut before, &mut out);
+        self.carry_out(out, trace);
+        trace.push(describe_view(&self.partition.view()));
+    }
+
     fn assert_recovery_agrees(&self) {
         if self
             .stored
@@ -290,6 +300,7 @@ impl World {
             "storage-failed" => self.step(Input::StorageFailed, trace),
             "tick" => self.step(Input::Tick, trace),
             "restart" => self.restart(command, trace),
+            "recovered" => self.recover_after_cut(trace),
             "next-deadline" => trace.push(describe_deadline(self.partition.next_deadline())),
             "end-of-epoch" => {
                 let epoch = LeaderEpoch(command.word().parse().unwrap());

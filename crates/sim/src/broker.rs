@@ -153,8 +153,8 @@ impl Broker {
     }
 
     /// Loads a partition from the store, as after a start or a failure of its
-    /// log. It waits for its role.
-    pub(crate) fn recover(&mut self, now: Millis, partition: PartitionId) {
+    /// log. It waits for its role. Returns what the machine before it leaves to be done.
+    pub(crate) fn recover(&mut self, now: Millis, partition: PartitionId) -> Vec<Effect> {
         let summaries = self.store.logs();
         let tp = topic_partition(partition);
         let log = summaries.into_iter().find(|summary| summary.tp == tp);
@@ -164,7 +164,11 @@ impl Broker {
         self.store.attach(log, incarnation, self.ear.listener(tp));
         self.store.drain();
         let mut shadow = Shadow::load(&self.store, log);
-        let machine = shadow.recover(now, self.id, self.settings);
+        let mut machine = shadow.recover(now, self.id, self.settings);
+        let mut out = Vec::new();
+        if let Some(before) = self.cells.get_mut(&partition) {
+            machine.succeed(&mut before.partition, &mut out);
+        }
         if let Some(to) = machine.excess(shadow.end) {
             shadow.end = to;
             self.store.submit(Op::Truncate { log, to });
@@ -181,6 +185,7 @@ impl Broker {
             incarnation,
         };
         self.cells.insert(partition, cell);
+        out
     }
 
     /// A loss of power. Some of what was under way may have become durable.

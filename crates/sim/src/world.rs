@@ -455,7 +455,8 @@ impl World {
 
     /// Loads a partition and makes it lead.
     fn recover(&mut self, partition: PartitionId) {
-        self.broker.recover(self.now, partition);
+        let effects = self.broker.recover(self.now, partition);
+        self.carry_out(partition, effects);
         self.listen();
         let known = self.epochs.entry(partition).or_default();
         *known = next_epoch(*known);

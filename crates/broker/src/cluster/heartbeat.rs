@@ -30,6 +30,12 @@ const HANDOVER_ATTEMPTS: u32 = 2;
 /// Between two questions whether they are.
 const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long it waits then until it is known what became of what was appended here.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two looks whether it is.
+const SETTLE_PAUSE: Duration = Duration::from_millis(5);
+
 /// Why a broker cannot become part of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the controller does not let this broker in: {}", .0.text())]
@@ -151,6 +157,19 @@ pub(crate) async fn hand_over(broker: &Arc<Broker>) {
     let handed_over = tokio::time::timeout(HANDOVER_TIMEOUT, handed_over).await;
     if !handed_over.unwrap_or(false) {
         warn!("this broker stops before others lead what it led");
+    }
+    let _unsettled = tokio::time::timeout(SETTLE_TIMEOUT, appends_settled(broker)).await;
+}
+
+/// Returns when everybody who appended here knows whether those who lead now have it.
+async fn appends_settled(broker: &Broker) {
+    let is_owed = || {
+        let topics = broker.registry.topics();
+        let mut cells = topics.iter().flat_map(|topic| topic.cells());
+        cells.any(|cell| cell.owes_replies())
+    };
+    while is_owed() {
+        tokio::time::sleep(SETTLE_PAUSE).await;
     }
 }
 

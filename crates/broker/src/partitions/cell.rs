@@ -444,7 +444,8 @@ impl Cell {
     /// before had. Completions for that one are stale from now on.
     pub(crate) fn restart(self: &Arc<Self>, partition: Partition) {
         let link = self.with(|state, now| {
-            state.partition = partition;
+            let mut before = std::mem::replace(&mut state.partition, partition);
+            state.partition.succeed(&mut before, &mut state.effects);
             state.incarnation += 1;
             state.followers.forget_unflushed();
             let listener: Arc<dyn LogListener> = self.clone();
@@ -551,6 +552,11 @@ impl Cell {
     /// has come.
     pub(crate) fn in_sync_with(&self, offset: Offset) -> Vec<(BrokerId, Offset)> {
         self.lock().partition.in_sync_with(offset)
+    }
+
+    /// Whether anybody waits for an append.
+    pub(crate) fn owes_replies(&self) -> bool {
+        self.lock().partition.owes_replies()
     }
 
     /// The idempotent producers that this partition remembers.

@@ -76,10 +76,11 @@ impl ClusterWorld {
         let now = self.now;
         let node = self.node(broker);
         let local = node.clock(now);
-        node.broker.recover(local, partition);
+        let effects = node.broker.recover(local, partition);
         node.life.told.remove(&partition);
         node.life.reported.remove(&partition);
         self.observe(&Fact::Recovered { broker, partition });
+        self.carry_out(broker, partition, effects);
         self.listen(broker);
         self.assume_role(broker, partition);
     }

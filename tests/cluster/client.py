@@ -1,5 +1,5 @@
 """The stock clients on the clients' host, as the harness sees them: one that asks, and
-one that writes a record at a time to each partition of a topic (`ottla-checker probe`)."""
+one that writes so many records at a time to each partition of a topic (`ottla-checker probe`)."""
 
 import json
 import pathlib
@@ -45,12 +45,12 @@ class Client:
         for line in self.process.stdout:
             self.answers.put(json.loads(line))
 
-    def probe(self, settings: list[str], pause_ms: int) -> None:
+    def probe(self, settings: list[str], pause_ms: int, at_once: int) -> None:
         settings = [word for setting in (*PROBE, *settings) for word in ('--set', setting)]
         self.prober = subprocess.Popen(
             self.cluster.network.on(CLIENTS, [checker.binary(), 'probe', '--bootstrap', self.cluster.bootstrap,
                                               '--topic', TOPIC, '--partitions', PARTITIONS,
-                                              '--pause-ms', pause_ms, *settings]),
+                                              '--pause-ms', pause_ms, '--at-once', at_once, *settings]),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._read_probes, daemon=True).start()
         self.wait_until('the first probes', lambda: len(self.acked) == PARTITIONS)

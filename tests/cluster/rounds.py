@@ -75,8 +75,9 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
         load.append(judge)
         stack.callback(judge.discard)
         judge.wait_for_acknowledgements(100)
-        # At full load a record is always on its way.
-        client.probe(options.probe, 0 if options.full_load else 5)
+        # At full load a producer of librdkafka has requests on their way all the time.
+        at_once = options.at_once or (100 if options.full_load else 1)
+        client.probe(options.probe, 0 if options.full_load else 5, at_once)
         resumed = collections.defaultdict(list)
         for number, name in enumerate(plan, 1):
             case = Round(cluster, client, chance)
@@ -113,6 +114,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--full-load', action='store_true')
     parser.add_argument('--probe', action='append', default=[], metavar='KEY=VALUE',
                         help="settings of the probe's librdkafka instead of its defaults and those of client.py")
+    parser.add_argument('--at-once', type=int, metavar='COUNT',
+                        help='records of the probe that are on their way to each partition: 1, or 100 at full load')
     parser.add_argument('--keep', action='store_true', help='logs and history, though nothing is wrong')
     return parser.parse_args()
 

@@ -1,5 +1,5 @@
-//! How long each partition of a topic acknowledges nothing: one record after the
-//! other is written to it, and the time of every acknowledgement told.
+//! How long each partition of a topic acknowledges nothing: so many records are on their
+//! way to it, and the time of every acknowledgement told.
 
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
@@ -29,6 +30,9 @@ pub(crate) struct Options {
     /// Between an acknowledgement and the next record.
     #[arg(long, default_value_t = 5)]
     pause_ms: u64,
+    /// How many records are on their way to each partition.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    at_once: usize,
     /// Further settings for librdkafka, whose defaults hold otherwise.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -70,11 +74,28 @@ fn config(options: &Options) -> Result<ClientConfig> {
 /// A producer that librdkafka gives up is replaced.
 fn probe(options: &Options, config: &ClientConfig, partition: i32) -> Result<()> {
     loop {
-        let producer: BaseProducer<Outcome> = config.create_with_context(Outcome::default())?;
+        let producer: BaseProducer<Outcomes> = config.create_with_context(Outcomes::default())?;
+        let mut on_their_way = 0;
         while producer.client().fatal_error().is_none() {
-            match write_one(options, &producer, partition) {
-                Ok(()) => say(&format!("acked {partition} {}", micros()))?,
-                Err(error) => say(&format!("failed {partition} {error}"))?,
+            while on_their_way < options.at_once {
+                if let Err(error) = write_one(options, &producer, partition) {
+                    say(&format!("failed {partition} {error}"))?;
+                    break;
+                }
+                on_their_way += 1;
+            }
+            producer.poll(LOOK_EVERY);
+            // librdkafka reports each record once, at the latest when its time is over.
+            let outcomes = producer.context().take();
+            if outcomes.is_empty() {
+                continue;
+            }
+            on_their_way -= outcomes.len();
+            for outcome in outcomes {
+                match outcome {
+                    Ok(()) => say(&format!("acked {partition} {}", micros()))?,
+                    Err(error) => say(&format!("failed {partition} {error}"))?,
+                }
             }
             thread::sleep(Duration::from_millis(options.pause_ms));
         }
@@ -83,43 +104,34 @@ fn probe(options: &Options, config: &ClientConfig, partition: i32) -> Result<()>
 
 fn write_one(
     options: &Options,
-    producer: &BaseProducer<Outcome>,
+    producer: &BaseProducer<Outcomes>,
     partition: i32,
-) -> Result<(), String> {
+) -> Result<(), KafkaError> {
     let record = BaseRecord::<(), [u8]>::to(&options.topic)
         .partition(partition)
         .payload(b"x");
-    producer
-        .send(record)
-        .map_err(|(error, _)| error.to_string())?;
-    loop {
-        producer.poll(LOOK_EVERY);
-        // librdkafka reports each record once, at the latest when its time is over.
-        if let Some(outcome) = producer.context().take() {
-            return outcome;
-        }
-    }
+    producer.send(record).map_err(|(error, _)| error)
 }
 
-/// What became of the record that is on its way.
+/// What became of records since somebody looked.
 #[derive(Debug, Default)]
-struct Outcome(Mutex<Option<Result<(), String>>>);
+struct Outcomes(Mutex<Vec<Result<(), String>>>);
 
-impl Outcome {
-    fn take(&self) -> Option<Result<(), String>> {
-        self.0.lock().expect("no holder panics").take()
+impl Outcomes {
+    fn take(&self) -> Vec<Result<(), String>> {
+        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
     }
 }
 
-impl ClientContext for Outcome {}
+impl ClientContext for Outcomes {}
 
-impl ProducerContext for Outcome {
+impl ProducerContext for Outcomes {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let outcome = result.as_ref().map(|_| ());
         let outcome = outcome.map_err(|(error, _)| error.to_string());
-        *self.0.lock().expect("no holder panics") = Some(outcome);
+        self.0.lock().expect("no holder panics").push(outcome);
     }
 }
 

@@ -4,7 +4,7 @@ use ottla_base::{BrokerId, LeaderEpoch, Millis, Offset, ReplyToken};
 use ottla_protocol::records::{BatchHeader, RecordBatch, TimestampType};
 
 use crate::effect::{Appended, Effect, Reply};
-use crate::error::AppendError;
+use crate::error::{AppendError, SequenceError};
 use crate::follower::Place;
 use crate::held::{Replies, Waiting};
 use crate::input::{Acks, Append, Lead, Settings};
@@ -16,6 +16,9 @@ use crate::producers::Verdict;
 /// controllers do not hear of takes itself for cut off.
 const STALLED_MS: i64 = 1_000;
 
+/// How long after a refusal what follows the refused batch may arrive.
+const REFUSED_MS: i64 = 1_000;
+
 /// A replica that leads.
 #[derive(Debug)]
 pub(crate) struct Leader {
@@ -23,6 +26,8 @@ pub(crate) struct Leader {
     /// The end of the log when this epoch began.
     pub(crate) epoch_start: Offset,
     pub(crate) isr: Isr,
+    /// When an append was refused for the last time for what passes, and how.
+    refused: Option<(Millis, AppendError)>,
     /// Since when there is something to commit, and nothing was.
     stalled_since: Option<Millis>,
     /// Whether another may lead by now, see [`Leader::on_unheard`].
@@ -35,6 +40,7 @@ impl Leader {
             epoch: lead.epoch,
             epoch_start: end,
             isr: Isr::new(now, this, lead),
+            refused: None,
             stalled_since: None,
             is_doubtful: false,
         }
@@ -75,6 +81,7 @@ impl Leader {
     /// A client's append: refused, or written and held until it is safe.
     pub(crate) fn append(
         &mut self,
+        now: Millis,
         append: Append,
         settings: &Settings,
         log: &mut Log,
@@ -87,7 +94,7 @@ impl Leader {
             acks,
             deadline,
         } = append;
-        match self.write(batch, acks, settings, log, out) {
+        match self.write(now, batch, acks, settings, log, out) {
             Ok((fence, appended)) => {
                 let waiting = Waiting {
                     fence,
@@ -106,18 +113,22 @@ impl Leader {
 
     /// Writes a batch, or finds where it was written before. With the end of it.
     fn write(
-        &self,
+        &mut self,
+        now: Millis,
         batch: RecordBatch,
         acks: Acks,
         settings: &Settings,
         log: &mut Log,
         out: &mut Vec<Effect>,
     ) -> Result<(Offset, Appended), AppendError> {
-        self.admit(acks, settings)?;
+        if let Err(error) = self.admit(acks, settings) {
+            self.refused = Some((now, error.clone()));
+            return Err(error);
+        }
         let header = *batch.header();
         check_client(&header)?;
         let log_start = log.start;
-        if let Verdict::Repeats(sent) = log.hard.producers.check(&header)? {
+        if let Verdict::Repeats(sent) = self.check_sequence(now, &header, log)? {
             let appended = Appended {
                 base: sent.base,
                 log_append_time: Some(Millis(sent.timestamp)).filter(|at| at.0 >= 0),
@@ -132,6 +143,27 @@ impl Leader {
             log_start,
         };
         Ok((log.hard.end, appended))
+    }
+
+    /// What an idempotent producer sent behind a batch that was refused is refused as that was,
+    /// and comes again behind it. Kafka says that the sequence has a gap (`ProducerAppendInfo`):
+    /// then librdkafka begins a new epoch, and writes twice whatever was written and not
+    /// acknowledged.
+    fn check_sequence(
+        &self,
+        now: Millis,
+        header: &BatchHeader,
+        log: &Log,
+    ) -> Result<Verdict, AppendError> {
+        let verdict = log.hard.producers.check(header);
+        match (&self.refused, verdict) {
+            (Some((at, refusal)), Err(SequenceError::OutOfOrder { .. }))
+                if now.since(*at) < REFUSED_MS =>
+            {
+                Err(refusal.clone())
+            }
+            (_, verdict) => Ok(verdict?),
+        }
     }
 
     pub(crate) fn on_replicated(

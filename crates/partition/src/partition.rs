@@ -73,7 +73,7 @@ impl Partition {
                 leader,
                 in_sync,
             } => self.follow(now, Follower::new(epoch, leader, in_sync), out),
-            Input::Append(append) => self.append(append, out),
+            Input::Append(append) => self.append(now, append, out),
             Input::AppendFrom {
                 epoch,
                 after,
@@ -287,11 +287,11 @@ impl Partition {
         }
     }
 
-    fn append(&mut self, append: Append, out: &mut Vec<Effect>) {
+    fn append(&mut self, now: Millis, append: Append, out: &mut Vec<Effect>) {
         match &mut self.role {
             Role::Leader(leader) => {
                 let (log, replies) = (&mut self.log, &mut self.replies);
-                leader.append(append, &self.settings, log, replies, out);
+                leader.append(now, append, &self.settings, log, replies, out);
             }
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
                 leader::reply(append.token, Err(self.not_serving()), out);

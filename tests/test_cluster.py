@@ -1,6 +1,7 @@
 """Three nodes as processes on loopback: they elect, replicate, lose one another and
 come back, and stock clients notice as little as they would with Apache Kafka."""
 
+import select
 import signal
 import struct
 import threading
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.one_node('starts a cluster i
 PAUSE_SECONDS_MAX = 20
 # A broker that is silent for so long counts as dead.
 SESSION_SECONDS = 9 if KAFKA_FOLDER else 1.5
+# Many times as long as a node takes that is alone in its cluster.
+ALONE_SECONDS = 1
 
 
 @pytest.fixture
@@ -30,15 +33,19 @@ def nodes(make_node):
     return Nodes(make_node).start()
 
 
-def leaders(connection) -> dict:
-    """Who leads the partitions of each topic, as this node says and no other that a client may ask instead.
+# All of them, because who asks for one whose leader is in doubt is sent away.
+ALL_TOPICS = wire.frame(wire.header(MetadataRequest.API_KEY, 1, False) + struct.pack('>i', -1))
 
-    All topics, because who asks for one whose leader is in doubt is sent away.
-    """
-    version, no_list = 1, -1
-    payload = wire.ask(connection, wire.header(MetadataRequest.API_KEY, version, False) + struct.pack('>i', no_list))
-    answer = MetadataResponse.decode(payload[4:], version=version)
-    return {topic.name: [partition.leader_id for partition in topic.partitions] for topic in answer.topics}
+
+def metadata(connection):
+    """What this node says, and no other that a client may ask instead."""
+    connection.sendall(ALL_TOPICS)
+    return MetadataResponse.decode(wire.answer(connection)[4:], version=1)
+
+
+def leaders(connection) -> dict:
+    """Who leads the partitions of each topic."""
+    return {topic.name: [partition.leader_id for partition in topic.partitions] for topic in metadata(connection).topics}
 
 
 class Load(threading.Thread):
@@ -210,6 +217,33 @@ def test_librdkafka_hears_that_a_leader_has_left_before_it_hears_of_the_next(nod
     nodes.node(leader).start()
     again = Told(nodes.node(leader), 'librdkafka')
     assert again.now('numbers')[:2] == next_one[:2], 'what is replayed has not just happened'
+
+
+@pytest.mark.ours
+def test_a_node_that_starts_serves_nobody_before_it_has_caught_up(nodes):
+    """What it has on disk may be of long ago: who comes early waits. Kafka's does not even listen."""
+    nodes.create('early')
+    nodes.wait_until_in_sync('early')
+    node = nodes.node(3)
+    node.kill()
+    nodes.wait_until_in_sync('early', 2)
+    with nodes.admin(1) as admin:
+        admin.delete_topics(['early'])
+    nodes.create('late', replicas=2)
+    others = [nodes.node(number).process for number in nodes.running()]
+    for other in others:
+        other.send_signal(signal.SIGSTOP)
+    try:
+        connection = node.start().connect()
+        connection.sendall(ALL_TOPICS)
+        answered, _, _ = select.select([connection], [], [], ALONE_SECONDS)
+        assert not answered, f'nobody told it anything: {metadata(connection)}'
+    finally:
+        for other in others:
+            other.send_signal(signal.SIGCONT)
+    told = MetadataResponse.decode(wire.answer(connection)[4:], version=1)
+    assert [topic.name for topic in told.topics] == ['late']
+    assert 3 in {broker.node_id for broker in told.brokers}, 'it takes part when it serves'
 
 
 def test_a_group_goes_on_with_another_coordinator(nodes, clients):

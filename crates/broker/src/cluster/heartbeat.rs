@@ -75,13 +75,16 @@ pub(crate) async fn register(
     }
 }
 
-/// Waits until this broker has carried out its own registration, and says so.
+/// Waits until this broker takes part by the metadata that it has carried out itself:
+/// clients that it serves from then on are told just that.
 pub(crate) async fn join(broker: &Arc<Broker>, mut stop: Stop) {
     loop {
         let mut images = broker.image_changes();
-        if beat(broker).await.is_ok_and(|answer| !answer.fenced) {
+        if own_registration(broker).is_some_and(|own| !own.fenced) {
             return;
         }
+        // What comes of it is heard from the metadata log.
+        let _answer = beat(broker).await;
         tokio::select! {
             biased;
             () = stop.requested() => return,
@@ -180,14 +183,18 @@ fn interval(broker: &Broker) -> Duration {
     asked.min(broker.session_timeout() / REPORTS_PER_TIMEOUT)
 }
 
-async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
+/// Of this life, as soon as that is carried out.
+fn own_registration(broker: &Broker) -> Option<Arc<Registration>> {
     let epoch = broker.cluster.epoch();
-    let image = broker.image();
-    let known = image.broker(broker.id);
+    let known = broker.image().broker(broker.id).cloned();
+    known.filter(|known| known.epoch == epoch)
+}
+
+async fn beat(broker: &Arc<Broker>) -> Result<HeartbeatAnswer, ErrorCode> {
     let request = Request::Heartbeat(Heartbeat {
         broker: broker.id,
-        epoch,
-        caught_up: known.is_some_and(|known| known.epoch == epoch),
+        epoch: broker.cluster.epoch(),
+        caught_up: own_registration(broker).is_some(),
         // It is fenced for a moment then, and others lead.
         wants_fence: broker.peers.lost_leaders.load(Ordering::Relaxed) > 0,
         wants_shutdown: broker.cluster.hands_over(),

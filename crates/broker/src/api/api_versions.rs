@@ -40,7 +40,8 @@ impl Handler for ApiVersions {
         if cx.version >= CLIENT_SOFTWARE_SINCE && !is_named {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        cx.connection.told.meet(software);
+        let cluster = &cx.broker.cluster;
+        cx.connection.told.meet(software, || cluster.left());
         let image = cx.broker.image();
         let finalized = image.features().map(|(name, level)| {
             FinalizedFeatureKey::default()

@@ -8,6 +8,11 @@
 //!
 //! It hears of the next leader not while the last one is listed: a broker that it keeps it
 //! connects to the later the more often it tried, up to ten seconds, when that leads again.
+//!
+//! A connection that is made afterwards hears only who leads. It may be that of a new
+//! client, which has nothing to let go of: one that asks where logs end would keep for
+//! minutes that there is no leader (`rd_kafka_query_watermark_offsets`). If it is that of an
+//! old one, which has lost all others, the second is what that costs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,26 +88,27 @@ impl Departures {
     }
 }
 
-/// Of whose end a connection has been told, of each broker the last: nothing unless its
-/// client is librdkafka.
+/// Of whose end the client of a connection has heard, of each broker the last: nothing
+/// unless it is librdkafka.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<Option<BTreeMap<BrokerId, BrokerEpoch>>>);
 
 impl Told {
-    /// What the client calls itself and its version (KIP-511). A binding of librdkafka
-    /// names it with the version.
-    pub(crate) fn meet(&self, software: [&str; 2]) {
+    /// What the client calls itself and its version (KIP-511), and who had left before it
+    /// came. A binding of librdkafka names it with the version.
+    pub(crate) fn meet(&self, software: [&str; 2], left: impl FnOnce() -> Vec<Life>) {
         if software.iter().any(|part| part.contains("librdkafka")) {
-            self.lives().get_or_insert_default();
+            let left = left().into_iter().collect();
+            self.lives().get_or_insert(left);
         }
     }
 
     /// Whether there is nothing to tell of this one.
-    pub(crate) fn knows(&self, life: Life) -> bool {
+    pub(crate) fn knows(&self, (broker, epoch): Life) -> bool {
         let lives = self.lives();
         lives
             .as_ref()
-            .is_none_or(|lives| lives.get(&life.0) == Some(&life.1))
+            .is_none_or(|lives| lives.get(&broker).is_some_and(|last| *last >= epoch))
     }
 
     pub(crate) fn tell(&self, news: impl IntoIterator<Item = Life>) {
@@ -168,18 +174,31 @@ mod tests {
     fn only_librdkafka_is_told_and_each_life_once() {
         let (first, second) = ((BROKER, BrokerEpoch(1)), (BROKER, BrokerEpoch(2)));
         let told = Told::default();
-        told.meet(["apache-kafka-java", "4.3.1"]);
+        told.meet(["apache-kafka-java", "4.3.1"], Vec::new);
         assert!(told.knows(first), "another client needs not be told");
-        told.meet([
-            "confluent-kafka-python",
-            "2.12.1-rdkafka-2.12.1-librdkafka-2.12.1",
-        ]);
+        told.meet(
+            [
+                "confluent-kafka-python",
+                "2.12.1-rdkafka-2.12.1-librdkafka-2.12.1",
+            ],
+            Vec::new,
+        );
         assert!(!told.knows(first));
         told.tell([first]);
-        told.meet(["librdkafka", "2.12.1"]);
+        told.meet(["librdkafka", "2.12.1"], || vec![second]);
         assert!(told.knows(first));
         assert!(!told.knows(second), "it came back and left again");
         told.tell([second]);
         assert!(told.knows(second));
+    }
+
+    #[test]
+    fn whoever_comes_afterwards_is_not_told() {
+        let [first, second, third] = [1, 2, 3].map(|epoch| (BROKER, BrokerEpoch(epoch)));
+        let told = Told::default();
+        told.meet(["librdkafka", "2.12.1"], || vec![first, second]);
+        assert!(told.knows(first));
+        assert!(told.knows(second));
+        assert!(!told.knows(third), "it was there then");
     }
 }

@@ -7,6 +7,7 @@
 //! versions of this API, with which the client asks again.
 
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ottla_base::ErrorCode;
@@ -40,8 +41,7 @@ impl Handler for ApiVersions {
         if cx.version >= CLIENT_SOFTWARE_SINCE && !is_named {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        let cluster = &cx.broker.cluster;
-        cx.connection.told.meet(software, || cluster.left());
+        cx.connection.told.meet(software, Instant::now());
         let image = cx.broker.image();
         let finalized = image.features().map(|(name, level)| {
             FinalizedFeatureKey::default()

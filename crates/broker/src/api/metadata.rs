@@ -22,7 +22,7 @@
 //! Auto-creation is asynchronous, as in Kafka: the answer still says
 //! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ use ottla_protocol::{StrBytes, Uuid};
 use super::admin::first_time;
 use super::replicas::Replicas;
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
-use crate::cluster::{Departure, Life};
+use crate::cluster::{Departure, Life, News};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -200,8 +200,10 @@ async fn elections(cx: &Cx, wanted: &Wanted) {
     let told = &cx.connection.told;
     loop {
         let ended = ended_leaders(cx, wanted);
-        if ended.iter().any(|life| !told.knows(*life)) {
-            told.tell(ended);
+        let now = Instant::now();
+        let news = |(life, since): (&Life, &Instant)| told.of_end(*life, *since, now);
+        if ended.iter().any(|end| news(end) == Some(News::NoLeader)) {
+            told.tell(ended.into_keys());
             return;
         }
         if ended.is_empty() || images.changed().await.is_err() {
@@ -210,30 +212,36 @@ async fn elections(cx: &Cx, wanted: &Wanted) {
     }
 }
 
-/// Whose process has ended and who leads still what is asked for.
-fn ended_leaders(cx: &Cx, wanted: &Wanted) -> BTreeSet<Life> {
+/// Whose process has ended, since when, and who leads still what is asked for.
+fn ended_leaders(cx: &Cx, wanted: &Wanted) -> BTreeMap<Life, Instant> {
     let mut ended = cx.broker.cluster.ended.now();
     if !ended.is_empty() {
         let image = cx.broker.image();
         let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
         let is_unfenced = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
-        ended.retain(|(id, _)| leaders.contains(id) && is_unfenced(*id));
+        ended.retain(|(id, _), _| leaders.contains(id) && is_unfenced(*id));
     }
     ended
 }
 
-/// Who has just left, without those of whose end the client was told before. It is told
-/// now of those that led what it asks for.
-fn news(cx: &Cx, wanted: &Wanted) -> Vec<Arc<Departure>> {
+/// Who has just left, and what is told of that, without those of whose end the client was
+/// told before. It is told now of those that led what it asks for.
+fn news(cx: &Cx, wanted: &Wanted) -> Vec<(Arc<Departure>, News)> {
     let told = &cx.connection.told;
-    let mut news = cx.broker.cluster.departures.recent(Instant::now());
-    news.retain(|departure| !told.knows(departure.life));
-    let led = |departure: &&Arc<Departure>| {
+    let now = Instant::now();
+    let recent = cx.broker.cluster.departures.recent(now).into_iter();
+    let news = recent.filter_map(|departure| {
+        let news = told.of_departure(&departure, now)?;
+        Some((departure, news))
+    });
+    let news: Vec<_> = news.collect();
+    let led = |departure: &Departure| {
         wanted
             .topics(departure.before())
             .any(|topic| departure.led_any(topic))
     };
-    told.tell(news.iter().filter(led).map(|departure| departure.life));
+    let heard = news.iter().filter(|(departure, _)| led(departure));
+    told.tell(heard.map(|(departure, _)| departure.life));
     news
 }
 
@@ -255,7 +263,7 @@ struct Answer<'a> {
     cx: &'a Cx,
     image: &'a Image,
     /// Of whose end this answer tells.
-    news: Vec<Arc<Departure>>,
+    news: Vec<(Arc<Departure>, News)>,
     operations: Operations,
 }
 
@@ -341,15 +349,18 @@ impl Answer<'_> {
 
     /// The epoch that has ended, where the client has to hear first that there is no leader.
     fn left_without_leader(&self, topic: TopicId, id: PartitionId) -> Option<LeaderEpoch> {
-        self.news
-            .iter()
-            .find_map(|departure| departure.led(topic, id))
+        let vacant = self.news.iter();
+        let mut vacant = vacant.filter(|(_, news)| *news == News::NoLeader);
+        vacant.find_map(|(departure, _)| departure.led(topic, id))
     }
 
     /// Every broker that is alive, or of whose end this answer tells, by its endpoint on the
     /// listener that the client came to.
     fn brokers(&self) -> Vec<MetadataResponseBroker> {
-        let has_just_left = |id| self.news.iter().any(|departure| departure.life.0 == id);
+        let has_just_left = |id| {
+            let mut left = self.news.iter();
+            left.any(|(departure, _)| departure.life.0 == id)
+        };
         let brokers = self
             .image
             .brokers()

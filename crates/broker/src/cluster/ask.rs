@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::answer;
-use super::departures::{Departures, Life};
+use super::departures::Departures;
 use super::lease::Lease;
 use super::watch::Ended;
 use crate::api::error::unexpected;
@@ -72,13 +72,6 @@ impl ClusterHandle {
     /// Says whether that is another one than before.
     pub(super) fn set_epoch(&self, epoch: BrokerEpoch) -> bool {
         self.epoch.swap(epoch.0, Ordering::Relaxed) != epoch.0
-    }
-
-    /// Who has just left, and who is about to because the process has ended.
-    pub(crate) fn left(&self) -> Vec<Life> {
-        let recent = self.departures.recent(std::time::Instant::now());
-        let recent = recent.iter().map(|departure| departure.life);
-        recent.chain(self.ended.now()).collect()
     }
 
     pub(crate) fn lease(&self) -> Lease {

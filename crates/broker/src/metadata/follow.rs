@@ -107,8 +107,12 @@ impl Follower {
             .map(|record| self.image.apply(record))
             .collect();
         if self.is_current {
-            let departures = &self.broker.cluster.departures;
-            departures.note(&self.broker.image(), &self.image, Instant::now());
+            let cluster = &self.broker.cluster;
+            let before = self.broker.image();
+            let ended = |life| cluster.ended.since(life);
+            cluster
+                .departures
+                .note(&before, &self.image, ended, Instant::now());
             self.act(changes);
         } else if self.is_registered() {
             self.begin();

@@ -116,6 +116,11 @@ impl Follower {
         }
     }
 
+    /// Whether our log is known to be the beginning of the leader's.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.following == Following::Placed
+    }
+
     pub(crate) fn position(&self, log: &Log) -> Option<FollowPosition> {
         let is_durable = log.durable == log.hard.end && log.is_founded();
         let leader = self.leader.filter(|_| is_durable)?;

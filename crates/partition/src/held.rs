@@ -31,12 +31,6 @@ impl Replies {
         local.or_else(|| self.committed.release(committed))
     }
 
-    /// Nobody waits longer than until `latest`.
-    pub(crate) fn hurry(&mut self, latest: Millis) {
-        self.local.hurry(latest);
-        self.committed.hurry(latest);
-    }
-
     /// Takes out every reply that nobody waits for any longer at `now`.
     pub(crate) fn expire(&mut self, now: Millis) -> Vec<ReplyToken> {
         let mut late = self.local.expire(now);
@@ -110,13 +104,6 @@ impl Held {
         self.queue.retain(|waiting| now < waiting.deadline);
         self.earliest = self.queue.iter().map(|waiting| waiting.deadline).min();
         late
-    }
-
-    fn hurry(&mut self, latest: Millis) {
-        for waiting in &mut self.queue {
-            waiting.deadline = waiting.deadline.min(latest);
-        }
-        self.earliest = self.queue.iter().map(|waiting| waiting.deadline).min();
     }
 
     fn cut(&mut self, end: Offset) -> Vec<ReplyToken> {

@@ -15,7 +15,7 @@ use crate::log::{Hard, Log};
 use crate::producers::ActiveProducer;
 use crate::view::{RoleKind, View};
 
-/// How long who appended waits at most, once another replica leads, to hear whether that one
+/// How long who appended waits, once another replica leads, until that one has said whether it
 /// has what was appended. Kafka says at once that this one does not lead (`DelayedProduce`):
 /// then who is idempotent sends it once more, and who is not writes it twice.
 const HANDOVER_MS: i64 = 1_000;
@@ -28,6 +28,9 @@ pub struct Partition {
     role: Role,
     log: Log,
     replies: Replies,
+    /// Until when those may wait for the word of a leader that has yet to say where this log
+    /// lies in its own.
+    handover_ends: Option<Millis>,
     deletions: Deletions,
     /// When expired producers are looked for; never while there are none.
     expire_at: Option<Millis>,
@@ -57,6 +60,7 @@ impl Partition {
             role,
             log,
             replies: Replies::default(),
+            handover_ends: None,
             deletions: Deletions::default(),
             expire_at: None,
             published,
@@ -153,8 +157,13 @@ impl Partition {
             Role::Leader(leader) => leader.next_deadline(&self.settings, &self.log),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => None,
         };
-        let replies = self.replies.next_deadline();
-        let deadlines = [isr, replies, self.deletions.next_deadline(), self.expire_at];
+        let deadlines = [
+            isr,
+            self.replies.next_deadline(),
+            self.handover_ends,
+            self.deletions.next_deadline(),
+            self.expire_at,
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -272,19 +281,19 @@ impl Partition {
             Role::Leader(led) if led.epoch <= epoch => {
                 let why = DeleteError::NotLeader { leader, epoch };
                 self.deletions.refuse_all(why, out);
-                self.replies.hurry(now.plus_ms(HANDOVER_MS));
                 self.role = Role::Follower(follower);
             }
             Role::Follower(known) if known.is_older_than(&follower) => *known = follower,
-            Role::Follower(known) => known.heed(&follower),
+            Role::Follower(known) => return known.heed(&follower),
             Role::Idle => self.role = Role::Follower(follower),
             // An older term, or a replica that cannot serve.
-            Role::Leader(_) | Role::Cut(_) | Role::Failed(_) => (),
+            Role::Leader(_) | Role::Cut(_) | Role::Failed(_) => return,
         }
-        if matches!(&self.role, Role::Follower(follower) if follower.leader.is_none()) {
+        if leader.is_none() {
             // There is nobody to hear it from.
             self.refuse_all(out);
         }
+        self.handover_ends = self.owes_replies().then(|| now.plus_ms(HANDOVER_MS));
     }
 
     fn append(&mut self, now: Millis, append: Append, out: &mut Vec<Effect>) {
@@ -516,9 +525,25 @@ impl Partition {
             }
             Role::Idle | Role::Cut(_) | Role::Failed(_) => (),
         }
+        self.end_handover(now, out);
         let late = self.replies.expire(now);
         if !late.is_empty() {
             refuse(late, &self.why_late(), out);
+        }
+    }
+
+    /// What the leader has as well waits for it to be committed, as before.
+    fn end_handover(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let is_settled = match &self.role {
+            Role::Follower(follower) => follower.is_placed(),
+            Role::Idle | Role::Cut(_) => false,
+            Role::Leader(_) | Role::Failed(_) => true,
+        };
+        if is_settled || !self.owes_replies() {
+            self.handover_ends = None;
+        } else if self.handover_ends.is_some_and(|end| end <= now) {
+            self.refuse_all(out);
+            self.handover_ends = None;
         }
     }
 

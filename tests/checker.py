@@ -65,7 +65,10 @@ class Checker:
     def verdict(self) -> Verdict:
         """Lets it read everything, now that the faults are over."""
         self._say('end')
-        status = self.process.wait(timeout=VERDICT_SECONDS)
+        try:
+            status = self.process.wait(timeout=VERDICT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f'the checker did not end within {VERDICT_SECONDS} s: {self._output()}') from None
         self.reader.join()
         assert status in (0, 1), f'the checker ended with {status}: {self._output()}'
         first = next(line for line in self.lines if line.startswith('verdict '))

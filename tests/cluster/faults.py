@@ -1,6 +1,8 @@
 """What is done to a cluster. Each fault asks the cluster who leads and who controls,
 begins, and yields when only time is to pass; `Round.restore` ends it."""
 
+import concurrent.futures
+
 import network
 
 SLOW_KILOBITS = 2_000
@@ -20,6 +22,7 @@ class Round:
         self.leader = partition['leader']
         self.followers = [node for node in partition['replicas'] if node != self.leader]
         self.replicas = partition['replicas']
+        self.gone: list[str] = []
 
     def controller(self) -> int:
         return self.client.ask('controller')
@@ -27,32 +30,37 @@ class Round:
     def hit(self, what: str) -> None:
         self.client.hit(self.partition, what)
 
+    def kill(self, *numbers: int) -> None:
+        """All of them at once."""
+        self.cluster.check()
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            seconds = threads.map(lambda number: self.cluster.nodes[number].kill(), numbers)
+        for number, after in zip(numbers, seconds):
+            self.gone.append(f'node {number} gone after {after * 1000:.0f} ms')
+            self.client.note(self.gone[-1])
+
 
 def kill_leader(case: Round) -> None:
     case.hit(f'kill {case.leader}')
-    case.cluster.nodes[case.leader].kill()
+    case.kill(case.leader)
 
 
 def kill_follower(case: Round) -> None:
     victim = case.chance.choice(case.followers)
     case.hit(f'kill {victim}')
-    case.cluster.nodes[victim].kill()
+    case.kill(victim)
 
 
 def kill_controller(case: Round) -> None:
     victim = case.controller()
     case.hit(f'kill {victim}')
-    case.cluster.nodes[victim].kill()
+    case.kill(victim)
 
 
 def kill_all(case: Round) -> None:
     case.hit('kill all')
-    case.cluster.check()
-    for node in case.cluster.nodes.values():
-        node.process.kill()
-    for node in case.cluster.nodes.values():
-        node.kill()
-        node.start()
+    case.kill(*case.cluster.nodes)
+    case.cluster.start()
 
 
 def pause_leader(case: Round) -> None:
@@ -93,9 +101,9 @@ def rolling_restart(case: Round) -> None:
 def restart_storm(case: Round) -> None:
     case.hit('restart storm')
     for _ in range(STORM):
-        node = case.cluster.nodes[case.chance.choice(list(case.cluster.nodes))]
-        node.kill()
-        node.start()
+        victim = case.chance.choice(list(case.cluster.nodes))
+        case.kill(victim)
+        case.cluster.nodes[victim].start()
         case.client.pass_time(case.chance.uniform(0, 1))
 
 

@@ -42,11 +42,14 @@ class Node:
     def has_ended_by_itself(self) -> bool:
         return self.process is not None and not self.is_running()
 
-    def kill(self) -> None:
-        if self.is_running():
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+    def kill(self) -> float:
+        """How many seconds later the process was gone, and its connections with it: a write to the disk that it
+        waits for keeps both."""
+        began = time.monotonic()
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        return time.monotonic() - began
 
     def stop(self) -> None:
         self.process.terminate()
@@ -106,7 +109,8 @@ class Cluster:
 
     def discard(self) -> None:
         for node in self.nodes.values():
-            node.kill()
+            if node.is_running():
+                node.kill()
 
 
 def properties(number: int, count: int, data: pathlib.Path) -> str:

@@ -6,10 +6,12 @@ import contextlib
 import pathlib
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
+import traceback
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -41,6 +43,8 @@ def main() -> int:
     plan = []
     while len(plan) < options.rounds:
         plan += chance.sample(names, len(names))
+    # Who gives the run up is told where everything is, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         network = Network(list(range(1, options.nodes + 1)))
     except NotPermitted as why:
@@ -50,12 +54,14 @@ def main() -> int:
     failed = True
     try:
         failed = run(options, plan[:options.rounds], chance, network, directory)
+    except (Exception, KeyboardInterrupt):
+        traceback.print_exc(file=sys.stdout)
     finally:
         network.discard()
-        if failed or options.keep:
-            print(f'logs and history are in {directory}; again with --seed {options.seed}')
-        else:
-            shutil.rmtree(directory)
+    if failed or options.keep:
+        print(f'data, logs and history are in {directory}; again with --seed {options.seed}')
+    else:
+        shutil.rmtree(directory)
     return int(failed)
 
 
@@ -84,7 +90,8 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
             FAULTS[name](case)
             seconds = client.wait_until_produce_resumes()
             resumed[name].append(seconds)
-            print(f'round {number}: {name}, partition {case.partition}, resumed after {seconds * 1000:.0f} ms', flush=True)
+            said = [f'{name}, partition {case.partition}, resumed after {seconds * 1000:.0f} ms', *case.gone]
+            print(f'round {number}: {"; ".join(said)}', flush=True)
             cluster.restore()
             client.wait_until_whole()
         cluster.check()
@@ -116,7 +123,7 @@ def parse() -> argparse.Namespace:
                         help="settings of the probe's librdkafka instead of its defaults and those of client.py")
     parser.add_argument('--at-once', type=int, metavar='COUNT',
                         help='records of the probe that are on their way to each partition: 1, or 100 at full load')
-    parser.add_argument('--keep', action='store_true', help='logs and history, though nothing is wrong')
+    parser.add_argument('--keep', action='store_true', help='data, logs and history, though nothing is wrong')
     return parser.parse_args()
 
 

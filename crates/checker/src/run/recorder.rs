@@ -1,7 +1,7 @@
 //! The history while it grows: in memory and in its file.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,7 +28,18 @@ struct Record {
     events: Vec<Event>,
     file: BufWriter<File>,
     /// Why the file is not complete.
-    failure: Option<std::io::Error>,
+    failure: Option<io::Error>,
+}
+
+impl Record {
+    /// A run that is killed because it does not end leaves what was noted last.
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        writeln!(self.file, "{event}")?;
+        if matches!(event.what, What::Note(_)) {
+            self.file.flush()?;
+        }
+        Ok(())
+    }
 }
 
 impl Recorder {
@@ -67,7 +78,7 @@ impl Recorder {
         // Under the lock, so that the order of lines is the order of times.
         let at = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let event = Event { at, process, what };
-        if let Err(error) = writeln!(record.file, "{event}") {
+        if let Err(error) = record.write(&event) {
             record.failure.get_or_insert(error);
         }
         record.events.push(event);

@@ -19,8 +19,8 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::codec::{self, Wire};
-use crate::proto::RaftMessage;
 use crate::proto::quorum_client::QuorumClient;
+use crate::proto::{Greeting, RaftMessage};
 use crate::raft::{NodeId, TypeConfig};
 use crate::service::MESSAGE_BYTES_MAX;
 
@@ -186,8 +186,11 @@ impl RaftNetwork<TypeConfig> for Peer {
         request: VoteRequest<NodeId>,
         _: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
+        // A voter that does not hear the others would have them elect it term after term.
         let call = async {
-            let answered = self.client()?.vote(message(&request)).await?;
+            let mut client = self.client()?;
+            client.greet(Greeting {}).await?;
+            let answered = client.vote(message(&request)).await?;
             answer(answered.into_inner().payload)
         };
         call.await.map_err(|error| self.error(error))
@@ -195,5 +198,97 @@ impl RaftNetwork<TypeConfig> for Peer {
 
     fn backoff(&self) -> Backoff {
         Backoff::new(std::iter::repeat(UNREACHABLE_PAUSE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use futures::Stream;
+    use openraft::Vote;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tonic::service::Routes;
+    use tonic::{Request, Response};
+
+    use super::*;
+    use crate::proto::quorum_server::{Quorum, QuorumServer};
+    use crate::proto::{FollowRequest, MetadataEvent};
+
+    const ITSELF: NodeId = 1;
+    const OTHER: NodeId = 2;
+
+    /// A voter that says what it was asked, and greets nobody.
+    #[derive(Debug)]
+    struct Mute(mpsc::UnboundedSender<&'static str>);
+
+    #[tonic::async_trait]
+    impl Quorum for Mute {
+        async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeting>, Status> {
+            self.0.send("greet").expect("somebody listens");
+            std::future::pending().await
+        }
+
+        async fn vote(&self, _: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
+            self.0.send("vote").expect("somebody listens");
+            std::future::pending().await
+        }
+
+        async fn append(&self, _: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
+            std::future::pending().await
+        }
+
+        async fn install_snapshot(
+            &self,
+            _: Request<RaftMessage>,
+        ) -> Result<Response<RaftMessage>, Status> {
+            std::future::pending().await
+        }
+
+        type FollowStream = Pin<Box<dyn Stream<Item = Result<MetadataEvent, Status>> + Send>>;
+
+        async fn follow(
+            &self,
+            _: Request<FollowRequest>,
+        ) -> Result<Response<Self::FollowStream>, Status> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_hear_the_others_asks_for_no_votes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let (asked, mut asks) = mpsc::unbounded_channel();
+        let (handoff, incoming) = ottla_rpc::incoming();
+        let routes = Routes::new(QuorumServer::new(Mute(asked)));
+        let serving = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            handoff.put(stream);
+            ottla_rpc::serve(routes, incoming, std::future::pending()).await
+        };
+        let mut network = Network {
+            channels: Channels::default(),
+            addresses: Arc::new(BTreeMap::from([(OTHER, address)])),
+            heard: Heard::default(),
+        };
+        let patience = Duration::from_secs(20);
+        let story = async {
+            let mut other = network.new_client(OTHER, &()).await;
+            let request = VoteRequest::new(Vote::new(7, ITSELF), None);
+            tokio::select! {
+                voted = other.vote(request, RPCOption::new(patience)) => panic!("{voted:?}"),
+                first = asks.recv() => assert_eq!(first, Some("greet")),
+            }
+        };
+        tokio::select! {
+            served = serving => panic!("{served:?}"),
+            told = tokio::time::timeout(patience, story) => told.expect("it was asked"),
+        }
+        assert_eq!(asks.try_recv(), Err(mpsc::error::TryRecvError::Empty));
     }
 }

@@ -17,7 +17,9 @@ use crate::codec::{self, CodecError, Wire};
 use crate::fold::Commit;
 use crate::proto::metadata_event::Event;
 use crate::proto::quorum_server::{Quorum, QuorumServer};
-use crate::proto::{Committed, FollowRequest, MetadataEvent, RaftMessage, Record, Snapshot};
+use crate::proto::{
+    Committed, FollowRequest, Greeting, MetadataEvent, RaftMessage, Record, Snapshot,
+};
 use crate::raft::{Metrics, NodeId, Raft};
 use crate::voter::{Shared, Voter};
 
@@ -68,6 +70,10 @@ impl Quorum for Service {
     async fn vote(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
         let answer = self.raft()?.vote(asked(request)?).await;
         Ok(answered(&answer.map_err(unavailable)?))
+    }
+
+    async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeting>, Status> {
+        Ok(Response::new(Greeting {}))
     }
 
     async fn append(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {

@@ -20,8 +20,9 @@ WHOLE_SECONDS = 120
 RESUME_SECONDS = 120
 # librdkafka has its defaults but for these. Whoever waits a minute for the answer of a
 # process that stands still cannot go on sooner, and one that asks for new leaders only
-# every five minutes finds them only when a request of its own has failed.
-PROBE = ('socket.timeout.ms=1000', 'topic.metadata.refresh.interval.ms=500')
+# every five minutes finds them only when a request of its own has failed. Whoever could not
+# connect a few times within ten seconds waits that long, for what earlier faults have done.
+PROBE = ('socket.timeout.ms=1000', 'topic.metadata.refresh.interval.ms=500', 'reconnect.backoff.max.ms=500')
 # A gap that began so long before the fault was reported may be its work.
 BEFORE = 0.05
 

@@ -43,8 +43,7 @@ class Node:
         return self.process is not None and not self.is_running()
 
     def kill(self) -> float:
-        """How many seconds later the process was gone, and its connections with it: a write to the disk that it
-        waits for keeps both."""
+        """How many seconds later the process was gone, and its connections with it: the last of its threads keeps both."""
         began = time.monotonic()
         self.process.kill()
         self.process.wait()

@@ -909,9 +909,10 @@ impl State {
     /// The deadline that the timer task has to learn of, if it is news.
     fn reschedule(&mut self) -> Option<Millis> {
         let partition = self.partition.next_deadline();
+        // While it may not write it is not called, so its deadline would stay due.
         let host = match &self.host {
-            Hosting::Ready(host) => host.next_deadline(),
-            Hosting::Nothing | Hosting::Loading(_) => None,
+            Hosting::Ready(host) if self.admit_host().is_ok() => host.next_deadline(),
+            Hosting::Ready(_) | Hosting::Nothing | Hosting::Loading(_) => None,
         };
         let next = partition.into_iter().chain(host).min()?;
         if self.scheduled.is_some_and(|at| at <= next) {
@@ -956,11 +957,14 @@ pub(crate) fn leads(view: &View) -> bool {
 #[cfg(test)]
 mod tests {
     use ottla_base::{ProducerEpoch, ProducerId, Sequence};
+    use ottla_coordinator::{Loader, Settings};
     use ottla_protocol::records::BatchBuilder;
     use ottla_store::memory::Stepping;
 
     use super::*;
     use crate::partitions::testing::{NODE, cell_in, memory};
+
+    const OTHER: BrokerId = BrokerId(2);
 
     fn append(state: &mut State, now: Millis, sequence: i32, deadline: Millis) {
         let builder = BatchBuilder::new();
@@ -974,6 +978,45 @@ mod tests {
             deadline,
         };
         state.step(now, Input::Append(append));
+    }
+
+    #[test]
+    fn a_coordinator_that_may_not_write_is_not_woken_again_and_again() {
+        let timers = Arc::default();
+        let cell = cell_in(memory(Stepping::Thread), &timers);
+        let lead = |partition_epoch, isr: &[BrokerId]| Lead {
+            epoch: LeaderEpoch(0),
+            partition_epoch,
+            replicas: vec![NODE, OTHER],
+            isr: isr.to_vec(),
+        };
+        let settings = ottla_partition::Settings {
+            min_insync_replicas: 2,
+            ..ottla_partition::Settings::default()
+        };
+        cell.with(|state, now| state.step(now, Input::Settings(settings)));
+        cell.lead(lead(0, &[NODE, OTHER]));
+        let now = cell.clock.now();
+        let load = cell.host_loading();
+        cell.host_ready(load, |view| {
+            let long_ago = now.plus_ms(-1_000_000_000);
+            let groups = Loader::new().finish(Settings::default(), long_ago);
+            Host::new(groups, view.end, view.high_watermark, 0)
+        });
+        cell.lead(lead(1, &[NODE]));
+        let wakes = || {
+            let (ready, _) = timers.take_due(now);
+            let due = ready.len();
+            for (at, cell) in ready {
+                cell.tick(at);
+            }
+            due
+        };
+        assert_eq!(wakes(), 1, "that was planned when it could write");
+        assert_eq!(wakes(), 0);
+        cell.lead(lead(2, &[NODE, OTHER]));
+        assert_eq!(wakes(), 1, "it is late, and can write again");
+        assert_eq!(wakes(), 0);
     }
 
     /// The timers are told without the lock, so that one thread may have moved the wake

@@ -73,17 +73,19 @@ pub(crate) async fn after_cuts(
         let reviver = broker.clone();
         let recover = move || {
             reviver.store.drain();
-            for cell in cells {
-                match revive(&reviver, &cell) {
-                    // It may have been told to lead in the meantime.
-                    Ok(()) => metadata::host_again(&reviver, &cell),
-                    Err(failure) => {
-                        error!(topic = %cell.topic, partition = %cell.topic_partition.partition, %failure, "partition is offline");
-                    }
+            cells.retain(|cell| match revive(&reviver, cell) {
+                Ok(()) => true,
+                Err(failure) => {
+                    error!(topic = %cell.topic, partition = %cell.topic_partition.partition, %failure, "partition is offline");
+                    false
                 }
-            }
+            });
+            cells
         };
-        broker.read_pool.run(recover).await;
+        // They may have been told to lead in the meantime.
+        for cell in broker.read_pool.run(recover).await {
+            metadata::host_again(&broker, &cell);
+        }
     }
 }
 

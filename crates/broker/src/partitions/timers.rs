@@ -55,6 +55,8 @@ impl Timers {
             for (at, cell) in ready {
                 cell.tick(at);
             }
+            // Whatever is due next, sockets and other timers have their turn before.
+            tokio::task::coop::consume_budget().await;
             let until = next.map(|at| clock.instant(at));
             tokio::select! {
                 biased;

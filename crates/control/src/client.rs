@@ -1,5 +1,7 @@
 //! The side of a node that asks.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_base::{BrokerId, ErrorCode};
@@ -32,13 +34,21 @@ pub struct Candidate {
 pub struct Client {
     channels: Channels,
     candidates: Vec<Candidate>,
+    /// How many candidates were asked where nobody was known. Who asks goes on where others
+    /// ended: one that hangs may take all the time that somebody has.
+    tried: AtomicUsize,
     /// Who answered last, or was named.
     active: watch::Sender<Option<Address>>,
+    /// Who is the active one by what this node knows itself.
+    elected: Mutex<Option<Address>>,
 }
 
 /// What one attempt came to.
 enum Attempt {
     Answered(Result<Answer, ErrorCode>),
+    /// It does not decide, and knows nobody who does. One that was just elected does not
+    /// know it at once.
+    NotYet,
     /// Another node is asked next: this one, if it was named.
     Elsewhere(Option<Active>),
 }
@@ -49,13 +59,16 @@ impl Client {
         Self {
             channels,
             candidates,
+            tried: AtomicUsize::new(0),
             active: watch::Sender::new(None),
+            elected: Mutex::default(),
         }
     }
 
     /// This node is the active one from now on. Whoever waits for another one's answer
     /// asks it instead: the other may be silent because it is gone.
     pub fn turn_to(&self, address: Address) {
+        *self.elected() = Some(address.clone());
         self.set_active(Some(address));
     }
 
@@ -67,22 +80,20 @@ impl Client {
     pub async fn ask(&self, request: Request) -> Result<Answer, ErrorCode> {
         let request = convert::request_to_proto(request);
         let mut active = self.active.subscribe();
-        let mut next = 0;
+        let mut left = self.candidates.len();
         loop {
             let known = active.borrow_and_update().clone();
             let address = match &known {
                 Some(address) => address.clone(),
-                None => match self.candidates.get(next) {
-                    Some(candidate) => {
-                        next += 1;
-                        candidate.address.clone()
-                    }
-                    None => {
-                        next = 0;
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
-                    }
-                },
+                None if left == 0 => {
+                    left = self.candidates.len();
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                None => {
+                    left -= 1;
+                    self.next_candidate()
+                }
             };
             let attempt = tokio::select! {
                 biased;
@@ -102,9 +113,22 @@ impl Client {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
-                Attempt::Elsewhere(_) => self.set_active(None),
+                Attempt::NotYet if self.elected().as_ref() == Some(&address) => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Attempt::NotYet | Attempt::Elsewhere(_) => self.set_active(None),
             }
         }
+    }
+
+    fn next_candidate(&self) -> Address {
+        let tried = self.tried.fetch_add(1, Ordering::Relaxed);
+        let candidate = &self.candidates[tried % self.candidates.len()];
+        candidate.address.clone()
+    }
+
+    fn elected(&self) -> MutexGuard<'_, Option<Address>> {
+        self.elected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn attempt(&self, address: &Address, request: proto::Request) -> Attempt {
@@ -114,6 +138,7 @@ impl Client {
         match tokio::time::timeout(ANSWER_TIMEOUT, call(channel, request)).await {
             Ok(Ok(Ok(answer))) => Attempt::Answered(Ok(answer)),
             Ok(Ok(Err(Refused::Code(code)))) => Attempt::Answered(Err(code)),
+            Ok(Ok(Err(Refused::NotActive(None)))) => Attempt::NotYet,
             Ok(Ok(Err(Refused::NotActive(active)))) => Attempt::Elsewhere(active),
             Ok(Err(status)) => {
                 debug!(%address, %status, "a node does not answer as a controller");

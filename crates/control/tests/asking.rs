@@ -205,6 +205,43 @@ async fn one_that_is_silent_is_left_when_another_one_is_known_to_be_active() {
 }
 
 #[tokio::test]
+async fn one_that_hangs_is_not_the_first_for_everybody() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let active = Running::start(gives(4)).await;
+    let first = Candidate {
+        id: None,
+        address: Address {
+            host: "127.0.0.1".to_owned(),
+            port: silent.local_addr().unwrap().port(),
+        },
+    };
+    let client = Client::new(Channels::default(), vec![first, active.candidate()]);
+    let _held = tokio::select! {
+        answer = client.ask(wants_ids()) => panic!("{answer:?}"),
+        asked = silent.accept() => asked.unwrap(),
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(1), ids(&client));
+    assert_eq!(asked.await, Ok(4), "it does not wait for one that hangs");
+}
+
+#[tokio::test]
+async fn one_that_was_elected_is_asked_until_it_knows() {
+    let other = Running::start(gives(1)).await;
+    let elected = Running::start(knows_nobody()).await;
+    let candidates = vec![other.candidate(), elected.candidate()];
+    let client = Client::new(Channels::default(), candidates);
+    client.turn_to(elected.address.clone());
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { ids(&client).await });
+    while elected.asked() < 2 && other.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    elected.answers_now(gives(9));
+    assert_eq!(asking.join_all().await, [9]);
+    assert_eq!(other.asked(), 0);
+}
+
+#[tokio::test]
 async fn two_that_name_each_other_are_not_asked_without_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let SocketAddr::V4(at) = listener.local_addr().unwrap() else {

@@ -1,7 +1,7 @@
 //! What a voter says to the others.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +24,10 @@ use crate::proto::{Greeting, RaftMessage};
 use crate::raft::{NodeId, TypeConfig};
 use crate::service::MESSAGE_BYTES_MAX;
 
+/// A leader that most have not answered for so long sends nothing before somebody does.
+/// Whoever hears a leader elects no other, and one that hears nobody is none.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// A voter that cannot be reached is tried again after this time.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,31 +41,47 @@ pub(crate) struct Network {
     pub heard: Heard,
 }
 
-/// When each of the others took what this voter, as their leader, sent. A clone is the
-/// same one.
+/// When each of the others answered, and took what this voter, as their leader, sent. A
+/// clone is the same one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heard(Arc<Mutex<BTreeMap<NodeId, HeardOf>>>);
 
-/// When one voter took something, and when it had all that was committed.
+/// When one voter answered anything at all, took something, and had all that was committed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeardOf {
+    answered: Option<Instant>,
     pub took: Option<Instant>,
     pub caught_up: Option<Instant>,
 }
 
 impl Heard {
     pub(crate) fn of_all(&self) -> BTreeMap<NodeId, HeardOf> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.clone()
+        self.all().clone()
+    }
+
+    fn answered(&self, id: NodeId) {
+        self.all().entry(id).or_default().answered = Some(Instant::now());
+    }
+
+    /// Whether most of so many voters answered within that time; this one always does.
+    fn most_within(&self, time: Duration, voters: usize) -> bool {
+        let all = self.all();
+        let answered = all.values().filter_map(|of| of.answered);
+        let lately = answered.filter(|at| at.elapsed() < time).count();
+        2 * (lately + 1) > voters
     }
 
     fn took(&self, id: NodeId, asked: Instant, is_caught_up: bool) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.all();
         let of = heard.entry(id).or_default();
         of.took = Some(asked);
         if is_caught_up {
             of.caught_up = Some(asked);
         }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<NodeId, HeardOf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,6 +93,7 @@ pub(crate) struct Peer {
     /// Whether it was told that this one does not answer.
     is_away: bool,
     heard: Heard,
+    voters: usize,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -85,6 +106,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             id: target,
             is_away: false,
             heard: self.heard.clone(),
+            voters: self.addresses.len(),
             client: channel.map(|channel| {
                 QuorumClient::new(channel)
                     .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -108,6 +130,22 @@ enum CallError {
 impl Peer {
     fn client(&self) -> Result<QuorumClient<Channel>, CallError> {
         self.client.clone().ok_or(CallError::NoAddress)
+    }
+
+    /// For what a leader sends.
+    async fn leading(&self) -> Result<QuorumClient<Channel>, CallError> {
+        if self.heard.most_within(QUIET, self.voters) {
+            return self.client();
+        }
+        self.greeted().await
+    }
+
+    /// Once it has answered.
+    async fn greeted(&self) -> Result<QuorumClient<Channel>, CallError> {
+        let mut client = self.client()?;
+        client.greet(Greeting {}).await?;
+        self.heard.answered(self.id);
+        Ok(client)
     }
 
     /// Tells once that it is away, and once that it is back.
@@ -152,7 +190,8 @@ impl RaftNetwork<TypeConfig> for Peer {
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let call = async {
-            let answered = self.client()?.append(message(&request)).await?;
+            let answered = self.leading().await?.append(message(&request)).await?;
+            self.heard.answered(self.id);
             answer(answered.into_inner().payload)
         };
         let asked = Instant::now();
@@ -172,7 +211,9 @@ impl RaftNetwork<TypeConfig> for Peer {
         _: RPCOption,
     ) -> Result<InstallSnapshotResponse<NodeId>, RpcError<InstallSnapshotError>> {
         let call = async {
-            let answered = self.client()?.install_snapshot(message(&request)).await?;
+            let mut client = self.leading().await?;
+            let answered = client.install_snapshot(message(&request)).await?;
+            self.heard.answered(self.id);
             answer::<Result<_, InstallSnapshotError>>(answered.into_inner().payload)
         };
         let installed = call.await.map_err(|error| self.error(error))?;
@@ -188,9 +229,9 @@ impl RaftNetwork<TypeConfig> for Peer {
     ) -> Result<VoteResponse<NodeId>, RpcError> {
         // A voter that does not hear the others would have them elect it term after term.
         let call = async {
-            let mut client = self.client()?;
-            client.greet(Greeting {}).await?;
+            let mut client = self.greeted().await?;
             let answered = client.vote(message(&request)).await?;
+            self.heard.answered(self.id);
             answer(answered.into_inner().payload)
         };
         call.await.map_err(|error| self.error(error))
@@ -218,8 +259,10 @@ mod tests {
 
     const ITSELF: NodeId = 1;
     const OTHER: NodeId = 2;
+    const THIRD: NodeId = 3;
+    const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A voter that says what it was asked, and greets nobody.
+    /// A voter that says what it was asked, and answers nothing.
     #[derive(Debug)]
     struct Mute(mpsc::UnboundedSender<&'static str>);
 
@@ -236,6 +279,7 @@ mod tests {
         }
 
         async fn append(&self, _: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
+            self.0.send("append").expect("somebody listens");
             std::future::pending().await
         }
 
@@ -256,8 +300,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn who_does_not_hear_the_others_asks_for_no_votes() {
+    /// What the other one of three is asked first, and until `story` has ended.
+    async fn asked(story: impl AsyncFnOnce(&mut Peer)) -> Vec<&'static str> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address {
             host: "127.0.0.1".to_owned(),
@@ -271,24 +315,66 @@ mod tests {
             handoff.put(stream);
             ottla_rpc::serve(routes, incoming, std::future::pending()).await
         };
+        let addresses = [ITSELF, OTHER, THIRD].map(|id| (id, address.clone()));
         let mut network = Network {
             channels: Channels::default(),
-            addresses: Arc::new(BTreeMap::from([(OTHER, address)])),
+            addresses: Arc::new(BTreeMap::from(addresses)),
             heard: Heard::default(),
         };
-        let patience = Duration::from_secs(20);
+        let mut first = None;
         let story = async {
             let mut other = network.new_client(OTHER, &()).await;
-            let request = VoteRequest::new(Vote::new(7, ITSELF), None);
             tokio::select! {
-                voted = other.vote(request, RPCOption::new(patience)) => panic!("{voted:?}"),
-                first = asks.recv() => assert_eq!(first, Some("greet")),
+                () = story(&mut other) => (),
+                asked = asks.recv() => first = asked,
             }
         };
         tokio::select! {
             served = serving => panic!("{served:?}"),
-            told = tokio::time::timeout(patience, story) => told.expect("it was asked"),
+            told = tokio::time::timeout(PATIENCE, story) => told.expect("it was asked"),
         }
-        assert_eq!(asks.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+        let mut all = Vec::from_iter(first);
+        while let Ok(more) = asks.try_recv() {
+            all.push(more);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn who_does_not_hear_the_others_asks_for_no_votes() {
+        let asked = asked(async |other| {
+            let request = VoteRequest::new(Vote::new(7, ITSELF), None);
+            let voted = other.vote(request, RPCOption::new(PATIENCE)).await;
+            panic!("{voted:?}");
+        });
+        assert_eq!(asked.await, ["greet"]);
+    }
+
+    async fn append(other: &mut Peer) {
+        let request = AppendEntriesRequest {
+            vote: Vote::new_committed(7, ITSELF),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let taken = other
+            .append_entries(request, RPCOption::new(PATIENCE))
+            .await;
+        panic!("{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_hears_nobody_is_not_heard_as_one() {
+        let asked = asked(async |other| append(other).await);
+        assert_eq!(asked.await, ["greet"]);
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_most_answer_is_heard_by_who_does_not_answer_too() {
+        let asked = asked(async |other| {
+            other.heard.answered(THIRD);
+            append(other).await;
+        });
+        assert_eq!(asked.await, ["append"]);
     }
 }

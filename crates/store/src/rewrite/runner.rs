@@ -115,7 +115,7 @@ impl Control {
     }
 
     fn wait(&self, began: Instant, until: Until) -> Wish {
-        let rested = began.elapsed().saturating_mul(SHARE);
+        let work_and_rest = began.elapsed().saturating_mul(SHARE);
         let mut state = self.state();
         loop {
             if state.is_stopping {
@@ -130,7 +130,7 @@ impl Control {
                 return Wish::GoOn;
             }
             let length = match until {
-                Until::Paid(bytes) => time_for(bytes, pace.bytes_per_second).max(rested),
+                Until::Paid(bytes) => time_for(bytes, pace.bytes_per_second).max(work_and_rest),
                 Until::After(length) => length.min(pace.pause),
                 Until::Pause => pace.pause,
             };

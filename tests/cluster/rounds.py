@@ -94,6 +94,7 @@ def run(options, plan: list[str], chance: random.Random, network: Network, direc
             print(f'round {number}: {"; ".join(said)}', flush=True)
             cluster.restore()
             client.wait_until_whole()
+            client.pass_time(options.apart)
         cluster.check()
         verdict = judge.verdict()
     table(resumed)
@@ -123,6 +124,8 @@ def parse() -> argparse.Namespace:
                         help="settings of the probe's librdkafka instead of its defaults and those of client.py")
     parser.add_argument('--at-once', type=int, metavar='COUNT',
                         help='records of the probe that are on their way to each partition: 1, or 100 at full load')
+    parser.add_argument('--apart', type=float, metavar='SECONDS', default=0,
+                        help='how long everything works again between two faults')
     parser.add_argument('--keep', action='store_true', help='data, logs and history, though nothing is wrong')
     return parser.parse_args()
 

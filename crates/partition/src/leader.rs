@@ -26,8 +26,9 @@ pub(crate) struct Leader {
     /// The end of the log when this epoch began.
     pub(crate) epoch_start: Offset,
     pub(crate) isr: Isr,
-    /// When an append was refused for the last time for what passes, and how.
-    refused: Option<(Millis, AppendError)>,
+    /// When an append was refused for the last time for what passes, and how: also before this
+    /// replica led, for clients hear of it sooner than the leader itself.
+    pub(crate) refused: Option<(Millis, AppendError)>,
     /// Since when there is something to commit, and nothing was.
     stalled_since: Option<Millis>,
     /// Whether another may lead by now, see [`Leader::on_unheard`].

@@ -31,6 +31,8 @@ pub struct Partition {
     /// Until when those may wait for the word of a leader that has yet to say where this log
     /// lies in its own.
     handover_ends: Option<Millis>,
+    /// When an append was refused for the last time because another leads, and how.
+    turned_away: Option<(Millis, AppendError)>,
     deletions: Deletions,
     /// When expired producers are looked for; never while there are none.
     expire_at: Option<Millis>,
@@ -61,6 +63,7 @@ impl Partition {
             log,
             replies: Replies::default(),
             handover_ends: None,
+            turned_away: None,
             deletions: Deletions::default(),
             expire_at: None,
             published,
@@ -266,13 +269,19 @@ impl Partition {
             Role::Leader(leader) if leader.epoch <= lead.epoch => {
                 leader.update(now, self.broker, lead, end);
             }
-            Role::Idle => self.role = Role::Leader(Leader::new(now, self.broker, lead, end)),
+            Role::Idle => self.begin_to_lead(now, lead, end),
             Role::Follower(follower) if follower.epoch < lead.epoch => {
-                self.role = Role::Leader(Leader::new(now, self.broker, lead, end));
+                self.begin_to_lead(now, lead, end);
             }
             // An older term, or a replica that cannot serve.
             Role::Leader(_) | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => (),
         }
+    }
+
+    fn begin_to_lead(&mut self, now: Millis, lead: &Lead, end: Offset) {
+        let mut leader = Leader::new(now, self.broker, lead, end);
+        leader.refused = self.turned_away.take();
+        self.role = Role::Leader(leader);
     }
 
     fn follow(&mut self, now: Millis, follower: Follower, out: &mut Vec<Effect>) {
@@ -303,7 +312,9 @@ impl Partition {
                 leader.append(now, append, &self.settings, log, replies, out);
             }
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => {
-                leader::reply(append.token, Err(self.not_serving()), out);
+                let error = self.not_serving();
+                self.turned_away = Some((now, error.clone()));
+                leader::reply(append.token, Err(error), out);
             }
         }
     }

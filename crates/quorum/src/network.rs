@@ -33,7 +33,7 @@ const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
 
 type RpcError<E = openraft::error::Infallible> = RPCError<NodeId, (), RaftError<NodeId, E>>;
 
-/// Where the other voters are.
+/// Where the voters are.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub channels: Channels,

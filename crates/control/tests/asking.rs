@@ -39,6 +39,13 @@ struct Running {
     served: JoinSet<()>,
 }
 
+fn address_of(listener: &TcpListener) -> Address {
+    Address {
+        host: "127.0.0.1".to_owned(),
+        port: listener.local_addr().expect("it is bound").port(),
+    }
+}
+
 impl Controller for Node {
     async fn ask(&self, request: Request) -> Result<Answer, Refused> {
         self.asked.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +61,7 @@ impl Running {
     }
 
     fn on(listener: TcpListener, answer: Arc<Script>) -> Self {
-        let port = listener.local_addr().expect("it is bound").port();
+        let address = address_of(&listener);
         let node = Arc::new(Node {
             answer: Mutex::new(answer),
             asked: AtomicUsize::new(0),
@@ -79,10 +86,7 @@ impl Running {
         });
         Self {
             node,
-            address: Address {
-                host: "127.0.0.1".to_owned(),
-                port,
-            },
+            address,
             stop,
             served,
         }
@@ -186,10 +190,7 @@ async fn one_that_is_silent_is_left_when_another_one_is_known_to_be_active() {
     let active = Running::start(gives(3)).await;
     let first = Candidate {
         id: None,
-        address: Address {
-            host: "127.0.0.1".to_owned(),
-            port: silent.local_addr().unwrap().port(),
-        },
+        address: address_of(&silent),
     };
     let client = Arc::new(Client::new(Channels::default(), vec![first]));
     let asking = client.clone();
@@ -210,10 +211,7 @@ async fn one_that_hangs_is_not_the_first_for_everybody() {
     let active = Running::start(gives(4)).await;
     let first = Candidate {
         id: None,
-        address: Address {
-            host: "127.0.0.1".to_owned(),
-            port: silent.local_addr().unwrap().port(),
-        },
+        address: address_of(&silent),
     };
     let client = Client::new(Channels::default(), vec![first, active.candidate()]);
     let _held = tokio::select! {

@@ -408,6 +408,7 @@ fn registration(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Registr
         listeners: endpoints(parts, bound),
         fenced: true,
         in_controlled_shutdown: false,
+        last_away: None,
     }
 }
 

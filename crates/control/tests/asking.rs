@@ -319,6 +319,7 @@ fn exchanges() -> Vec<(Request, Answer)> {
         }],
         fenced: true,
         in_controlled_shutdown: false,
+        last_away: None,
     };
     let heartbeat = Heartbeat {
         broker: BrokerId(4),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ottla_base::config::SecurityProtocol;
-use ottla_base::{BrokerId, Effects, Machine};
+use ottla_base::{BrokerId, Effects, Machine, Millis};
 
 use crate::change::Rules;
 use crate::record::Record;
@@ -38,6 +38,9 @@ pub struct Registration {
     pub fenced: bool,
     /// It wants to stop and gets nothing new to do.
     pub in_controlled_shutdown: bool,
+    /// The last moment at which it was fenced after it had taken part before, by the
+    /// clock of the controller of that time. None while it is here for the first time.
+    pub last_away: Option<Millis>,
 }
 
 /// One listener of a broker.
@@ -149,6 +152,7 @@ impl ControllerMachine {
             epoch,
             fenced: true,
             in_controlled_shutdown: false,
+            last_away: known.as_ref().map(|_| fx.now()),
             ..broker
         };
         self.sessions.end(id);
@@ -171,6 +175,7 @@ impl ControllerMachine {
             epoch,
             fenced: known.fenced,
             in_controlled_shutdown: known.in_controlled_shutdown,
+            last_away: known.last_away,
             ..broker
         };
         if broker != *known {
@@ -274,6 +279,7 @@ impl ControllerMachine {
         }
         let fenced = Registration {
             fenced: true,
+            last_away: Some(fx.now()),
             ..broker.clone()
         };
         self.emit(Record::Broker(Arc::new(fenced)), fx);
@@ -293,6 +299,7 @@ impl ControllerMachine {
         let unfenced = Registration {
             fenced: false,
             in_controlled_shutdown: false,
+            last_away: broker.last_away.map(|_| fx.now()),
             ..broker.clone()
         };
         self.emit(Record::Broker(Arc::new(unfenced)), fx);

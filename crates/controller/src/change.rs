@@ -6,14 +6,24 @@
 //! Kafka's `PartitionChangeBuilder`, with KIP-966's eligible leader replicas: while
 //! fewer than `min.insync.replicas` are in sync nothing is acknowledged, so whoever
 //! left the ISR since then has all that was, and may lead once the ISR is empty.
+//!
+//! Unlike Kafka's, the leader that follows on one whose broker has left is rather not a
+//! broker that has just come back.
 
 use std::sync::Arc;
 
 use ottla_base::config::TopicDefaults;
-use ottla_base::{BrokerId, Effects, LeaderEpoch, Machine, PartitionId, TopicName, TopicPartition};
+use ottla_base::{
+    BrokerId, Effects, LeaderEpoch, Machine, Millis, PartitionId, TopicName, TopicPartition,
+};
 
 use crate::record::Record;
 use crate::{ControllerMachine, Image, Partition, Resource, Topic};
+
+/// For so long a broker that came back is only elected where nobody may lead that is here
+/// for longer. Clients may not connect to it yet: they wait the longer the more often they
+/// could not, up to ten seconds in librdkafka.
+const RETURNING_MS: i64 = 10_000;
 
 /// What a change is to respect, the same for all partitions of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +101,7 @@ impl ControllerMachine {
     ) -> Option<Arc<Partition>> {
         let change = PartitionChange {
             image: self.image(),
+            now: fx.now(),
             rules,
             before: topic.partition(partition)?,
             after,
@@ -136,6 +147,7 @@ impl Rules {
 #[derive(Debug)]
 pub(crate) struct PartitionChange<'a> {
     pub(crate) image: &'a Image,
+    pub(crate) now: Millis,
     pub(crate) rules: Rules,
     pub(crate) before: &'a Partition,
     /// As somebody wants it: the change settles what follows from that.
@@ -210,9 +222,20 @@ impl PartitionChange<'_> {
         let replicas = &self.after.replicas;
         let first = replicas.first().copied();
         let first = first.filter(|_| preference == Preference::First);
-        let wanted = first.into_iter().chain(self.before.leader);
-        let mut candidates = wanted.chain(replicas.iter().copied());
-        candidates.find(|replica| self.may_lead(*replica))
+        let mut wanted = first.into_iter().chain(self.before.leader);
+        let may_lead = |replica: &BrokerId| self.may_lead(*replica);
+        let others = replicas.iter().copied().filter(may_lead);
+        let best_of_others = || others.min_by_key(|replica| self.returned_at(*replica));
+        wanted.find(may_lead).or_else(best_of_others)
+    }
+
+    /// When a broker came back, if that was just now and matters: where the last leader has
+    /// left. None is the least, so that whoever was here all the time comes first.
+    fn returned_at(&self, replica: BrokerId) -> Option<Millis> {
+        let left = |leader| self.image.active_broker(leader).is_none();
+        let last_away = self.image.broker(replica)?.last_away?;
+        let is_returning = self.now.since(last_away) < RETURNING_MS;
+        (is_returning && self.before.leader.is_some_and(left)).then_some(last_away)
     }
 
     fn may_lead(&self, replica: BrokerId) -> bool {

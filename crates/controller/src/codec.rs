@@ -65,6 +65,13 @@ impl Writer {
         }
     }
 
+    pub(crate) fn optional_int(self, n: Option<i64>) -> Self {
+        match n {
+            Some(n) => self.byte(1).int(n),
+            None => self.byte(0),
+        }
+    }
+
     pub(crate) fn list<T>(self, items: &[T], each: impl Fn(Self, &T) -> Self) -> Self {
         items.iter().fold(self.len(items.len()), each)
     }
@@ -146,6 +153,13 @@ impl<'a> Reader<'a> {
         field: &'static str,
     ) -> Result<Option<&'a str>, RecordError> {
         self.flag(field)?.then(|| self.str(field)).transpose()
+    }
+
+    pub(crate) fn optional_int<T: TryFrom<i64>>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Option<T>, RecordError> {
+        self.flag(field)?.then(|| self.int(field)).transpose()
     }
 
     pub(crate) fn list<T>(

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_base::config::SecurityProtocol;
 use ottla_base::{
-    BrokerId, ClusterId, GroupId, LeaderEpoch, PartitionId, ProducerId, TopicId, TopicName,
+    BrokerId, ClusterId, GroupId, LeaderEpoch, Millis, PartitionId, ProducerId, TopicId, TopicName,
 };
 
 use crate::codec::{Reader, Writer};
@@ -84,7 +84,8 @@ mod kind {
 /// The version of a kind's value, its first byte, as it is written.
 const fn version(kind: u8) -> u8 {
     match kind {
-        kind::TOPIC | kind::BROKER => 1,
+        kind::TOPIC => 1,
+        kind::BROKER => 2,
         _ => 0,
     }
 }
@@ -348,6 +349,7 @@ fn write_broker(value: Writer, broker: &Registration) -> Writer {
         })
         .byte(broker.fenced.into())
         .byte(broker.in_controlled_shutdown.into())
+        .optional_int(broker.last_away.map(|at| at.0))
 }
 
 fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
@@ -367,10 +369,14 @@ fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
         })?,
         fenced: false,
         in_controlled_shutdown: false,
+        last_away: None,
     };
     if layout >= 1 {
         broker.fenced = value.flag("fenced")?;
         broker.in_controlled_shutdown = value.flag("controlled shutdown")?;
+    }
+    if layout >= 2 {
+        broker.last_away = value.optional_int("time of absence")?.map(Millis);
     }
     value.finish()?;
     Ok(Record::Broker(Arc::new(broker)))

@@ -203,6 +203,7 @@ mod tests {
             listeners: Vec::new(),
             fenced,
             in_controlled_shutdown: false,
+            last_away: None,
         })));
         Arc::new(image)
     }

@@ -350,15 +350,18 @@ fn the_layout_of_records_stays() {
     let (of, credential) = credential("u", ScramMechanism::Sha512, 4096);
     cluster.ask(alter(vec![upsert(&of, credential)]));
     cluster.ask(alter(vec![delete(&of)]));
+    let broker = BrokerId(2);
+    let epoch = cluster.image().broker(broker).unwrap().epoch;
+    cluster.tell(Input::BrokerLost { broker, epoch });
     let lines: Vec<_> = cluster.log().iter().map(line).collect();
     let expected = include_str!("data/records.hex");
     assert_eq!(lines.join("\n"), expected.trim_end());
 }
 
-/// What the first versions of topics and brokers left on disks: a broker that is
-/// known takes part, and a partition has nothing but a leader and its replicas.
+/// What earlier versions of topics and brokers left on disks. In the first one a broker
+/// that is known takes part, and a partition has nothing but a leader and its replicas.
 #[test]
-fn first_versions_are_still_read() {
+fn earlier_versions_are_still_read() {
     let read = |line: &str| {
         let (key, value) = line.split_once(' ').unwrap();
         Record::decode(&bytes(key), Some(&bytes(value))).unwrap()
@@ -381,7 +384,15 @@ fn first_versions_are_still_read() {
         epoch,
         ..broker(1, 1)
     };
-    assert_eq!(known, Record::Broker(Arc::new(expected)));
+    assert_eq!(known, Record::Broker(Arc::new(expected.clone())));
+    let fenced = read(&format!(
+        "0402 0102{id}000109504c41494e54455854096c6f63616c686f7374888e01000100"
+    ));
+    let expected = Registration {
+        fenced: true,
+        ..expected
+    };
+    assert_eq!(fenced, Record::Broker(Arc::new(expected)));
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

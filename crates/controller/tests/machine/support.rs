@@ -211,6 +211,7 @@ pub(crate) fn broker(id: i32, incarnation: u8) -> Registration {
         }],
         fenced: false,
         in_controlled_shutdown: false,
+        last_away: None,
     }
 }
 

@@ -110,6 +110,7 @@ impl Node {
             listeners: Vec::new(),
             fenced: true,
             in_controlled_shutdown: false,
+            last_away: None,
         }
     }
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, KafkaError, NotCoordinatorError
 
 KILLS = 3
 
@@ -17,6 +17,18 @@ def eventually(condition, within, what):
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f'{what} did not happen within {within} s'
+        time.sleep(0.05)
+
+
+def settled(ask):
+    """The answer of whoever coordinates a group, once it knows that it does: kafka-python's
+    admin raises what other clients ask again for, on Kafka too."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return ask()
+        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
+            assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -129,7 +141,7 @@ def test_a_group_goes_on_where_it_committed(broker, clients):
     broker.restart_after_kill()
     consumer.close(autocommit=False, timeout_ms=1000)
     admin = clients.admin(broker)
-    committed = admin.list_group_offsets('readers')['readers']
+    committed = settled(lambda: admin.list_group_offsets('readers')['readers'])
     assert sum(entry.offset for entry in committed.values()) == len(seen)
     again = clients.consumer(broker, 'log', group_id='readers', enable_auto_commit=False)
     deadline = time.monotonic() + 30

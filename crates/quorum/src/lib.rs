@@ -13,6 +13,7 @@ mod follow;
 mod log;
 mod network;
 mod origin;
+mod prevote;
 mod raft;
 mod service;
 mod voter;

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::codec::{self, Wire};
 use crate::proto::quorum_client::QuorumClient;
-use crate::proto::{Greeting, RaftMessage};
+use crate::proto::{Greeted, Greeting, RaftMessage};
 use crate::raft::{NodeId, TypeConfig};
 use crate::service::MESSAGE_BYTES_MAX;
 
@@ -96,10 +96,14 @@ pub(crate) struct Peer {
     voters: usize,
 }
 
-impl RaftNetworkFactory<TypeConfig> for Network {
-    type Network = Peer;
+impl Network {
+    /// Every voter but this one.
+    pub(crate) fn others_than(&self, node: NodeId) -> Vec<Peer> {
+        let others = self.addresses.keys().filter(|id| **id != node);
+        others.map(|id| self.peer(*id)).collect()
+    }
 
-    async fn new_client(&mut self, target: NodeId, (): &()) -> Peer {
+    fn peer(&self, target: NodeId) -> Peer {
         let address = self.addresses.get(&target);
         let channel = address.and_then(|address| self.channels.to(address));
         Peer {
@@ -113,6 +117,14 @@ impl RaftNetworkFactory<TypeConfig> for Network {
                     .max_encoding_message_size(MESSAGE_BYTES_MAX)
             }),
         }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, (): &()) -> Peer {
+        self.peer(target)
     }
 }
 
@@ -142,10 +154,19 @@ impl Peer {
 
     /// Once it has answered.
     async fn greeted(&self) -> Result<QuorumClient<Channel>, CallError> {
-        let mut client = self.client()?;
-        client.greet(Greeting {}).await?;
+        self.greet().await?;
+        self.client()
+    }
+
+    async fn greet(&self) -> Result<Greeted, CallError> {
+        let answered = self.client()?.greet(Greeting {}).await?;
         self.heard.answered(self.id);
-        Ok(client)
+        Ok(answered.into_inner())
+    }
+
+    /// Whether it says that it hears no leader.
+    pub(crate) async fn is_leaderless(&self) -> bool {
+        self.greet().await.is_ok_and(|greeted| !greeted.has_leader)
     }
 
     /// Tells once that it is away, and once that it is back.
@@ -268,7 +289,7 @@ mod tests {
 
     #[tonic::async_trait]
     impl Quorum for Mute {
-        async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeting>, Status> {
+        async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeted>, Status> {
             self.0.send("greet").expect("somebody listens");
             std::future::pending().await
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream;
 use openraft::error::{InstallSnapshotError, RaftError};
-use openraft::raft::InstallSnapshotResponse;
+use openraft::raft::{AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse};
 use ottla_base::Offset;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -18,9 +18,9 @@ use crate::fold::Commit;
 use crate::proto::metadata_event::Event;
 use crate::proto::quorum_server::{Quorum, QuorumServer};
 use crate::proto::{
-    Committed, FollowRequest, Greeting, MetadataEvent, RaftMessage, Record, Snapshot,
+    Committed, FollowRequest, Greeted, Greeting, MetadataEvent, RaftMessage, Record, Snapshot,
 };
-use crate::raft::{Metrics, NodeId, Raft};
+use crate::raft::{Metrics, NodeId, Raft, TypeConfig};
 use crate::voter::{Shared, Voter};
 
 /// More than any entry, part of a snapshot, or whole image has.
@@ -72,23 +72,35 @@ impl Quorum for Service {
         Ok(answered(&answer.map_err(unavailable)?))
     }
 
-    async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeting>, Status> {
-        Ok(Response::new(Greeting {}))
+    async fn greet(&self, _: Request<Greeting>) -> Result<Response<Greeted>, Status> {
+        let has_leader = self.shared.has_leader();
+        Ok(Response::new(Greeted { has_leader }))
     }
 
     async fn append(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
         let answer = self.raft()?.append_entries(asked(request)?).await;
-        Ok(answered(&answer.map_err(unavailable)?))
+        let answer = answer.map_err(unavailable)?;
+        if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            self.shared.leader_heard.now();
+        }
+        Ok(answered(&answer))
     }
 
     async fn install_snapshot(
         &self,
         request: Request<RaftMessage>,
     ) -> Result<Response<RaftMessage>, Status> {
-        let installed = self.raft()?.install_snapshot(asked(request)?).await;
+        let request: InstallSnapshotRequest<TypeConfig> = asked(request)?;
+        let leader = request.vote;
+        let installed = self.raft()?.install_snapshot(request).await;
         let answer: Result<InstallSnapshotResponse<NodeId>, InstallSnapshotError> = match installed
         {
-            Ok(installed) => Ok(installed),
+            Ok(installed) => {
+                if installed.vote == leader {
+                    self.shared.leader_heard.now();
+                }
+                Ok(installed)
+            }
             Err(RaftError::APIError(refused)) => Err(refused),
             Err(RaftError::Fatal(fatal)) => return Err(unavailable(fatal)),
         };

@@ -19,6 +19,7 @@ use crate::fold::Fold;
 use crate::log::{KeptError, RaftLog, offset};
 use crate::network::{Heard, Network};
 use crate::origin::{self, OriginError};
+use crate::prevote::{LeaderHeard, Prevote};
 use crate::raft::{Metrics, NodeId, Proposed, Raft};
 
 /// Records that are written as one entry, unless one proposal alone has more.
@@ -71,6 +72,12 @@ impl Tuning {
     /// A leader that most do not answer is none after this time.
     pub fn quorum_lost(&self) -> Duration {
         Duration::from_millis(self.quorum_lost_ms)
+    }
+
+    /// How long a leader may be silent before its followers ask each other. The rest of
+    /// the time until one asks to be elected is for the answers.
+    fn silence(&self) -> Duration {
+        Duration::from_millis(2 * self.heartbeat_ms)
     }
 
     /// How long a voter that has just heard its leader elects nobody else.
@@ -165,6 +172,7 @@ pub(crate) struct Shared {
     metrics: watch::Sender<Metrics>,
     tuning: Tuning,
     heard: Heard,
+    pub leader_heard: LeaderHeard,
 }
 
 impl std::fmt::Debug for Shared {
@@ -278,6 +286,7 @@ impl Voter {
             metrics: watch::Sender::new(Metrics::new_initial(node)),
             tuning: parts.tuning,
             heard: Heard::default(),
+            leader_heard: LeaderHeard::default(),
         });
         let task = VoterTask {
             shared: shared.clone(),
@@ -394,6 +403,12 @@ impl Shared {
         (!is_lost).then_some(leader)
     }
 
+    /// Whether this voter leads, or has just heard from another that does.
+    pub(crate) fn has_leader(&self) -> bool {
+        let leads = self.leader(&self.metrics.borrow()) == Some(self.node);
+        leads || self.leader_heard.counts_for(self.tuning.lease()).is_some()
+    }
+
     fn is_quorum_lost(&self, metrics: &Metrics) -> bool {
         let is_alone = metrics.membership_config.voter_ids().count() < 2;
         let silent = metrics.millis_since_quorum_ack;
@@ -450,7 +465,15 @@ impl VoterTask {
         mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<End, LiveError> {
         self.initialize(raft).await?;
-        let fold = self.shared.fold.clone();
+        let shared = self.shared.clone();
+        let fold = &shared.fold;
+        let prevote = Prevote {
+            raft,
+            heard: &shared.leader_heard,
+            silence: shared.tuning.silence(),
+            others: self.network.others_than(shared.node),
+        };
+        let mut prevote = std::pin::pin!(prevote.run());
         let mut metrics = raft.metrics();
         let mut write: Option<(u64, u64, Write)> = None;
         loop {
@@ -476,6 +499,7 @@ impl VoterTask {
                     };
                     write = Some(self.begin_write(raft, proposal));
                 }
+                never = prevote.as_mut() => match never {},
                 () = fold.snapshot_due() => raft.trigger().snapshot().await?,
             }
         }
@@ -647,7 +671,8 @@ fn config(tuning: Tuning, voters: usize) -> Config {
         purge_batch_size: 1,
         enable_tick: !is_alone,
         enable_heartbeat: true,
-        enable_elect: true,
+        // See `Prevote`.
+        enable_elect: is_alone,
     }
 }
 

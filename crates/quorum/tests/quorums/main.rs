@@ -194,6 +194,31 @@ async fn a_leader_that_is_cut_off_leads_no_more_and_follows_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_hear_the_leader_does_not_end_its_term() {
+    let mut world = World::new(3);
+    world.start_all();
+    let (leader, term) = world.leader_of(&[1, 2, 3]).await;
+    let decision = vec![producer_ids(1)];
+    world.node(leader).decide(term, 1, decision).await;
+    world.every_node_has(&[1, 2, 3], 1).await;
+    let deaf = world.others(leader)[0];
+    for cut in [World::deafen, World::cut_off] {
+        cut(&world, deaf);
+        let many_elections = Some(Duration::from_secs(2));
+        let is_silent = |of: &VoterStatus| of.took > many_elections;
+        world.node(leader).knows(deaf, is_silent).await;
+        world.rejoin(deaf);
+        let is_back = |of: &VoterStatus| of.took < Some(Duration::from_millis(500));
+        world.node(leader).knows(deaf, is_back).await;
+    }
+    assert_eq!(world.node(leader).leading().await, term);
+    for node in 1..=3 {
+        let epoch = world.node(node).voter.status().epoch;
+        assert_eq!(u64::try_from(epoch), Ok(term), "of node {node}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_no_voter_hears_all_from_whoever_is_there() {
     let mut world = World::new(3);
     world.start_all();

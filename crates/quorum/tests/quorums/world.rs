@@ -427,6 +427,11 @@ impl World {
         self.set_wires(node, false);
     }
 
+    /// Nobody reaches the node, but it reaches the others, and hears what they answer.
+    pub(crate) fn deafen(&self, node: i32) {
+        self.each_wire_to(node, |wire| wire.set(false));
+    }
+
     pub(crate) fn rejoin(&self, node: i32) {
         self.set_wires(node, true);
     }

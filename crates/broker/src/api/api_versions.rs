@@ -7,7 +7,6 @@
 //! versions of this API, with which the client asks again.
 
 use std::ops::RangeInclusive;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ottla_base::ErrorCode;
@@ -41,7 +40,7 @@ impl Handler for ApiVersions {
         if cx.version >= CLIENT_SOFTWARE_SINCE && !is_named {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        cx.connection.told.meet(software, Instant::now());
+        cx.connection.told.meet(software);
         let image = cx.broker.image();
         let finalized = image.features().map(|(name, level)| {
             FinalizedFeatureKey::default()

@@ -22,12 +22,12 @@
 //! Auto-creation is asynchronous, as in Kafka: the answer still says
 //! UNKNOWN_TOPIC_OR_PARTITION, and the client asks again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_base::{BrokerId, ErrorCode, LeaderEpoch, PartitionId, TopicId, TopicName};
+use ottla_base::{BrokerId, ErrorCode, TopicId, TopicName};
 use ottla_controller::{Image, Topic};
 use ottla_protocol::messages::metadata_request::MetadataRequestTopic;
 use ottla_protocol::messages::metadata_response::{
@@ -39,7 +39,7 @@ use ottla_protocol::{StrBytes, Uuid};
 use super::admin::first_time;
 use super::replicas::Replicas;
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
-use crate::cluster::{Departure, Life, News};
+use crate::cluster::Departure;
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -192,56 +192,39 @@ fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
         .with_topic_authorized_operations(NO_OPERATIONS)
 }
 
-/// Where the process of a leader has ended, this returns as soon as there is another, or
-/// the client has to hear first that there is none. librdkafka asks when its connection to
-/// a leader is closed, and if there is none, perhaps again only a second later.
+/// Where the process of a leader has ended, this returns as soon as there is another:
+/// librdkafka asks when its connection to a leader is closed, and if there is none, perhaps
+/// again only a second later.
 async fn elections(cx: &Cx, wanted: &Wanted) {
     let mut images = cx.broker.image_changes();
-    let told = &cx.connection.told;
-    loop {
-        let ended = ended_leaders(cx, wanted);
-        let now = Instant::now();
-        let news = |(life, since): (&Life, &Instant)| told.of_end(*life, *since, now);
-        if ended.iter().any(|end| news(end) == Some(News::NoLeader)) {
-            told.tell(ended.into_keys());
-            return;
-        }
-        if ended.is_empty() || images.changed().await.is_err() {
-            return;
-        }
-    }
+    while has_ended_leader(cx, wanted) && images.changed().await.is_ok() {}
 }
 
-/// Whose process has ended, since when, and who leads still what is asked for.
-fn ended_leaders(cx: &Cx, wanted: &Wanted) -> BTreeMap<Life, Instant> {
-    let mut ended = cx.broker.cluster.ended.now();
-    if !ended.is_empty() {
-        let image = cx.broker.image();
-        let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
-        let is_unfenced = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
-        ended.retain(|(id, _), _| leaders.contains(id) && is_unfenced(*id));
+/// Whether the process of one that leads what is asked for has ended.
+fn has_ended_leader(cx: &Cx, wanted: &Wanted) -> bool {
+    let ended = cx.broker.cluster.ended.now();
+    if ended.is_empty() {
+        return false;
     }
-    ended
+    let image = cx.broker.image();
+    let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
+    let is_unfenced = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
+    let mut ended = ended.into_iter();
+    ended.any(|(id, _)| leaders.contains(&id) && is_unfenced(id))
 }
 
-/// Who has just left, and what is told of that, without those of whose end the client was
-/// told before. It is told now of those that led what it asks for.
-fn news(cx: &Cx, wanted: &Wanted) -> Vec<(Arc<Departure>, News)> {
+/// Who has just left, without those of whose end the client was told before. It is told now
+/// of those that led what it asks for.
+fn news(cx: &Cx, wanted: &Wanted) -> Vec<Arc<Departure>> {
     let told = &cx.connection.told;
-    let now = Instant::now();
-    let recent = cx.broker.cluster.departures.recent(now).into_iter();
-    let news = recent.filter_map(|departure| {
-        let news = told.of_departure(&departure, now)?;
-        Some((departure, news))
-    });
-    let news: Vec<_> = news.collect();
-    let led = |departure: &Departure| {
-        wanted
-            .topics(departure.before())
-            .any(|topic| departure.led_any(topic))
+    let mut news = cx.broker.cluster.departures.recent(Instant::now());
+    news.retain(|departure| told.lacks(departure.life));
+    let led = |departure: &&Arc<Departure>| {
+        let mut topics = wanted.topics(departure.before());
+        topics.any(|topic| departure.led_any(topic))
     };
-    let heard = news.iter().filter(|(departure, _)| led(departure));
-    told.tell(heard.map(|(departure, _)| departure.life));
+    let heard = news.iter().filter(led);
+    told.tell(heard.map(|departure| departure.life));
     news
 }
 
@@ -263,7 +246,7 @@ struct Answer<'a> {
     cx: &'a Cx,
     image: &'a Image,
     /// Of whose end this answer tells.
-    news: Vec<(Arc<Departure>, News)>,
+    news: Vec<Arc<Departure>>,
     operations: Operations,
 }
 
@@ -308,7 +291,7 @@ impl Answer<'_> {
 
     fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
         let partitions = Replicas::of(self.cx, self.image, topic);
-        let partitions = partitions.map(|replicas| self.partition(topic.id, &replicas));
+        let partitions = partitions.map(|replicas| self.partition(&replicas));
         MetadataResponseTopic::default()
             .with_name(Some(wire_topic(&topic.name)))
             .with_topic_id(Uuid::from_bytes(topic.id.0))
@@ -317,7 +300,7 @@ impl Answer<'_> {
             .with_topic_authorized_operations(self.operations.topic)
     }
 
-    fn partition(&self, topic: TopicId, replicas: &Replicas<'_>) -> MetadataResponsePartition {
+    fn partition(&self, replicas: &Replicas<'_>) -> MetadataResponsePartition {
         let Replicas {
             cx, id, partition, ..
         } = *replicas;
@@ -325,8 +308,7 @@ impl Answer<'_> {
             let broker = self.image.broker(id);
             broker.is_some_and(|broker| broker.endpoint(&cx.connection.listener).is_some())
         };
-        let left = self.left_without_leader(topic, id);
-        let alive = replicas.leader().filter(|_| left.is_none());
+        let alive = replicas.leader();
         let leader = alive.filter(|leader| has_listener(*leader));
         let code = match (leader, alive) {
             (Some(_), _) => ErrorCode::None,
@@ -341,17 +323,10 @@ impl Answer<'_> {
             .with_error_code(code.code())
             .with_partition_index(id.0)
             .with_leader_id(leader.map_or(-1, |leader| leader.0).into())
-            .with_leader_epoch(left.unwrap_or(partition.leader_epoch).0)
+            .with_leader_epoch(partition.leader_epoch.0)
             .with_replica_nodes(brokers(&partition.replicas))
             .with_isr_nodes(brokers(&partition.isr))
             .with_offline_replicas(offline.map(|id| id.0.into()).collect())
-    }
-
-    /// The epoch that has ended, where the client has to hear first that there is no leader.
-    fn left_without_leader(&self, topic: TopicId, id: PartitionId) -> Option<LeaderEpoch> {
-        let vacant = self.news.iter();
-        let mut vacant = vacant.filter(|(_, news)| *news == News::NoLeader);
-        vacant.find_map(|(departure, _)| departure.led(topic, id))
     }
 
     /// Every broker that is alive, or of whose end this answer tells, by its endpoint on the
@@ -359,7 +334,7 @@ impl Answer<'_> {
     fn brokers(&self) -> Vec<MetadataResponseBroker> {
         let has_just_left = |id| {
             let mut left = self.news.iter();
-            left.any(|(departure, _)| departure.life.0 == id)
+            left.any(|departure| departure.life.0 == id)
         };
         let brokers = self
             .image

@@ -1,26 +1,16 @@
-//! The brokers that have just left, and what each client is told of it.
+//! The brokers that have just left, and which clients are still to be told of it.
 //!
 //! librdkafka 2.11 and later lets go of a broker that Metadata does not list any more. If
 //! the same answer names the next leader of a partition, the partition may be let go of
 //! together with the broker that it is just leaving, and is looked for only a second
-//! later. So each of its connections is told in two answers.
-//!
-//! Who asks at once asks again soon, because something was on its way to the last leader.
-//! It hears first that there is no leader, while the last one is still listed, and then who
-//! leads, with a list without the last one ([`News::NoLeader`]).
-//!
-//! Who asks later asks once a second only. It hears first who leads, while the last one is
-//! still listed ([`News::Successor`]). That is not for everybody: a broker that a client
-//! keeps it connects to the later the more often it tried, up to ten seconds, when that
-//! leads again. A client that came after the broker had left is told so, too: one that asks
-//! where logs end would keep for minutes that there is no leader
-//! (`rd_kafka_query_watermark_offsets`).
+//! later. So each of its connections is told in two answers: of the next leader while the
+//! last one is still listed, and then that the last one is gone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ottla_base::{BrokerId, LeaderEpoch, PartitionId, TopicId};
+use ottla_base::BrokerId;
 use ottla_controller::{BrokerEpoch, Image, Registration, Topic};
 
 /// A broker in one of its lives.
@@ -29,28 +19,16 @@ pub(crate) type Life = (BrokerId, BrokerEpoch);
 /// How long after a broker has left clients come to hear of it.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// How long after a process has ended whoever was waiting for it has asked.
-const PROMPT: Duration = Duration::from_millis(250);
-
 /// A broker takes part no longer.
 #[derive(Debug)]
 pub(crate) struct Departure {
     pub life: Life,
     at: Instant,
-    /// When its process was seen to end, or when it left.
-    ended: Instant,
     /// The metadata when it still took part.
     before: Arc<Image>,
 }
 
 impl Departure {
-    /// The epoch in which it led that partition when it left.
-    pub(crate) fn led(&self, topic: TopicId, partition: PartitionId) -> Option<LeaderEpoch> {
-        let topic = self.before.topic_by_id(topic)?;
-        let partition = topic.partition(partition)?;
-        (partition.leader == Some(self.life.0)).then_some(partition.leader_epoch)
-    }
-
     /// Whether it led any partition of this topic of [`Self::before`].
     pub(crate) fn led_any(&self, topic: &Topic) -> bool {
         topic.leaders().any(|leader| leader == self.life.0)
@@ -66,15 +44,8 @@ impl Departure {
 pub(crate) struct Departures(Mutex<Vec<Arc<Departure>>>);
 
 impl Departures {
-    /// Takes note of who left between two images that follow each other. `ended` knows since
-    /// when a process seems to be gone.
-    pub(crate) fn note(
-        &self,
-        before: &Arc<Image>,
-        after: &Image,
-        ended: impl Fn(Life) -> Option<Instant>,
-        now: Instant,
-    ) {
+    /// Takes note of who left between two images that follow each other.
+    pub(crate) fn note(&self, before: &Arc<Image>, after: &Image, now: Instant) {
         let takes_part = |broker: &&Arc<Registration>| !broker.fenced;
         let stays = |broker: &Registration| {
             let after = after.broker(broker.id).filter(takes_part);
@@ -82,11 +53,9 @@ impl Departures {
         };
         let left = before.brokers().filter(takes_part);
         let left = left.filter(|broker| !stays(broker)).map(|broker| {
-            let life = (broker.id, broker.epoch);
             Arc::new(Departure {
-                life,
+                life: (broker.id, broker.epoch),
                 at: now,
-                ended: ended(life).unwrap_or(now),
                 before: before.clone(),
             })
         });
@@ -104,82 +73,34 @@ impl Departures {
     }
 }
 
-/// What a client hears first of a broker that has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Nobody leads what it led.
-    NoLeader,
-    /// Others lead that.
-    Successor,
-}
-
-/// What the client of a connection has heard: nothing unless it is librdkafka.
+/// What the client of a connection has heard: of each broker of whose end it was told, the
+/// last life. Nothing unless it is librdkafka.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Option<Hearing>>);
-
-#[derive(Debug)]
-struct Hearing {
-    since: Instant,
-    /// Of each broker of whose end it was told, the last life.
-    lives: BTreeMap<BrokerId, BrokerEpoch>,
-}
+pub(crate) struct Told(Mutex<Option<BTreeMap<BrokerId, BrokerEpoch>>>);
 
 impl Told {
     /// What the client calls itself and its version (KIP-511). A binding of librdkafka
     /// names it with the version.
-    pub(crate) fn meet(&self, software: [&str; 2], now: Instant) {
+    pub(crate) fn meet(&self, software: [&str; 2]) {
         if software.iter().any(|part| part.contains("librdkafka")) {
-            self.hearing().get_or_insert_with(|| Hearing {
-                since: now,
-                lives: BTreeMap::new(),
-            });
+            self.lives().get_or_insert_default();
         }
     }
 
-    /// What is to be told of a broker whose process has ended, and that has not left yet.
-    pub(crate) fn of_end(&self, life: Life, ended: Instant, now: Instant) -> Option<News> {
-        self.of(life, ended, None, now)
+    /// Whether it has yet to be told of the end of that broker.
+    pub(crate) fn lacks(&self, (broker, epoch): Life) -> bool {
+        let lives = self.lives();
+        let told = lives.as_ref().map(|lives| lives.get(&broker));
+        told.is_some_and(|last| last.is_none_or(|last| *last < epoch))
     }
 
-    pub(crate) fn of_departure(&self, departure: &Departure, now: Instant) -> Option<News> {
-        let Departure {
-            life, at, ended, ..
-        } = *departure;
-        self.of(life, ended, Some(at), now)
-    }
-
-    fn of(
-        &self,
-        (broker, epoch): Life,
-        ended: Instant,
-        left: Option<Instant>,
-        now: Instant,
-    ) -> Option<News> {
-        let hearing = self.hearing();
-        let hearing = hearing.as_ref()?;
-        if hearing
-            .lives
-            .get(&broker)
-            .is_some_and(|last| *last >= epoch)
-        {
-            return None;
-        }
-        let came_before = left.is_none_or(|left| hearing.since < left);
-        let asks_promptly = now.saturating_duration_since(ended) < PROMPT;
-        Some(if came_before && asks_promptly {
-            News::NoLeader
-        } else {
-            News::Successor
-        })
-    }
-
-    pub(crate) fn tell(&self, news: impl IntoIterator<Item = Life>) {
-        if let Some(hearing) = &mut *self.hearing() {
-            hearing.lives.extend(news);
+    pub(crate) fn tell(&self, ended: impl IntoIterator<Item = Life>) {
+        if let Some(lives) = &mut *self.lives() {
+            lives.extend(ended);
         }
     }
 
-    fn hearing(&self) -> MutexGuard<'_, Option<Hearing>> {
+    fn lives(&self) -> MutexGuard<'_, Option<BTreeMap<BrokerId, BrokerEpoch>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -213,23 +134,19 @@ mod tests {
         recent.iter().map(|left| left.life).collect()
     }
 
-    fn note(departures: &Departures, before: &Arc<Image>, after: &Image, now: Instant) {
-        departures.note(before, after, |_| None, now);
-    }
-
     #[test]
     fn whoever_took_part_and_does_no_longer_has_left_for_a_while() {
         let begin = Instant::now();
         let departures = Departures::default();
-        note(&departures, &image(1, true), &image(1, false), begin);
+        departures.note(&image(1, true), &image(1, false), begin);
         assert_eq!(recent(&departures, begin), [], "it comes");
-        note(&departures, &image(1, false), &image(1, true), begin);
-        note(&departures, &image(1, true), &image(2, true), begin);
+        departures.note(&image(1, false), &image(1, true), begin);
+        departures.note(&image(1, true), &image(2, true), begin);
         assert_eq!(recent(&departures, begin), [(BROKER, BrokerEpoch(1))]);
         let later = begin + RECENT;
         assert_eq!(recent(&departures, later), [], "that is over");
-        note(&departures, &image(2, false), &image(3, false), later);
-        note(&departures, &image(3, false), &Image::default(), later);
+        departures.note(&image(2, false), &image(3, false), later);
+        departures.note(&image(3, false), &Image::default(), later);
         assert_eq!(
             recent(&departures, later),
             [(BROKER, BrokerEpoch(2)), (BROKER, BrokerEpoch(3))],
@@ -240,52 +157,21 @@ mod tests {
     #[test]
     fn only_librdkafka_is_told_and_each_life_once() {
         let (first, second) = ((BROKER, BrokerEpoch(1)), (BROKER, BrokerEpoch(2)));
-        let now = Instant::now();
         let told = Told::default();
-        told.meet(["apache-kafka-java", "4.3.1"], now);
-        assert_eq!(told.of_end(first, now, now), None, "another client");
+        told.meet(["apache-kafka-java", "4.3.1"]);
+        assert!(!told.lacks(first), "another client");
         let binding = [
             "confluent-kafka-python",
             "2.12.1-rdkafka-2.12.1-librdkafka-2.12.1",
         ];
-        told.meet(binding, now);
-        assert!(told.of_end(first, now, now).is_some());
+        told.meet(binding);
+        assert!(told.lacks(first));
         told.tell([first]);
-        told.meet(["librdkafka", "2.12.1"], now);
-        assert_eq!(told.of_end(first, now, now), None);
-        assert!(told.of_end(second, now, now).is_some(), "it came back");
+        told.meet(["librdkafka", "2.12.1"]);
+        assert!(!told.lacks(first));
+        assert!(told.lacks(second), "it came back");
         told.tell([second]);
-        assert_eq!(told.of_end(second, now, now), None);
-        assert_eq!(told.of_end(first, now, now), None, "long ago");
-    }
-
-    #[test]
-    fn who_was_there_and_asks_at_once_hears_first_that_there_is_no_leader() {
-        let after = |ms| Duration::from_millis(ms);
-        let came = Instant::now();
-        let ended = came + after(1_000);
-        let told = Told::default();
-        told.meet(["librdkafka", "2.12.1"], came);
-        let life = (BROKER, BrokerEpoch(1));
-        assert_eq!(told.of_end(life, ended, ended), Some(News::NoLeader));
-        let late = ended + PROMPT;
-        assert_eq!(told.of_end(life, ended, late), Some(News::Successor));
-
-        let departures = Departures::default();
-        let left = ended + after(100);
-        departures.note(&image(1, false), &image(1, true), |_| Some(ended), left);
-        let departure = departures.recent(left).remove(0);
-        assert_eq!(
-            told.of_departure(&departure, left),
-            Some(News::NoLeader),
-            "it is not the time of the departure that counts"
-        );
-        assert_eq!(told.of_departure(&departure, late), Some(News::Successor));
-        let new = Told::default();
-        new.meet(["librdkafka", "2.12.1"], left);
-        assert_eq!(new.of_departure(&departure, left), Some(News::Successor));
-        let between = Told::default();
-        between.meet(["librdkafka", "2.12.1"], ended + after(1));
-        assert_eq!(between.of_departure(&departure, left), Some(News::NoLeader));
+        assert!(!told.lacks(second));
+        assert!(!told.lacks(first), "long ago");
     }
 }

@@ -5,11 +5,11 @@
 //! the active controller need not wait until its silence has lasted long enough. A host
 //! that is gone, or a network that is cut, is left to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ottla_base::BrokerId;
 use ottla_controller::{BrokerEpoch, Image};
@@ -43,19 +43,11 @@ enum Sign {
     Refused,
 }
 
-/// A process that has ended, perhaps.
-#[derive(Clone, Copy, Debug)]
-struct Ending {
-    sign: Sign,
-    /// Since when there are such signs.
-    since: Instant,
-}
-
 /// The brokers that seem to be gone while the cluster counts on them. Those who watch
 /// write, everybody reads.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
-    signs: watch::Sender<BTreeMap<Life, Ending>>,
+    signs: watch::Sender<BTreeMap<Life, Sign>>,
     /// To those that run.
     connections: Mutex<BTreeMap<Life, Arc<TcpStream>>>,
 }
@@ -65,9 +57,9 @@ impl Ended {
         self.signs.borrow().contains_key(&(broker, epoch))
     }
 
-    /// All of them at this moment, and since when: a client whose connection to a process was closed may be
+    /// All of them at this moment: a client whose connection to a process was closed may be
     /// here before whoever watches has had a turn, so the system is asked.
-    pub(crate) fn now(&self) -> BTreeMap<Life, Instant> {
+    pub(crate) fn now(&self) -> BTreeSet<Life> {
         let connections = self.connections();
         let closed = connections.iter().filter(|(_, held)| is_closed(held));
         let closed: Vec<_> = closed.map(|(life, _)| *life).collect();
@@ -75,14 +67,7 @@ impl Ended {
         for life in closed {
             self.note(life, Some(Sign::Closed));
         }
-        let ended = self.signs.borrow();
-        let ended = ended.iter();
-        ended.map(|(life, ending)| (*life, ending.since)).collect()
-    }
-
-    /// Since when that one seems to be gone, if it does.
-    pub(crate) fn since(&self, life: Life) -> Option<Instant> {
-        self.signs.borrow().get(&life).map(|ending| ending.since)
+        self.signs.borrow().keys().copied().collect()
     }
 
     fn hold(&self, life: Life, connection: Arc<TcpStream>) {
@@ -98,22 +83,18 @@ impl Ended {
     /// Whether that is new.
     fn note(&self, life: Life, sign: Option<Sign>) -> bool {
         self.signs.send_if_modified(|ended| {
-            let before = ended.get(&life).copied();
-            let since = before.map_or_else(Instant::now, |before| before.since);
-            match sign {
-                Some(sign) => ended.insert(life, Ending { sign, since }),
+            let before = match sign {
+                Some(sign) => ended.insert(life, sign),
                 None => ended.remove(&life),
             };
-            before.map(|before| before.sign) != sign
+            before != sign
         })
     }
 
     /// Those that are gone for sure.
     fn refused(&self) -> Vec<Life> {
         let ended = self.signs.borrow();
-        let refused = ended
-            .iter()
-            .filter(|(_, ending)| ending.sign == Sign::Refused);
+        let refused = ended.iter().filter(|(_, sign)| **sign == Sign::Refused);
         refused.map(|(life, _)| *life).collect()
     }
 }
@@ -182,10 +163,7 @@ async fn succeed(broker: &Broker, life: Life) {
     let Some(voter) = &broker.voter else {
         return std::future::pending().await;
     };
-    let has_ended = |signs: &BTreeMap<Life, Ending>| {
-        let ending = signs.get(&life);
-        ending.is_some_and(|ending| ending.sign == Sign::Refused)
-    };
+    let has_ended = |signs: &BTreeMap<Life, Sign>| signs.get(&life) == Some(&Sign::Refused);
     let mut signs = broker.cluster.ended.signs.subscribe();
     while signs.wait_for(has_ended).await.is_ok() {
         voter.succeed(life.0).await;
@@ -273,7 +251,7 @@ mod tests {
 
     async fn seen(ended: &Ended, sign: Option<Sign>) {
         let mut signs = ended.signs.subscribe();
-        let wait = signs.wait_for(|signs| signs.get(&LIFE).map(|ending| ending.sign) == sign);
+        let wait = signs.wait_for(|signs| signs.get(&LIFE).copied() == sign);
         let waited = tokio::time::timeout(PATIENCE, wait).await.map(drop);
         assert!(waited.is_ok(), "{sign:?} is not seen");
     }

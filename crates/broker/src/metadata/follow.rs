@@ -109,10 +109,8 @@ impl Follower {
         if self.is_current {
             let cluster = &self.broker.cluster;
             let before = self.broker.image();
-            let ended = |life| cluster.ended.since(life);
-            cluster
-                .departures
-                .note(&before, &self.image, ended, Instant::now());
+            let now = Instant::now();
+            cluster.departures.note(&before, &self.image, now);
             self.act(changes);
         } else if self.is_registered() {
             self.begin();

@@ -18,6 +18,7 @@ use ottla_store::ReadError;
 use tracing::error;
 
 use crate::fetch::SessionError;
+use crate::metadata::ControllerError;
 use crate::partitions::HostRefusal;
 
 /// What a client is told of a domain error.
@@ -322,6 +323,19 @@ impl KafkaError for ProducerIdError {
         match self {
             Self::Exhausted => unexpected(self),
         }
+    }
+}
+
+/// It may be decided yet, or be lost: clients ask again.
+impl KafkaError for ControllerError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::NotController
+    }
+}
+
+impl From<ControllerError> for ErrorCode {
+    fn from(error: ControllerError) -> Self {
+        error.code()
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_base::{BrokerId, ClusterId, ErrorCode, Offset, ReplyToken, Shard, ShardLog};
+use ottla_base::{BrokerId, ClusterId, Offset, ReplyToken, Shard, ShardLog};
 use ottla_control::Active;
 use ottla_controller::{
     BootstrapError, ControllerMachine, CredentialId, Image, Input, Record, Reply, ScramCredential,
@@ -104,12 +104,6 @@ enum Waiting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the controller is not available")]
 pub(crate) struct ControllerError;
-
-impl From<ControllerError> for ErrorCode {
-    fn from(_: ControllerError) -> Self {
-        Self::BrokerNotAvailable
-    }
-}
 
 impl ControllerHandle {
     pub(crate) fn new(parts: ControllerParts) -> Self {

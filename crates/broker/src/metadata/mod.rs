@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::partitions::{Cell, leads};
 use crate::topics::OFFSETS_TOPIC;
 
-pub(crate) use controller::{Beginning, ControllerHandle, ControllerParts};
+pub(crate) use controller::{Beginning, ControllerError, ControllerHandle, ControllerParts};
 pub(crate) use follow::{Event, Follower};
 pub use source::SourceError;
 pub(crate) use source::{Controllers, Source};

@@ -339,6 +339,7 @@ fn of_members(table: &mut String) {
 }
 
 fn of_groups(table: &mut String) {
+    rows(table, &[ControllerError]);
     rows(table, &[HostRefusal::NotHere, HostRefusal::Loading]);
     let commit = [
         CommitError::InvalidGroupId,

@@ -82,7 +82,7 @@ fn try_run(serve: &Serve) -> anyhow::Result<()> {
 
 async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> {
     let node = start.listeners.node;
-    let (store, cluster_id) = open_store(serve, &start)?;
+    let (store, owner) = open_store(serve, &start)?;
     let bootstrap = if serve.memory {
         Bootstrap::default()
     } else {
@@ -99,7 +99,8 @@ async fn serve_until_stopped(serve: &Serve, start: Start) -> anyhow::Result<()> 
     let starting = wiring::start(StartParts {
         host_default: host_default(serve),
         settings: start,
-        cluster_id,
+        cluster_id: owner.cluster,
+        directory: owner.directory,
         bootstrap,
         store: store.clone(),
     });
@@ -185,7 +186,7 @@ fn log_format(serve: &Serve, settings: &OttlaConfig) -> cli::LogFormat {
     })
 }
 
-fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>, ClusterId)> {
+fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>, MetaProperties)> {
     let durability = match start.ottla.flush_policy {
         FlushPolicy::Fsync => Durability::Fsync,
         FlushPolicy::PageCache => Durability::PageCache {
@@ -199,7 +200,8 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
             durability,
             stepping,
         });
-        return Ok((Arc::new(store), cluster_of(None, start)));
+        let owner = MetaProperties::fresh(start.listeners.node, cluster_of(None, start))?;
+        return Ok((Arc::new(store), owner));
     }
     let data = data_directory(start)?;
     data_dir::prepare(&data)?;
@@ -211,8 +213,9 @@ fn open_store(serve: &Serve, start: &Start) -> anyhow::Result<(Arc<dyn LogStore>
     options.commit_file = bytes(start.ottla.commit_file_bytes);
     options.tail_cache = bytes(start.ottla.tail_cache_bytes);
     let store = rocks::open(&data, options)?;
+    let owner = MetaProperties::read(&data)?.context("the data directory has lost its owner")?;
     info!(directory = %data.display(), cluster = %cluster_id, "data lies in this directory");
-    Ok((Arc::new(store), cluster_id))
+    Ok((Arc::new(store), owner))
 }
 
 /// What the environment asks for, or else the cluster that the directory belongs

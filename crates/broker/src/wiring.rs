@@ -44,6 +44,8 @@ pub use crate::partitions::RecoverError;
 pub struct StartParts {
     pub settings: Start,
     pub cluster_id: ClusterId,
+    /// The id of the data directory: another one has other data.
+    pub directory: String,
     /// What a cluster begins with that starts for the first time.
     pub bootstrap: Bootstrap,
     pub store: Arc<dyn LogStore>,
@@ -404,6 +406,7 @@ fn registration(broker: &Broker, parts: &StartParts, bound: &[Bound]) -> Registr
         id: broker.id,
         epoch: BrokerEpoch::default(),
         incarnation: broker.incarnation,
+        directory: Some(parts.directory.clone()),
         rack: parts.settings.broker.broker_rack.clone(),
         listeners: endpoints(parts, bound),
         fenced: true,

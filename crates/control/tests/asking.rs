@@ -310,6 +310,7 @@ fn exchanges() -> Vec<(Request, Answer)> {
         id: BrokerId(4),
         epoch: BrokerEpoch(0),
         incarnation: [9; 16],
+        directory: None,
         rack: Some("east".to_owned()),
         listeners: vec![Endpoint {
             listener: "PLAINTEXT".to_owned(),

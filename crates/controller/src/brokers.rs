@@ -30,6 +30,8 @@ pub struct Registration {
     /// Fresh in every process, so that a registration that is sent twice is
     /// seen to be one.
     pub incarnation: [u8; 16],
+    /// The id of its data directory. None if it is not known.
+    pub directory: Option<String>,
     pub rack: Option<String>,
     /// As clients are to reach it: the advertised listeners.
     pub listeners: Vec<Endpoint>,
@@ -110,6 +112,12 @@ impl Registration {
         !self.fenced && !self.in_controlled_shutdown
     }
 
+    /// Whether the process before had another directory, and with it what may be gone.
+    fn has_other_data_than(&self, before: &Self) -> bool {
+        let both = self.directory.as_ref().zip(before.directory.as_ref());
+        both.is_some_and(|(now, before)| now != before)
+    }
+
     /// The endpoint of a listener, by its name.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
         self.listeners
@@ -146,6 +154,10 @@ impl ControllerMachine {
             if self.sessions.is_valid(id, known.epoch, fx.now()) {
                 return Err(RegisterError::Duplicate { id });
             }
+        }
+        if known.as_ref().is_some_and(|known| broker.has_other_data_than(known)) {
+            // It has nothing of what made the one before eligible (KIP-966).
+            self.forget(id, fx);
         }
         let epoch = BrokerEpoch(self.image().last_broker_epoch().0 + 1);
         let broker = Registration {
@@ -251,12 +263,16 @@ impl ControllerMachine {
         if self.image().broker(id).is_none() {
             return Err(UnregisterError::Unknown { id });
         }
+        self.forget(id, fx);
+        Ok(())
+    }
+
+    fn forget(&mut self, id: BrokerId, fx: &mut Effects<Self>) {
         let last = self.image().last_broker_epoch();
         self.sessions.end(id);
         self.emit(Record::BrokerEpochs { last }, fx);
         self.emit(Record::BrokerGone(id), fx);
         self.take_out(id, fx);
-        Ok(())
     }
 
     /// Fences whoever was silent for too long.

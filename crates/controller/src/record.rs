@@ -350,6 +350,7 @@ fn write_broker(value: Writer, broker: &Registration) -> Writer {
         .byte(broker.fenced.into())
         .byte(broker.in_controlled_shutdown.into())
         .optional_int(broker.last_away.map(|at| at.0))
+        .optional_str(broker.directory.as_deref())
 }
 
 fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
@@ -358,6 +359,7 @@ fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
         id,
         epoch: BrokerEpoch(value.int("broker epoch")?),
         incarnation: value.array("incarnation")?,
+        directory: None,
         rack: value.optional_str("rack")?.map(str::to_owned),
         listeners: value.list("listeners", |value| {
             Ok(Endpoint {
@@ -377,6 +379,7 @@ fn decode_broker(id: BrokerId, value: &[u8]) -> Result<Record, RecordError> {
     }
     if layout >= 2 {
         broker.last_away = value.optional_int("time of absence")?.map(Millis);
+        broker.directory = value.optional_str("directory")?.map(str::to_owned);
     }
     value.finish()?;
     Ok(Record::Broker(Arc::new(broker)))

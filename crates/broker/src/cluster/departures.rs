@@ -120,6 +120,7 @@ mod tests {
             id: BROKER,
             epoch: BrokerEpoch(epoch),
             incarnation: [0; 16],
+            directory: None,
             rack: None,
             listeners: Vec::new(),
             fenced,

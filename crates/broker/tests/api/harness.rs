@@ -54,6 +54,7 @@ impl TestBroker {
         let parts = StartParts {
             settings: start.finish().expect("the settings are right"),
             cluster_id: ClusterId::from(CLUSTER),
+            directory: "a".to_owned(),
             bootstrap: Bootstrap::default(),
             store,
             host_default: "localhost".to_owned(),

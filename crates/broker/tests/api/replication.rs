@@ -92,6 +92,7 @@ impl Cluster {
         let parts = StartParts {
             settings: settings.finish().expect("the settings are right"),
             cluster_id: ClusterId::from(CLUSTER),
+            directory: id.to_string(),
             bootstrap: Bootstrap::default(),
             store,
             host_default: "localhost".to_owned(),

@@ -3,7 +3,7 @@
 //!
 //! | Command | Does |
 //! |---|---|
-//! | `start 1 [rack=a] [incarnation=2]` | registers a broker, which then says that it is there |
+//! | `start 1 [rack=a] [incarnation=2] [directory=a]` | registers a broker, which then says that it is there |
 //! | `register 1 …` | only registers it |
 //! | `beat 1 [behind] [fence] [stop] [epoch=9]` | a heartbeat |
 //! | `lost 1 [epoch=9]` | its process is gone for sure |
@@ -95,6 +95,7 @@ impl Story {
     fn register(&mut self, command: &Command<'_>, trace: &mut Vec<String>) -> BrokerId {
         let id: i32 = command.word().parse().unwrap();
         let broker = Registration {
+            directory: command.get("directory").map(str::to_owned),
             rack: command.get("rack").map(str::to_owned),
             ..broker(id, command.or("incarnation", 1))
         };

@@ -202,6 +202,7 @@ pub(crate) fn broker(id: i32, incarnation: u8) -> Registration {
         id: BrokerId(id),
         epoch: BrokerEpoch(0),
         incarnation: [incarnation; 16],
+        directory: None,
         rack: None,
         listeners: vec![Endpoint {
             listener: "PLAINTEXT".to_owned(),

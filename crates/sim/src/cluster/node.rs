@@ -106,6 +106,7 @@ impl Node {
             id: self.id,
             epoch: BrokerEpoch::default(),
             incarnation,
+            directory: None,
             rack: None,
             listeners: Vec::new(),
             fenced: true,

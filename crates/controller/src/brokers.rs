@@ -155,7 +155,10 @@ impl ControllerMachine {
                 return Err(RegisterError::Duplicate { id });
             }
         }
-        if known.as_ref().is_some_and(|known| broker.has_other_data_than(known)) {
+        if known
+            .as_ref()
+            .is_some_and(|known| broker.has_other_data_than(known))
+        {
             // It has nothing of what made the one before eligible (KIP-966).
             self.forget(id, fx);
         }

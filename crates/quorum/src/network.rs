@@ -71,6 +71,11 @@ impl Heard {
         2 * (lately + 1) > voters
     }
 
+    fn within(&self, time: Duration, id: NodeId) -> bool {
+        let answered = self.all().get(&id).and_then(|of| of.answered);
+        answered.is_some_and(|at| at.elapsed() < time)
+    }
+
     fn took(&self, id: NodeId, asked: Instant, is_caught_up: bool) {
         let mut heard = self.all();
         let of = heard.entry(id).or_default();
@@ -133,6 +138,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 enum CallError {
     #[error("it has no valid address")]
     NoAddress,
+    #[error("most voters do not answer")]
+    Alone,
     #[error(transparent)]
     Status(#[from] Status),
     #[error(transparent)]
@@ -144,17 +151,23 @@ impl Peer {
         self.client.clone().ok_or(CallError::NoAddress)
     }
 
-    /// For what a leader sends.
+    /// For what a leader sends: to nobody unless most answer. Whoever did would wait for it
+    /// and keep the others from a majority of their own.
     async fn leading(&self) -> Result<QuorumClient<Channel>, CallError> {
-        if self.heard.most_within(QUIET, self.voters) {
-            return self.client();
+        if !self.heard.most_within(QUIET, self.voters) {
+            self.greet().await?;
         }
-        self.greeted().await
+        match self.heard.most_within(QUIET, self.voters) {
+            true => self.client(),
+            false => Err(CallError::Alone),
+        }
     }
 
-    /// Once it has answered.
+    /// Once it has answered, or just after it did.
     async fn greeted(&self) -> Result<QuorumClient<Channel>, CallError> {
-        self.greet().await?;
+        if !self.heard.within(QUIET, self.id) {
+            self.greet().await?;
+        }
         self.client()
     }
 
@@ -187,7 +200,7 @@ impl Peer {
                 RPCError::RemoteError(RemoteError::new(self.id, Fatal::Stopped.into()))
             }
             CallError::Answer(_) => RPCError::Network(NetworkError::new(&error)),
-            CallError::NoAddress | CallError::Status(_) => {
+            CallError::NoAddress | CallError::Alone | CallError::Status(_) => {
                 RPCError::Unreachable(Unreachable::new(&error))
             }
         }

@@ -26,8 +26,10 @@ use crate::raft::{Metrics, NodeId, Proposed, Raft};
 const RECORDS_PER_ENTRY: usize = 2_000;
 
 /// How long a voter whose store refused a write waits until it tries again: a full
-/// disk passes.
+/// disk passes. One of several that led would lead again in the same term, and fail again
+/// at the next write, if the others had no time to elect one of them.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+const STORE_PAUSE_OF_SEVERAL: Duration = Duration::from_millis(1_500);
 
 /// How much later each further voter asks to be elected in the place of one that is seen
 /// to have ended.
@@ -74,10 +76,11 @@ impl Tuning {
         Duration::from_millis(self.quorum_lost_ms)
     }
 
-    /// How long a leader may be silent before its followers ask each other. The rest of
-    /// the time until one asks to be elected is for the answers.
+    /// How long a leader may be silent before its followers ask each other, who do not
+    /// count it as heard any more by then. The rest of the time until one asks to be elected,
+    /// as long as [`Self::election_ms`], is for the answers.
     fn silence(&self) -> Duration {
-        Duration::from_millis(2 * self.heartbeat_ms)
+        self.lease() + Duration::from_millis(self.heartbeat_ms / 2)
     }
 
     /// How long a voter that has just heard its leader elects nobody else.
@@ -241,6 +244,8 @@ enum Standing {
 enum End {
     Stopped,
     Failed,
+    /// See [`Outlook::BeginAnew`].
+    Over,
 }
 
 /// Whether a Raft may go on.
@@ -329,7 +334,8 @@ impl Voter {
         let turn = TURN.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
         tokio::time::sleep(self.shared.tuning.lease() + turn).await;
         let leads = self.shared.metrics.borrow().current_leader == Some(ended);
-        if let Some(raft) = self.shared.raft().filter(|_| leads) {
+        let is_away = leads && !self.shared.has_leader();
+        if let Some(raft) = self.shared.raft().filter(|_| is_away) {
             let _stopping = raft.trigger().elect().await;
         }
     }
@@ -421,16 +427,20 @@ impl VoterTask {
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
         loop {
-            match self.live(stop.as_mut()).await {
+            let pause = match self.live(stop.as_mut()).await {
                 Ok(End::Stopped) => return,
-                Ok(End::Failed) => (),
-                Err(error) => error!(%error, "the metadata log cannot be read"),
-            }
+                Ok(End::Failed) if self.network.addresses.len() > 1 => STORE_PAUSE_OF_SEVERAL,
+                Ok(End::Failed | End::Over) => STORE_PAUSE,
+                Err(error) => {
+                    error!(%error, "the metadata log cannot be read");
+                    STORE_PAUSE
+                }
+            };
             self.stand(Standing::Following(None));
             tokio::select! {
                 biased;
                 () = stop.as_mut() => return,
-                () = tokio::time::sleep(STORE_PAUSE) => (),
+                () = tokio::time::sleep(pause) => (),
             }
         }
     }
@@ -486,7 +496,7 @@ impl VoterTask {
                         return Ok(End::Failed);
                     }
                     if self.look(seen) == Outlook::BeginAnew {
-                        return Ok(End::Failed);
+                        return Ok(End::Over);
                     }
                 }
                 written = finished(&mut write) => {

@@ -124,6 +124,43 @@ async fn another_leads_when_the_leader_is_gone_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_leads_when_the_disk_of_the_leader_is_full() {
+    let mut world = World::new(3);
+    world.start_all();
+    let (first, term) = world.leader_of(&[1, 2, 3]).await;
+    let decision = vec![producer_ids(1)];
+    world.node(first).decide(term, 1, decision).await;
+    world.refuse_appends(first, Some(StoreFailure::Full));
+    world.node(first).propose(term, 2, vec![producer_ids(2)]);
+    world.node(first).not_leading().await;
+    let others = world.others(first);
+    let (second, term) = world.leader_of(&others).await;
+    let decision = vec![producer_ids(3)];
+    world.node(second).decide(term, 1, decision).await;
+    world.refuse_appends(first, None);
+    world.every_node_has(&[1, 2, 3], 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_keeps_one_of_four_followers_keeps_none() {
+    let mut world = World::new(5);
+    world.start_all();
+    let (first, term) = world.leader_of(&[1, 2, 3, 4, 5]).await;
+    let decision = vec![producer_ids(1)];
+    world.node(first).decide(term, 1, decision).await;
+    world.every_node_has(&[1, 2, 3, 4, 5], 1).await;
+    let others = world.others(first);
+    world.cut_off(others[3]);
+    world.part(first, others[1]);
+    world.part(first, others[2]);
+    let majority = &others[..3];
+    let (second, term) = world.leader_of(majority).await;
+    let decision = vec![producer_ids(2)];
+    world.node(second).decide(term, 1, decision).await;
+    world.every_node_has(majority, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_knows_when_each_voter_had_all() {
     let mut world = World::new(3);
     world.start_all();

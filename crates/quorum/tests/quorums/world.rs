@@ -427,6 +427,12 @@ impl World {
         self.set_wires(node, false);
     }
 
+    /// These two do not reach each other.
+    pub(crate) fn part(&self, one: i32, other: i32) {
+        self.wires[&(one, other)].set(false);
+        self.wires[&(other, one)].set(false);
+    }
+
     /// Nobody reaches the node, but it reaches the others, and hears what they answer.
     pub(crate) fn deafen(&self, node: i32) {
         self.each_wire_to(node, |wire| wire.set(false));

@@ -232,11 +232,14 @@ impl Isr {
             .fold(own, Offset::min)
     }
 
-    /// The followers in sync, and those that may be by now: one of them leads next.
-    pub(crate) fn successors(&self) -> impl Iterator<Item = BrokerId> {
+    /// The followers in sync, and those that may be by now: one of them leads next. Where
+    /// too few are in sync it may be another, that was when they were enough (KIP-966).
+    pub(crate) fn successors(&self, min_insync_replicas: u32) -> impl Iterator<Item = BrokerId> {
+        let all_count = !self.sufficiency(min_insync_replicas).is_met();
         let followers = self.followers.iter();
-        let counted =
-            followers.filter(|(replica, follower)| self.may_be_in_sync(**replica, follower));
+        let counted = followers.filter(move |(replica, follower)| {
+            all_count || self.may_be_in_sync(**replica, follower)
+        });
         counted.map(|(replica, _)| *replica)
     }
 

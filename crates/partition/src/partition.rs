@@ -242,11 +242,12 @@ impl Partition {
         }
     }
 
-    /// The followers of which one leads next: those that may be in sync. None where this
-    /// replica does not lead.
+    /// The followers of which one leads next: those that may be in sync, or all where too
+    /// few are. None where this replica does not lead.
     pub fn successors(&self) -> Vec<BrokerId> {
+        let min_insync_replicas = self.settings.min_insync_replicas;
         match &self.role {
-            Role::Leader(leader) => leader.isr().successors().collect(),
+            Role::Leader(leader) => leader.isr().successors(min_insync_replicas).collect(),
             Role::Idle | Role::Follower(_) | Role::Cut(_) | Role::Failed(_) => Vec::new(),
         }
     }

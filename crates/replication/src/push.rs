@@ -88,7 +88,12 @@ impl News {
     /// said on it counts no more.
     pub fn on_replaced(&self) {
         // The partition itself has let go of it already.
-        let _ended = self.push.lock().end(self.partition);
+        let ended = self.push.lock().end(self.partition);
+        if let Some(ended) = ended {
+            // It may be the newer one, where what was said on the older came late.
+            self.push
+                .answer(self.partition, ended.epoch, LeaderNews::Refused);
+        }
     }
 }
 

@@ -801,9 +801,12 @@ impl State {
     }
 
     /// Whether the cluster takes this replica for the leader in an epoch in which it does
-    /// not lead any more.
+    /// not lead any more, or cannot though another could.
     fn is_lost_leader(&self) -> bool {
-        matches!(&self.term, Some(Term::Lead(lead)) if self.has_lost(lead))
+        let Some(Term::Lead(lead)) = &self.term else {
+            return false;
+        };
+        self.has_lost(lead) || self.is_failed() && lead.isr.len() > 1
     }
 
     fn has_lost(&self, lead: &Lead) -> bool {

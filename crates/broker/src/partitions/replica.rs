@@ -287,8 +287,8 @@ mod tests {
     use ottla_partition::Lead;
     use ottla_protocol::records::BatchBuilder;
     use ottla_replication::ReadMode;
-    use ottla_store::StoreFailure;
     use ottla_store::memory::Stepping;
+    use ottla_store::{LogListener as _, StoreFailure};
 
     use super::*;
     use crate::partitions::testing::{NODE, cell_in, memory};
@@ -348,6 +348,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn any_follower_may_lead_where_too_few_are_in_sync() {
+        let cell = cell_in(memory(Stepping::Manual), &Arc::default());
+        let alone = Lead {
+            isr: vec![NODE],
+            ..lead(0)
+        };
+        cell.lead(alone);
+        assert_eq!(cell.confirm().await, Ok(()), "one is enough");
+        cell.with(|state, now| {
+            let settings = ottla_partition::Settings {
+                min_insync_replicas: 2,
+                ..ottla_partition::Settings::default()
+            };
+            state.step(now, Input::Settings(settings));
+        });
+        let mut confirmed = std::pin::pin!(cell.confirm());
+        assert!(futures::poll!(&mut confirmed).is_pending());
+        Leading::confirmed(&*cell, OTHER, Round(2));
+        assert_eq!(confirmed.await, Ok(()));
+    }
+
+    #[tokio::test]
     async fn a_leader_that_hears_of_the_next_is_none_at_once() {
         let cell = cell_in(memory(Stepping::Manual), &Arc::default());
         cell.lead(lead(0));
@@ -399,6 +421,23 @@ mod tests {
         assert_eq!(lost_leaders(&cell), 1);
         cell.follow(LeaderEpoch(2), Some(OTHER), true);
         assert_eq!(lost_leaders(&cell), 0);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_cannot_be_read_lets_another_lead() {
+        let cell = cell_in(memory(Stepping::Manual), &Arc::default());
+        cell.follow(LeaderEpoch(1), Some(OTHER), true);
+        let first = 0;
+        cell.on_failed(first, StoreFailure::Damaged);
+        assert_eq!(cell.view().role, RoleKind::Failed);
+        assert_eq!(lost_leaders(&cell), 0, "it need not lead");
+        cell.lead(lead(2));
+        assert_eq!(lost_leaders(&cell), 1);
+        cell.lead(Lead {
+            isr: vec![NODE],
+            ..lead(3)
+        });
+        assert_eq!(lost_leaders(&cell), 0, "nobody else can");
     }
 
     /// One whose partition is deleted may still be on its way to be recovered.

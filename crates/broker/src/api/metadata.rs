@@ -37,9 +37,9 @@ use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{StrBytes, Uuid};
 
 use super::admin::first_time;
-use super::replicas::Replicas;
+use super::replicas::{Replicas, controller_id};
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
-use crate::cluster::Departure;
+use crate::cluster::{Departure, Life};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -74,7 +74,7 @@ impl Handler for Metadata {
         let answer = Answer {
             cx: &cx,
             image: &image,
-            news: news(&cx, &wanted),
+            news: news(&cx, &image, &wanted),
             operations: Operations::from_wire(&request),
         };
         let may_create = cx.version < CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
@@ -94,7 +94,7 @@ impl Handler for Metadata {
             .with_cluster_id(Some(StrBytes::from_string(
                 cx.broker.cluster_id.as_str().to_owned(),
             )))
-            .with_controller_id(cx.broker.id.0.into())
+            .with_controller_id(controller_id(&cx, &image).into())
             .with_topics(topics)
             .with_cluster_authorized_operations(answer.operations.cluster))
     }
@@ -197,7 +197,16 @@ fn refused(topic: &MetadataRequestTopic) -> MetadataResponseTopic {
 /// again only a second later.
 async fn elections(cx: &Cx, wanted: &Wanted) {
     let mut images = cx.broker.image_changes();
-    while has_ended_leader(cx, wanted) && images.changed().await.is_ok() {}
+    let mut ended = cx.broker.cluster.ended.changes();
+    while has_ended_leader(cx, wanted) {
+        let changed = tokio::select! {
+            changed = images.changed() => changed,
+            changed = ended.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
 }
 
 /// Whether the process of one that leads what is asked for has ended.
@@ -208,17 +217,22 @@ fn has_ended_leader(cx: &Cx, wanted: &Wanted) -> bool {
     }
     let image = cx.broker.image();
     let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
-    let is_unfenced = |id| image.broker(id).is_some_and(|broker| !broker.fenced);
     let mut ended = ended.into_iter();
-    ended.any(|(id, _)| leaders.contains(&id) && is_unfenced(id))
+    ended.any(|life| leaders.contains(&life.0) && takes_part(&image, life))
 }
 
-/// Who has just left, without those of whose end the client was told before. It is told now
-/// of those that led what it asks for.
-fn news(cx: &Cx, wanted: &Wanted) -> Vec<Arc<Departure>> {
+fn takes_part(image: &Image, (id, epoch): Life) -> bool {
+    let broker = image.broker(id).filter(|broker| broker.epoch == epoch);
+    broker.is_some_and(|broker| !broker.fenced)
+}
+
+/// Who has just left by this image, without those of whose end the client was told before.
+/// It is told now of those that led what it asks for.
+fn news(cx: &Cx, image: &Image, wanted: &Wanted) -> Vec<Arc<Departure>> {
     let told = &cx.connection.told;
     let mut news = cx.broker.cluster.departures.recent(Instant::now());
-    news.retain(|departure| told.lacks(departure.life));
+    // A departure is noted before the image in which somebody else leads is published.
+    news.retain(|departure| told.lacks(departure.life) && !takes_part(image, departure.life));
     let led = |departure: &&Arc<Departure>| {
         let mut topics = wanted.topics(departure.before());
         topics.any(|topic| departure.led_any(topic))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla_base::{BrokerId, PartitionId};
-use ottla_controller::{Image, Partition, Topic};
+use ottla_controller::{Image, Partition, Registration, Topic};
 
 use super::Cx;
 use crate::partitions::LocalTopic;
@@ -61,6 +61,17 @@ impl<'a> Replicas<'a> {
     fn is_here(&self, replica: BrokerId, and: fn(&LocalTopic, PartitionId) -> bool) -> bool {
         replica == self.cx.broker.id && self.local.as_ref().is_some_and(|local| and(local, self.id))
     }
+}
+
+/// Whom a client is told to be the controller: this broker, which forwards what only the
+/// active one can do, or if clients are not told of it any more, any that they are told of.
+pub(super) fn controller_id(cx: &Cx, image: &Image) -> i32 {
+    let told = |broker: &&Arc<Registration>| {
+        !broker.fenced && broker.endpoint(&cx.connection.listener).is_some()
+    };
+    let own = image.broker(cx.broker.id).filter(told);
+    let controller = own.or_else(|| image.brokers().find(told));
+    controller.map_or(-1, |broker| broker.id.0)
 }
 
 /// KIP-951: who leads a partition, and in which epoch, for a client that has asked another

@@ -30,6 +30,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// long is of a process that runs.
 const SETTLED: Duration = Duration::from_millis(20);
 
+/// A connection is replaced after this time: one on which nothing is said is closed at some
+/// time (`connections.max.idle.ms`).
+const RENEWAL: Duration = Duration::from_secs(60);
+
 /// Between two attempts, doubled each time up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -55,6 +59,10 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn contains(&self, broker: BrokerId, epoch: BrokerEpoch) -> bool {
         self.signs.borrow().contains_key(&(broker, epoch))
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<impl Sized> {
+        self.signs.subscribe()
     }
 
     /// All of them at this moment: a client whose connection to a process was closed may be
@@ -201,8 +209,11 @@ async fn observe(ended: &Ended, life: Life, address: &Address) {
                 {
                     ended.hold(life, stream.clone());
                     ended.note(life, None);
-                    closed.await;
                     pause = PAUSE_MIN;
+                    let is_old = tokio::time::timeout(RENEWAL, closed).await.is_err();
+                    if is_old {
+                        continue;
+                    }
                 }
                 ended.note(life, Some(Sign::Closed));
                 ended.connections().remove(&life);

@@ -41,18 +41,26 @@ impl Handler for AlterPartitionReassignments {
             factor,
             items,
         };
-        let outcomes: Vec<_> = match ask_within(&cx, request.timeout_ms, input).await {
-            Ok(Reply::Reassign(results)) => results.iter().map(Outcome::of).collect(),
+        let (whole, outcomes): (_, Vec<_>) = match ask_within(&cx, request.timeout_ms, input).await
+        {
+            Ok(Reply::Reassign(results)) => {
+                (ErrorCode::None, results.iter().map(Outcome::of).collect())
+            }
             Ok(other) => unreachable!("the controller answered with {other:?}"),
-            Err(code) => vec![code.into(); count],
+            Err(code) => (code, vec![code.into(); count]),
         };
         let mut outcomes = outcomes.into_iter();
-        // As in Kafka, where an answer about nothing is made elsewhere.
-        let message = request.topics.is_empty().then(StrBytes::default);
+        let message = if whole == ErrorCode::None {
+            // As in Kafka, where an answer about nothing is made elsewhere.
+            request.topics.is_empty().then(StrBytes::default)
+        } else {
+            Some(StrBytes::from_static_str(whole.text()))
+        };
         let topics = request.topics.into_iter();
         let responses = topics.map(|topic| to_wire(topic, &mut outcomes));
         Ok(AlterPartitionReassignmentsResponse::default()
             .with_allow_replication_factor_change(request.allow_replication_factor_change)
+            .with_error_code(whole.code())
             .with_error_message(message)
             .with_responses(responses.collect()))
     }

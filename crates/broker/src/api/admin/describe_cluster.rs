@@ -11,6 +11,7 @@ use ottla_protocol::StrBytes;
 use ottla_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use ottla_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
+use crate::api::replicas::controller_id;
 use crate::api::{CLUSTER_OPERATIONS, Cx, Handler, NO_OPERATIONS, Refusal};
 
 const BROKERS: i8 = 1;
@@ -46,7 +47,7 @@ impl Handler for DescribeCluster {
             .with_error_message(None)
             .with_endpoint_type(BROKERS)
             .with_cluster_id(StrBytes::from_string(cluster_id))
-            .with_controller_id(cx.broker.id.0.into())
+            .with_controller_id(controller_id(&cx, &image).into())
             .with_brokers(brokers.collect())
             .with_cluster_authorized_operations(operations))
     }

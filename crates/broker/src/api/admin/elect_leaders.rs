@@ -26,11 +26,8 @@ impl Handler for ElectLeaders {
 
     async fn handle(cx: Cx, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {
         let Some(kind) = election_from_wire(request.election_type) else {
-            let topics = request.topic_partitions.unwrap_or_default().into_iter();
-            let results = topics.map(|topic| refused(topic, ErrorCode::InvalidRequest));
-            return Ok(ElectLeadersResponse::default()
-                .with_error_code(ErrorCode::InvalidRequest.code())
-                .with_replica_election_results(results.collect()));
+            let topics = request.topic_partitions.unwrap_or_default();
+            return Ok(not_asked(topics, ErrorCode::InvalidRequest));
         };
         let all = request.topic_partitions.is_none();
         let topics = request.topic_partitions.unwrap_or_default();
@@ -45,21 +42,32 @@ impl Handler for ElectLeaders {
             kind,
             partitions,
         };
-        let results = match ask_within(&cx, request.timeout_ms, input).await {
-            Ok(Reply::ElectLeaders(elected)) if all => every_topic(&cx, &elected),
-            Ok(Reply::ElectLeaders(elected)) => as_asked(topics, &elected),
+        let response = ElectLeadersResponse::default();
+        Ok(match ask_within(&cx, request.timeout_ms, input).await {
+            Ok(Reply::ElectLeaders(elected)) => {
+                let results = if all {
+                    every_topic(&cx, &elected)
+                } else {
+                    as_asked(topics, &elected)
+                };
+                response.with_replica_election_results(results)
+            }
             Ok(other) => unreachable!("the controller answered with {other:?}"),
-            Err(code) => topics
-                .into_iter()
-                .map(|topic| refused(topic, code))
-                .collect(),
-        };
-        Ok(ElectLeadersResponse::default().with_replica_election_results(results))
+            Err(code) => not_asked(topics, code),
+        })
     }
 
     fn refuse(error: ErrorCode) -> ElectLeadersResponse {
         ElectLeadersResponse::default().with_error_code(error.code())
     }
+}
+
+/// Why the controller has decided nothing, of the whole and of each partition.
+fn not_asked(topics: Vec<TopicPartitions>, code: ErrorCode) -> ElectLeadersResponse {
+    let results = topics.into_iter().map(|topic| refused(topic, code));
+    ElectLeadersResponse::default()
+        .with_error_code(code.code())
+        .with_replica_election_results(results.collect())
 }
 
 fn election_from_wire(kind: i8) -> Option<Election> {

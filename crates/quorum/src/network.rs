@@ -154,13 +154,14 @@ impl Peer {
     /// For what a leader sends: to nobody unless most answer. Whoever did would wait for it
     /// and keep the others from a majority of their own.
     async fn leading(&self) -> Result<QuorumClient<Channel>, CallError> {
-        if !self.heard.most_within(QUIET, self.voters) {
+        let most_answer = || self.heard.most_within(QUIET, self.voters);
+        if !most_answer() {
             self.greet().await?;
+            if !most_answer() {
+                return Err(CallError::Alone);
+            }
         }
-        match self.heard.most_within(QUIET, self.voters) {
-            true => self.client(),
-            false => Err(CallError::Alone),
-        }
+        self.client()
     }
 
     /// Once it has answered, or just after it did.

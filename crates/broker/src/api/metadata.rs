@@ -39,7 +39,7 @@ use ottla_protocol::{StrBytes, Uuid};
 use super::admin::first_time;
 use super::replicas::{Replicas, controller_id};
 use super::{Cx, Handler, NO_OPERATIONS, Refusal, wire_topic};
-use crate::cluster::{Departure, Life};
+use crate::cluster::{Departure, takes_part};
 use crate::topics;
 
 /// The first version in which null means all topics.
@@ -219,11 +219,6 @@ fn has_ended_leader(cx: &Cx, wanted: &Wanted) -> bool {
     let leaders: BTreeSet<_> = wanted.topics(&image).flat_map(Topic::leaders).collect();
     let mut ended = ended.into_iter();
     ended.any(|life| leaders.contains(&life.0) && takes_part(&image, life))
-}
-
-fn takes_part(image: &Image, (id, epoch): Life) -> bool {
-    let broker = image.broker(id).filter(|broker| broker.epoch == epoch);
-    broker.is_some_and(|broker| !broker.fenced)
 }
 
 /// Who has just left by this image, without those of whose end the client was told before.

@@ -11,10 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ottla_base::BrokerId;
-use ottla_controller::{BrokerEpoch, Image, Registration, Topic};
+use ottla_controller::{BrokerEpoch, Image, Topic};
 
 /// A broker in one of its lives.
 pub(crate) type Life = (BrokerId, BrokerEpoch);
+
+/// Whether a broker is not fenced in that life.
+pub(crate) fn takes_part(image: &Image, (id, epoch): Life) -> bool {
+    let broker = image.broker(id).filter(|broker| broker.epoch == epoch);
+    broker.is_some_and(|broker| !broker.fenced)
+}
 
 /// How long after a broker has left clients come to hear of it.
 const RECENT: Duration = Duration::from_secs(1);
@@ -46,15 +52,11 @@ pub(crate) struct Departures(Mutex<Vec<Arc<Departure>>>);
 impl Departures {
     /// Takes note of who left between two images that follow each other.
     pub(crate) fn note(&self, before: &Arc<Image>, after: &Image, now: Instant) {
-        let takes_part = |broker: &&Arc<Registration>| !broker.fenced;
-        let stays = |broker: &Registration| {
-            let after = after.broker(broker.id).filter(takes_part);
-            after.is_some_and(|after| after.epoch == broker.epoch)
-        };
-        let left = before.brokers().filter(takes_part);
-        let left = left.filter(|broker| !stays(broker)).map(|broker| {
+        let lives = before.brokers().map(|broker| (broker.id, broker.epoch));
+        let left = lives.filter(|life| takes_part(before, *life) && !takes_part(after, *life));
+        let left = left.map(|life| {
             Arc::new(Departure {
-                life: (broker.id, broker.epoch),
+                life,
                 at: now,
                 before: before.clone(),
             })
@@ -107,7 +109,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use ottla_controller::Record;
+    use ottla_controller::{Record, Registration};
 
     use super::*;
 

@@ -11,7 +11,7 @@ mod watch;
 
 pub(crate) use answer::Answering;
 pub(crate) use ask::{ClusterHandle, ask, forward, submit};
-pub(crate) use departures::{Departure, Life, Told};
+pub(crate) use departures::{Departure, Told, takes_part};
 pub use heartbeat::RegistrationError;
 pub(crate) use heartbeat::{hand_over, join, register, run as report};
 pub(crate) use isr::run as propose;
